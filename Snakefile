@@ -1,0 +1,33 @@
+"""Front door: read the config, open the rooms in order, name what must leave the house.
+
+    snakemake --cores 8 results/rsitmd/metrics.csv
+
+data → regions → graphs → train → similarity → evaluate → report
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/regions.smk"
+include: "workflow/rules/graphs.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/similarity.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/demo/metrics.csv",
+        "results/demo/report.html",

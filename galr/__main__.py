@@ -1,0 +1,76 @@
+"""`galr <stage>`: the only argv, the only exit code, the only traceback policy."""
+
+import argparse
+import importlib
+import sys
+import textwrap
+from typing import NoReturn
+
+from galr import __version__
+from galr.errors import ConfigError, GalrError
+
+STAGES = {
+    "draw": "draw the demo dataset: aerial scenes, their sentences and their boxes",
+    "download": "fetch one archive of a dataset and verify it",
+    "extract": "unpack a dataset's archives, refusing the dangerous",
+    "data": "validate a dataset and store it as one HDF5 file",
+    "train-detector": "train an mmdet detector on boxes in COCO form",
+    "regions": "detect the regions of every image with mmdet",
+    "graphs": "turn detections into representation and adjacency matrices (DREA)",
+    "folds": "draw the training and validation images of every fold",
+    "train": "fit one variant on one fold",
+    "similarity": "encode every test image and sentence once and compare them all",
+    "rerank": "rerank anybody's similarity matrix (MR)",
+    "evaluate": "recalls, mR and ranks of anybody's similarity matrix, with intervals",
+    "tabulate": "gather all variants and folds into metrics.csv",
+    "report": "write the report: one self-contained HTML file",
+    "show": "print the table of numbers and where the report lies",
+}
+
+
+class Flags(argparse.ArgumentParser):
+    """A parser whose complaint is one line of ours instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise ConfigError(f"{message}; see: {self.prog} --help")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one stage; turn an explained mistake into one line and exit code 2."""
+    try:
+        run(sys.argv[1:] if argv is None else argv)
+    except GalrError as error:
+        line = " ".join(str(error).split())
+        print(f"galr: {type(error).__name__}: {line}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(argv: list[str]) -> None:
+    """Read the command line and run the stage it names."""
+    front = Flags(
+        prog="galr",
+        description="From a dataset's name to its table of numbers, one stage at a time.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="stages:\n"
+        + "\n".join(f"  {name:<15} {says}" for name, says in STAGES.items())
+        + "\n\n`galr <stage> --help` says more about each.",
+    )
+    front.add_argument("--version", action="version", version=f"galr {__version__}")
+    front.add_argument("stage", choices=STAGES, metavar="stage", help="one of the stages below")
+    name = front.parse_args(argv[:1]).stage
+    stage = importlib.import_module(
+        f"galr.stages.{name.replace('-', '_')}"
+    )  # only the one asked for
+    parser = Flags(
+        prog=f"galr {name}",
+        description=textwrap.dedent(stage.__doc__ or ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    stage.Flags.add_flags(parser)
+    stage.run(stage.Flags.from_flags(parser.parse_args(argv[1:])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

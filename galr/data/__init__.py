@@ -1,0 +1,1 @@
+"""The room where data enters: download, extract, read the layout, validate, decode, store."""

@@ -1,0 +1,132 @@
+"""A dataset is one file, `config/datasets/<name>.yaml`: where it lies, its layout, its terms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from galr import config
+from galr.errors import ConfigError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SOURCES = ("archives", "folder", "drawn")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file to fetch: its name here, where it lies, its hash (None: as at first use)."""
+
+    file: str
+    urls: tuple[str, ...]
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Scenes to draw: how many, their side in pixels, sentences a scene, and the seed."""
+
+    images: int
+    size: int
+    sentences: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Karpathy:
+    """One JSON of images and their sentences; its possible names, tried in order."""
+
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Precomp:
+    """Pairs of text files, sentences and image names; `{split}` stands for the split."""
+
+    sentences: str
+    images: str
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """What a dataset file says; exactly one of `archives`, `folder` and `drawn` is given."""
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    archives: tuple[Archive, ...]
+    folder: Path | None
+    drawn: Drawing | None
+    layout: Karpathy | Precomp
+    splits: Mapping[Split, tuple[str, ...]]
+    unused: tuple[str, ...]
+    sentences_per_image: int | None
+    images: int | None
+
+    def archive(self, file: str) -> Archive:
+        """Find an archive by the name it is saved under.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        for archive in self.archives:
+            if archive.file == file:
+                return archive
+        known = ", ".join(archive.file for archive in self.archives) or "none"
+        raise ConfigError(f"dataset {self.name} has no archive '{file}'; it has: {known}")
+
+
+def read_dataset_file(path: Path) -> DatasetFile:
+    """Read a dataset file; its stem is the dataset's name.
+
+    Raises:
+        ConfigError: it is missing, no YAML, lacks a field, has one too many, or contradicts itself.
+    """
+    said = config.read(path, config.SCHEMAS / "dataset.schema.yaml")
+    _refuse_contradictions(said, path)
+    return DatasetFile(
+        name=path.stem,
+        title=said["title"],
+        licence=said["licence"],
+        citation=said["citation"],
+        archives=tuple(
+            Archive(each["file"], tuple(each["urls"]), each["sha256"])
+            for each in said.get("archives", ())
+        ),
+        folder=Path(said["folder"]) if "folder" in said else None,
+        drawn=Drawing(**said["drawn"]) if "drawn" in said else None,
+        layout=_layout(said["layout"]),
+        splits={split: tuple(said["splits"][split]) for split in SPLITS},
+        unused=tuple(said["splits"].get("unused", ())),
+        sentences_per_image=said.get("sentences_per_image"),
+        images=said.get("images"),
+    )
+
+
+def _layout(said: Mapping[str, Any]) -> Karpathy | Precomp:
+    """Turn the layout section into the layout it names."""
+    if said["kind"] == "precomp":
+        return Precomp(said["sentences"], said["images"])
+    files = said["file"]
+    return Karpathy((files,) if isinstance(files, str) else tuple(files))
+
+
+def _refuse_contradictions(said: Mapping[str, Any], path: Path) -> None:
+    """Refuse what a schema cannot explain well.
+
+    Raises:
+        ConfigError: not exactly one source, two archives of one name, a split in two places.
+    """
+    given = [source for source in SOURCES if source in said]
+    if len(given) != 1:
+        raise ConfigError(
+            f"{path} has {' and '.join(given) or 'neither archives, folder nor drawn'};"
+            " give exactly one of archives, folder and drawn"
+        )
+    files = [archive["file"] for archive in said.get("archives", ())]
+    names = [name for split in said["splits"].values() for name in split]
+    for what, values in (("archive", files), ("split", names)):
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise ConfigError(f"{path} names the {what} '{twice[0]}' twice; name it once")

@@ -1,0 +1,110 @@
+"""Keep the best detections that do not repeat each other."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from galr.graph.boxes import overlaps
+
+Measure = Literal["cosine", "iou", "class_and_place"]
+
+
+def denoised(
+    label: np.ndarray, boxes: np.ndarray, most: int, measure: Measure, redundant: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the first n detections that no better one makes redundant (our reconstruction).
+
+    Walk down the list: keep a detection unless one of its class was kept and their likeness is over the
+    threshold; stop at n. All images walk at once, and a detection is only ever compared with kept ones, so time and
+    memory grow with n · m and not with m².
+
+    Args:
+        label: (images, m) class, -1 where there is no detection.
+        boxes: (4, images, m), the best detection first.
+        most: n.
+        measure: how alike two detections are.
+        redundant: the threshold.
+
+    Returns:
+        (images, n) int64 columns that were kept, -1 behind the last; (images,) int64, how many were
+        redundant to a kept one.
+    """
+    alike = MEASURES[measure]
+    rows = np.arange(len(label))
+    waiting = label >= 0
+    kept = np.full((len(label), most), -1)
+    dropped = np.zeros(len(label), np.int64)
+    for step in range(most):
+        found = waiting.any(axis=1)
+        if not found.any():
+            break
+        pick = waiting.argmax(axis=1)  # the first that still waits
+        kept[found, step] = pick[found]
+        waiting[rows, pick] = False
+        image, column = np.nonzero(waiting & (label == label[rows, pick][:, None]))
+        likeness = alike(boxes[:, image, pick[image]], boxes[:, image, column])
+        again = likeness > redundant
+        waiting[image[again], column[again]] = False
+        dropped += np.bincount(image[again], minlength=len(label))
+    return kept, dropped
+
+
+def cosine_likeness(kept: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    r"""Cosine of two representations, place and size taken in units of the kept one's box.
+
+    .. math:: \cos\bigl((1, 0, 0, 1, 1),\; (1, \Delta x/w, \Delta y/h, w'/w, h'/h)\bigr)
+
+    The leading 1 is the class, which both share. Over 0.98 means: moved by less than a third of its own
+    size, or of two thirds to 1.6 times its width and height.
+
+    Why not the cosine of the raw rows of X (our reconstruction): there the class and the score outweigh
+    the box, and the box is measured from the corner of the image. Two parked cars, 10 by 5 of 256 pixels
+    and side by side, have 0.9999; one large object seen twice with an offset of 30 % has 0.998, and one box
+    seen with scores 0.9 and 0.3 has 0.92: no threshold keeps both cars and drops the second sightings.
+    Here the pairs have 0.81, 0.985 and 1. Two ships moored side by side at 45°, whose upright boxes overlap
+    by half, have 0.961, so 0.98 lies between. The score takes no part: a weaker sighting of a thing is no
+    other thing.
+
+    Args:
+        kept: (4, pairs) boxes.
+        boxes: (4, pairs), what each is compared with.
+
+    Returns:
+        (pairs,) in [-1, 1].
+    """
+    x, y, width, height = kept
+    across, down = (boxes[0] - x) / width, (boxes[1] - y) / height
+    wider, higher = boxes[2] / width, boxes[3] / height
+    length = np.sqrt(1 + across**2 + down**2 + wider**2 + higher**2)
+    return np.minimum((1 + wider + higher) / (np.sqrt(3) * length), 1)
+
+
+def iou_likeness(kept: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union: two (4, pairs) of boxes to (pairs,) in [0, 1]."""
+    intersection, union, _ = overlaps(kept, boxes)
+    return np.minimum(intersection / union, 1)
+
+
+def place_likeness(kept: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Nearness of centres alone, whatever the sizes: 1 - max(|Δx| / w, |Δy| / h), at least 0.
+
+    1 in the kept one's centre and ½ on the edge of its box (our reconstruction).
+
+    Args:
+        kept: (4, pairs) boxes.
+        boxes: (4, pairs), what each is compared with.
+
+    Returns:
+        (pairs,) in [0, 1].
+    """
+    x, y, width, height = kept
+    away = np.maximum(np.abs(boxes[0] - x) / width, np.abs(boxes[1] - y) / height)
+    return np.maximum(1 - away, 0)
+
+
+MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "cosine": cosine_likeness,
+    "iou": iou_likeness,
+    "class_and_place": place_likeness,
+}

@@ -1,0 +1,1 @@
+"""The model of the paper, one module a box of its figure."""

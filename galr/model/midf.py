@@ -1,0 +1,93 @@
+"""Multilevel information dynamic fusion (MIDF) of the global and the local feature."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Attend(nn.Module):
+    """Multi-head attention with a post-norm residual."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        heard, _ = self.attention(x, source, source, need_weights=False)
+        return self.norm(x + self.dropout(heard))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a post-norm residual."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x + self.dropout(self.layers(x)))
+
+
+class SelfAttention(nn.Module):
+    """SA: attention to itself, then feed-forward."""
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.itself = Attend(width, heads, dropout)
+        self.feed_forward = FeedForward(width, inner, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.feed_forward(self.itself(x, x))
+
+
+class GuidedAttention(nn.Module):
+    """GA: attention to itself, then to the guide (keys and values), then feed-forward."""
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.itself = Attend(width, heads, dropout)
+        self.guided = Attend(width, heads, dropout)
+        self.feed_forward = FeedForward(width, inner, dropout)
+
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        return self.feed_forward(self.guided(self.itself(x, x), guide))
+
+
+class MIDF(nn.Module):
+    r"""Fuse global and local so that each image sets its own balance (METHOD 4, paper Fig. 5).
+
+    :math:`g' = \sigma(l)\,g`, :math:`l' = g + l`, :math:`v = \gamma_0 g' + \gamma_1 l'` with
+    :math:`\gamma = softmax(W_2\,\sigma(W_1(g' + l')))`. The released code reads
+    :math:`\gamma_0` twice; here both weights are live.
+
+    A feature is a sequence of length 1, as released, so attention weights are all 1.
+
+    Shapes:
+        - **seen**, **found:** :math:`(B, width)`, the global and the local feature
+        - **output:** :math:`(B, width)`
+    """
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.seen_self = SelfAttention(width, heads, inner, dropout)
+        self.found_self = SelfAttention(width, heads, inner, dropout)
+        self.found_guided = GuidedAttention(width, heads, inner, dropout)
+        self.seen_guided = GuidedAttention(width, heads, inner, dropout)
+        self.balance = nn.Sequential(
+            nn.Linear(width, width), nn.Sigmoid(), nn.Dropout(dropout), nn.Linear(width, 2)
+        )
+
+    def forward(self, seen: Tensor, found: Tensor) -> Tensor:
+        g = self.seen_self(seen.unsqueeze(1))  # (B, 1, width)
+        l = self.found_self(found.unsqueeze(1))
+        l = self.found_guided(l, guide=g)
+        g = self.seen_guided(g, guide=l)
+        g, l = g.squeeze(1), l.squeeze(1)
+        views = torch.stack([l.sigmoid() * g, g + l], dim=1)  # (B, 2, width)
+        weights = self.balance(views.sum(dim=1)).softmax(dim=-1)  # (B, 2)
+        return (weights.unsqueeze(-1) * views).sum(dim=1)

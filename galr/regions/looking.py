@@ -1,0 +1,103 @@
+"""How a detector is shown a picture: decoded as everywhere else, fitted into one size, the rest grey.
+
+Training and detection share these steps, so that a detector is used on what it was trained on.
+A fixed size makes a picture's boxes independent of the pictures it is batched with.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from galr.data.pictures import DAMAGED, as_rgb
+from galr.errors import DataError
+from galr.regions.mmlab import Compose
+
+GREY = {"img": (114, 114, 114)}  # mmdet's own filling for RTMDet and YOLOX
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """Decode a picture at its full size.
+
+    Raises:
+        DataError: it is missing, damaged, or of a kind that has no RGB.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return as_rgb(image)
+    except (*DAMAGED, DataError) as error:
+        raise DataError(f"{path} cannot be decoded ({error}); replace or remove it") from error
+
+
+def open_as_stored(path: Path, size: Sequence[int]) -> Image.Image:
+    """Decode a picture whose width and height (pixels) are known from the dataset.
+
+    Raises:
+        DataError: as in `open_rgb`; or it has another size than when the dataset was made.
+    """
+    picture = open_rgb(path)
+    if picture.size != tuple(size):
+        raise DataError(
+            f"{path} is {picture.size[0]} x {picture.size[1]} pixels, and was {size[0]} x {size[1]}"
+            " when the dataset was made; delete dataset.h5 and run snakemake again"
+        )
+    return picture
+
+
+def for_detection(size: tuple[int, int]) -> Compose:
+    """Turn what `shown` gives into what the network takes.
+
+    Args:
+        size: width and height in pixels that a picture is fitted into, its proportions kept.
+    """
+    return Compose([*_fit(size), _pack()])
+
+
+def for_training(size: tuple[int, int], scales: tuple[float, float]) -> Compose:
+    """Read and vary an image of a COCO dataset; from above no side is up, so all flips are as likely.
+
+    Args:
+        size: width and height in pixels of what the network sees.
+        scales: an image is enlarged by a random factor between these two, then cropped to `size`.
+    """
+    width, height = size
+    flips = {"prob": [0.25, 0.25, 0.25], "direction": ["horizontal", "vertical", "diagonal"]}
+    steps: list[Any] = [load, {"type": "LoadAnnotations", "with_bbox": True}]
+    if all(scale == 1 for scale in scales):
+        steps += _fit(size)
+    else:
+        crop = {"crop_size": (height, width), "allow_negative_crop": True}
+        steps += [
+            {"type": "RandomResize", "scale": size, "ratio_range": scales, "keep_ratio": True},
+            {"type": "RandomCrop", **crop},
+            {"type": "Pad", "size": size, "pad_val": GREY},
+        ]
+    return Compose([*steps, {"type": "RandomFlip", **flips}, _pack("flip", "flip_direction")])
+
+
+def load(item: dict[str, Any]) -> dict[str, Any]:
+    """Decode the image that a COCO dataset names (a step of mmdet's training pipeline)."""
+    return item | shown(np.asarray(open_rgb(Path(item["img_path"]))))
+
+
+def shown(rgb: np.ndarray) -> dict[str, Any]:
+    """Put an (height, width, 3) uint8 RGB array in the form in which mmdet's steps take pictures."""
+    bgr = np.ascontiguousarray(rgb[..., ::-1])  # mmdet's networks name their channels from BGR
+    return {"img": bgr, "img_shape": bgr.shape[:2], "ori_shape": bgr.shape[:2]}
+
+
+def _fit(size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Enlarge or shrink a picture to just fit into a size, and fill the rest."""
+    return [
+        {"type": "Resize", "scale": size, "keep_ratio": True},
+        {"type": "Pad", "size": size, "pad_val": GREY},
+    ]
+
+
+def _pack(*more: str) -> dict[str, Any]:
+    """Make tensors, and keep what leads a box back to the original picture."""
+    keys = ("img_id", "ori_shape", "img_shape", "scale_factor", *more)
+    return {"type": "PackDetInputs", "meta_keys": keys}

@@ -1,0 +1,115 @@
+"""Average precision (AP) of regions against boxes in COCO form, by pycocotools."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from galr.regions.coco import Boxes
+from galr.regions.detect import Regions
+from galr.regions.mmlab import COCO, COCOeval, quiet
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """AP of one class, or of all: the mean over the classes that have boxes.
+
+    name: the class, or `all`.
+    images: held-out images that have boxes of it; for all, every held-out image.
+    boxes: true boxes.
+    ap: mean over intersections over union 0.50, 0.55 … 0.95, in [0, 1]; nan without boxes.
+    ap50: at 0.50 alone.
+    """
+
+    name: str
+    images: int
+    boxes: int
+    ap: float
+    ap50: float
+
+
+def average_precision(truth: Boxes, found: Sequence[Regions]) -> list[Precision]:
+    """Measure regions against true boxes, as COCO does: at most 100 regions an image, all areas.
+
+    Args:
+        truth: images and their true boxes.
+        found: the regions of each of its images, in order.
+
+    Returns:
+        One row a class, in order, and one for all.
+    """
+    precision = _precision(truth, found)  # (10, 101, classes)
+    ones = [each for each in truth.annotations if not each["iscrowd"]]
+    rows = []
+    for place, name in enumerate(truth.classes):
+        own = [each["image_id"] for each in ones if each["category_id"] == place + 1]
+        ap, ap50 = _means(precision[:, :, place : place + 1])
+        rows.append(Precision(name, len(set(own)), len(own), ap, ap50))
+    return [*rows, Precision(ALL, len(truth.images), len(ones), *_means(precision))]
+
+
+def write(path: Path, rows: Sequence[Precision]) -> None:
+    """Write rows as CSV: class,images,boxes,ap,ap50; what is unknown stays empty."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["class", "images", "boxes", "ap", "ap50"])
+        for row in rows:
+            shares = ["" if math.isnan(share) else f"{share:.4f}" for share in (row.ap, row.ap50)]
+            table.writerow([row.name, row.images, row.boxes, *shares])
+
+
+def summary(rows: Sequence[Precision]) -> str:
+    """Say the last row in a line."""
+    last = rows[-1]
+    return f"AP {last.ap:.3f}, AP50 {last.ap50:.3f} on {last.images} held-out images"
+
+
+def _precision(truth: Boxes, found: Sequence[Regions]) -> np.ndarray:
+    """Precision at each intersection over union and recall: (10, 101, classes), -1 without boxes."""
+    with quiet():
+        known = COCO()
+        known.dataset = truth.document()
+        known.createIndex()
+        claims = COCO()
+        claims.dataset = {**known.dataset, "annotations": _annotations(truth, found)}
+        claims.createIndex()
+        evaluation = COCOeval(known, claims, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    areas, limits = 0, -1  # of all areas; at most 100 an image
+    return evaluation.eval["precision"][:, :, :, areas, limits]
+
+
+def _annotations(truth: Boxes, found: Sequence[Regions]) -> list[dict[str, object]]:
+    """Write regions as COCO annotations with scores."""
+    claims = (
+        (image, *claim)
+        for image, regions in zip(truth.images, found, strict=True)
+        for claim in zip(regions.boxes, regions.scores, regions.classes, strict=True)
+    )
+    return [
+        {
+            "id": number,  # from 1: 0 means unmatched
+            "image_id": image["id"],
+            "category_id": int(place) + 1,
+            "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
+            "area": float((x2 - x1) * (y2 - y1)),
+            "iscrowd": 0,
+            "score": float(score),
+        }
+        for number, (image, (x1, y1, x2, y2), score, place) in enumerate(claims, start=1)
+    ]
+
+
+def _means(precision: np.ndarray) -> tuple[float, float]:
+    """AP and AP50 of a (10, 101, classes) table, over the classes that have boxes."""
+    known = precision[:, :, (precision > -1).all(axis=(0, 1))]
+    if not known.size:
+        return math.nan, math.nan
+    return float(known.mean()), float(known[0].mean())

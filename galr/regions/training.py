@@ -1,0 +1,195 @@
+"""Train a detector on boxes in COCO form with mmdet's own Runner, from wherever it stopped."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from galr.errors import ConfigError
+from galr.regions import network
+from galr.regions.coco import Boxes
+from galr.regions.detector import Detector, Training
+from galr.regions.looking import for_training
+from galr.regions.mmlab import BaseDetector, Hook, Runner, quiet, set_random_seed
+
+LOWEST_RATE = 0.01  # of the learning rate, where the cosine ends
+
+
+def fingerprint(detector: Detector, boxes: Boxes) -> str:
+    """Hash what decides the trained weights, the pictures apart; 64 hexadecimal digits."""
+    recipe = vars(detector.recipe())
+    decides = [detector.base, detector.overrides, detector.classes, recipe, boxes.document()]
+    written = json.dumps(decides, sort_keys=True, default=str)  # str: a folder's path
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+def workers_for(threads: int) -> int:
+    """How many processes decode images where this many threads are ours; none where there are two."""
+    return min(max(threads - 2, 0), 4)
+
+
+def train(
+    detector: Detector,
+    boxes: Boxes,
+    images: Path,
+    work: Path,
+    *,
+    device: torch.device,
+    workers: int,
+    tell: Callable[[str], None],
+) -> BaseDetector:
+    """Train a detector's network; an unfinished training of the same work folder is continued.
+
+    Each epoch draws from its own seed, so that stopping and continuing trains the same network.
+
+    Args:
+        detector: what is trained, and the recipe.
+        boxes: images and their boxes, of the detector's classes.
+        images: the folder that the file names start from.
+        work: where the Runner keeps its state after every epoch; name it after `fingerprint`.
+        device: where it runs.
+        workers: processes that decode images beside this one; 0 decodes in this one.
+        tell: takes one line an epoch.
+
+    Raises:
+        ConfigError: the network cannot be built, or its loss is no longer a number.
+        DataError: an image is damaged.
+    """
+    recipe = detector.recipe()
+    work.mkdir(parents=True, exist_ok=True)
+    annotations = work / "boxes.json"
+    annotations.write_text(json.dumps(boxes.document()), encoding="utf-8")
+    set_random_seed(recipe.seed)
+    model = network.build(detector)
+    network.initialise(model)
+    network.place(model, device)
+    with quiet(), network.trusted():
+        runner = _Runner(
+            model=model,
+            work_dir=str(work),
+            train_dataloader=_loading(recipe, boxes, annotations, images, workers),
+            train_cfg={"by_epoch": True, "max_epochs": recipe.epochs},
+            optim_wrapper=_optimiser(recipe),
+            param_scheduler=_schedule(recipe, _steps_per_epoch(recipe, boxes) * recipe.epochs),
+            default_hooks={
+                "logger": None,
+                # two, so that one is whole whenever the run is killed
+                "checkpoint": {"type": "CheckpointHook", "interval": 1, "max_keep_ckpts": 2},
+            },
+            default_scope="mmdet",
+            randomness={"seed": recipe.seed},
+            log_level="ERROR",
+            resume=True,
+            experiment_name=str(time.time_ns()),  # mmengine keeps one logger and hub a name
+        )
+        runner.register_hook(_Epochs(recipe, tell), priority="LOWEST")  # after the state is kept
+        return runner.train()
+
+
+class _Runner(Runner):
+    """mmengine's Runner, with a model that is already initialised and on its device."""
+
+    def wrap_model(self, _: object, model: BaseDetector) -> BaseDetector:
+        """Leave the model where it is; mmengine would take a GPU wherever there is one."""
+        return model
+
+    def _init_model_weights(self) -> None:
+        """Leave the weights as they are."""
+
+
+class _Epochs(Hook):
+    """Seed each epoch by its number, and say one line about it when it ends."""
+
+    def __init__(self, recipe: Training, tell: Callable[[str], None]) -> None:
+        self.recipe = recipe
+        self.tell = tell
+        self.losses: list[torch.Tensor] = []
+        self.began = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        """Say where an unfinished training goes on."""
+        if runner.epoch:
+            self.tell(f"continuing after epoch {runner.epoch}/{self.recipe.epochs}")
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed whatever augmentation draws from."""
+        set_random_seed(self.recipe.seed + runner.epoch)
+        self.losses, self.began = [], time.monotonic()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: object = None,
+        outputs: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Keep the loss, on its device."""
+        if outputs is not None:
+            self.losses.append(outputs["loss"].detach())
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Say how the epoch went.
+
+        Raises:
+            ConfigError: the loss is no longer a number.
+        """
+        loss = float(torch.stack(self.losses).mean())
+        epoch = f"epoch {runner.epoch + 1}/{self.recipe.epochs}"
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"{epoch}: the detector's loss is {loss}; lower train.learning_rate,"
+                f" now {self.recipe.learning_rate}, or raise train.warmup"
+            )
+        self.tell(f"{epoch}  loss {loss:.3f}  {time.monotonic() - self.began:.1f} s")
+
+
+def _loading(
+    recipe: Training, boxes: Boxes, annotations: Path, images: Path, workers: int
+) -> dict[str, Any]:
+    """The Runner's data loader: mmdet's COCO dataset, shuffled by seed and epoch."""
+    return {
+        "dataset": {
+            "type": "CocoDataset",
+            "ann_file": str(annotations.absolute()),
+            "data_prefix": {"img": str(images.absolute())},
+            "metainfo": {"classes": boxes.classes},
+            "pipeline": [for_training(recipe.input, recipe.scales)],
+        },
+        "batch_size": recipe.batch,
+        "drop_last": len(boxes.images) >= recipe.batch,  # a last batch of one has no statistics
+        "num_workers": workers,
+        "sampler": {"type": "DefaultSampler", "shuffle": True},
+    }
+
+
+def _optimiser(recipe: Training) -> dict[str, Any]:
+    """AdamW as RTMDet's authors use it: biases and normalisations do not decay."""
+    adam = {"type": "AdamW", "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    kinds = {"norm_decay_mult": 0, "bias_decay_mult": 0, "bypass_duplicate": True}
+    clip = {"max_norm": 35}  # mmdet's usual guard against a single wild step
+    return {"optimizer": adam, "paramwise_cfg": kinds, "clip_grad": clip}
+
+
+def _schedule(recipe: Training, steps: int) -> list[dict[str, Any]]:
+    """A learning rate that rises in a line, then falls by a cosine, step by step."""
+    rising = round(recipe.warmup * steps)
+    rise = {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": rising}
+    fall = {
+        "type": "CosineAnnealingLR",
+        "by_epoch": False,
+        "begin": rising,
+        "end": steps,
+        "T_max": steps - rising,
+        "eta_min": recipe.learning_rate * LOWEST_RATE,
+    }
+    return [rise, fall] if rising else [fall]
+
+
+def _steps_per_epoch(recipe: Training, boxes: Boxes) -> int:
+    """Batches that the data loader gives."""
+    return max(len(boxes.images) // recipe.batch, 1)

@@ -1,0 +1,223 @@
+"""Count what came in: images and sentences by split, dropped items, regions by class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from galr.errors import ShapeError
+from galr.report.axis import Tick, axis
+from galr.report.pictures import Regions
+from galr.report.sheets import read_sheet
+
+DROPPED = ("item", "kind", "reason")
+SPLITS = ("train", "val", "test")
+LEFT, RIGHT, TOP, BOTTOM = (
+    40,
+    350,
+    10,
+    170,
+)  # pixels, of the plot within a panel of the curves' size
+
+
+@dataclass(frozen=True)
+class Split:
+    """What one split holds."""
+
+    name: str
+    images: int
+    sentences: int
+    distinct: int  # sentences that differ
+    shared: int  # sentences whose very words another image of the split also has
+    fewest: int  # sentences an image
+    most: int
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """The items left out of the data for one kind of reason."""
+
+    kind: str
+    count: int
+    first: str  # the first of them and what was wrong with it
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """The detections of one class."""
+
+    name: str
+    regions: int
+    images: int  # that have at least one
+    an_image: float  # mean over all images
+    share: float  # of the most frequent class, percent
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a histogram, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    says: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many images have how many detections."""
+
+    bars: tuple[Bar, ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class RegionFacts:
+    """What the detector found and what DREA made of it."""
+
+    images: int
+    empty: int  # images without a detection
+    found: int
+    redundant: int
+    beyond: int  # past the first n
+    kept: int
+    classes: tuple[ClassCount, ...]
+    histogram: Histogram
+
+
+def splits(
+    names: Sequence[str], sentences: Sequence[str], image_of_sentence: np.ndarray
+) -> list[Split]:
+    """Count every split.
+
+    Args:
+        names: (images,) split of each image.
+        sentences: (sentences,) text.
+        image_of_sentence: (sentences,) row of each one's image.
+
+    Returns:
+        Splits with at least one image: train, val, test.
+    """
+    of_image = np.array(names)
+    return [
+        _split(name, np.flatnonzero(of_image == name), sentences, image_of_sentence)
+        for name in SPLITS
+        if name in names
+    ]
+
+
+def _split(
+    name: str, images: np.ndarray, sentences: Sequence[str], image_of_sentence: np.ndarray
+) -> Split:
+    """Count one split; two images share a sentence when the text is the same to the letter."""
+    rows = np.flatnonzero(np.isin(image_of_sentence, images))
+    owners: dict[str, set[int]] = {}
+    for row in rows.tolist():
+        owners.setdefault(sentences[row], set()).add(int(image_of_sentence[row]))
+    counts = np.bincount(image_of_sentence[rows], minlength=images.max() + 1)[images]
+    return Split(
+        name,
+        len(images),
+        len(rows),
+        len(owners),
+        sum(len(owners[sentences[row]]) > 1 for row in rows.tolist()),
+        int(counts.min()),
+        int(counts.max()),
+    )
+
+
+def dropped(path: Path) -> list[Dropped]:
+    """Count the items of data_report.csv by kind, the most frequent first.
+
+    Raises:
+        DataError: missing, no table, or without the columns `item`, `kind` and `reason`.
+    """
+    table = read_sheet(path, DROPPED, words=DROPPED)
+    first = table.drop_duplicates("kind").set_index("kind")
+    counts = table["kind"].value_counts()  # the most frequent first
+    return [
+        Dropped(str(kind), int(counts[kind]), f"{first['item'][kind]}: {first['reason'][kind]}")
+        for kind in counts.index
+    ]
+
+
+def region_facts(regions: Regions) -> RegionFacts:
+    """Count detections by class and by image, and what became of them.
+
+    Raises:
+        ShapeError: the graphs account for more regions than an image has.
+    """
+    each = np.diff(regions.offsets)
+    kept = (regions.kept >= 0).sum(axis=1)
+    beyond = each - regions.redundant - kept
+    if (beyond < 0).any():
+        image = int(np.argmin(beyond))
+        raise ShapeError(
+            f"graphs.h5 keeps {kept[image]} and drops {regions.redundant[image]} of the {each[image]}"
+            f" regions of image {image}; make it again from this regions.h5"
+        )
+    return RegionFacts(
+        len(each),
+        int((each == 0).sum()),
+        int(each.sum()),
+        int(regions.redundant.sum()),
+        int(beyond.sum()),
+        int(kept.sum()),
+        tuple(_classes(regions, each)),
+        histogram(each),
+    )
+
+
+def _classes(regions: Regions, each: np.ndarray) -> list[ClassCount]:
+    """Count every class, the most frequent first, those never found last."""
+    image = np.repeat(np.arange(len(each)), each)
+    total = np.bincount(regions.classes, minlength=len(regions.class_names))
+    most = max(int(total.max(initial=0)), 1)
+    return [
+        ClassCount(
+            regions.class_names[number],
+            int(total[number]),
+            len(np.unique(image[regions.classes == number])),
+            float(total[number] / max(len(each), 1)),
+            100 * float(total[number]) / most,
+        )
+        for number in np.argsort(-total, kind="stable")
+    ]
+
+
+def histogram(each: np.ndarray, bins: int = 24) -> Histogram:
+    """Draw how many images have how many detections; neighbours share a bar beyond `bins` of them.
+
+    Args:
+        each: (images,) int, detections of every image.
+        bins: most bars.
+    """
+    most = int(each.max(initial=0))
+    span = max(1, -(-(most + 1) // bins))  # counts a bar, rounded up
+    height = np.bincount(each // span, minlength=most // span + 1)
+    up = axis(height, BOTTOM, TOP, marks=4)
+    width = (RIGHT - LEFT) / len(height)
+    bars = tuple(
+        Bar(
+            round(LEFT + place * width + 1, 2),
+            up.at(count),
+            round(max(width - 2, 1), 2),
+            round(BOTTOM - up.at(count), 2),
+            f"{_counts(place * span, span)}: {count:,} image{'s' * (count != 1)}",
+        )
+        for place, count in enumerate(height.tolist())
+    )
+    every = max(1, len(height) // 6)
+    across = tuple(
+        Tick(round(LEFT + (place + 0.5) * width, 2), f"{place * span}")
+        for place in range(0, len(height), every)
+    )
+    return Histogram(bars, across, tuple(up.ticks()))
+
+
+def _counts(low: int, span: int) -> str:
+    """Name the detections of a bar."""
+    return f"{low} detections" if span == 1 else f"{low} to {low + span - 1} detections"

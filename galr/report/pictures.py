@@ -1,0 +1,138 @@
+"""Pictures inside the page: small JPEGs with the regions that the graph keeps drawn on them."""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from galr.errors import ShapeError
+
+SIDE = 224  # pixels of a picture's longer side: about twice what is shown, for dense screens
+QUALITY = 78
+COLOURS = 7  # classes with a colour of their own; more cannot be told apart on a photograph
+
+
+@dataclass(frozen=True)
+class Images:
+    """All images of a dataset."""
+
+    pixels: Any  # (images, size, size, 3) uint8, RGB; an array or an open HDF5 table
+    names: list[str]  # (images,)
+    sizes: np.ndarray  # (images, 2) width and height of the originals in pixels
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Detections of all images and which of them the graphs keep."""
+
+    names: list[str]  # (images,) as in the dataset
+    offsets: np.ndarray  # (images + 1,) int; image i owns rows offsets[i]:offsets[i + 1] below
+    boxes: np.ndarray  # (regions, 4) x1 y1 x2 y2 in pixels of the original image
+    scores: np.ndarray  # (regions,) in [0, 1]
+    classes: np.ndarray  # (regions,) row in class_names
+    class_names: list[str]
+    kept: np.ndarray  # (images, n) number within the image's regions; -1 where padding
+    redundant: np.ndarray  # (images,) regions dropped as redundant
+
+    def __post_init__(self) -> None:
+        """Refuse detections and graphs of different images."""
+        if not len(self.names) == len(self.offsets) - 1 == len(self.kept) == len(self.redundant):
+            raise ShapeError(
+                f"regions.h5 is of {len(self.names)} images and graphs.h5 of {len(self.kept)};"
+                " make the graphs again from these regions"
+            )
+
+    def kept_of(self, image: int) -> np.ndarray:
+        """Rows of the regions of an image that its graph keeps."""
+        own = self.kept[image]
+        return self.offsets[image] + own[own >= 0]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A region to draw, in pixels of the original image."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    name: str
+    score: float
+    colour: int  # 1 to COLOURS; 0 for the classes that share one
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as an address that holds its bytes, and its size in original pixels."""
+
+    name: str
+    address: str
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+
+
+def album(
+    rows: Iterable[int], images: Images, regions: Regions
+) -> tuple[dict[int, Picture], dict[str, int]]:
+    """Make the pictures that are shown.
+
+    Args:
+        rows: of the images to show; repeated ones are made once.
+        images: all of the dataset.
+        regions: of the same images.
+
+    Returns:
+        Pictures by row, and the colour of each class on them, the most frequent first.
+    """
+    rows = sorted(set(rows))
+    colours = class_colours(rows, regions)
+    return {
+        row: Picture(
+            images.names[row],
+            address(images.pixels[row]),
+            int(images.sizes[row][0]),
+            int(images.sizes[row][1]),
+            _boxes(row, regions, colours),
+        )
+        for row in rows
+    }, colours
+
+
+def class_colours(rows: Iterable[int], regions: Regions) -> dict[str, int]:
+    """Give the classes with the most kept regions on some images a colour each, the rest colour 0."""
+    count = Counter(int(regions.classes[r]) for row in rows for r in regions.kept_of(row))
+    ordered = sorted(count, key=lambda number: (-count[number], number))
+    return {
+        regions.class_names[number]: place if place <= COLOURS else 0
+        for place, number in enumerate(ordered, start=1)
+    }
+
+
+def address(pixels: np.ndarray) -> str:
+    """A picture as a data address, no longer than `SIDE`.
+
+    Args:
+        pixels: (height, width, 3) uint8, RGB.
+    """
+    picture = Image.fromarray(np.asarray(pixels))
+    picture.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _boxes(row: int, regions: Regions, colours: Mapping[str, int]) -> tuple[Box, ...]:
+    """The kept regions of an image as boxes to draw."""
+    found = []
+    for region in regions.kept_of(row):
+        x1, y1, x2, y2 = (round(float(edge), 1) for edge in regions.boxes[region])
+        name = regions.class_names[regions.classes[region]]
+        width, height = round(x2 - x1, 1), round(y2 - y1, 1)
+        found.append(Box(x1, y1, width, height, name, float(regions.scores[region]), colours[name]))
+    return tuple(found)

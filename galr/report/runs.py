@@ -1,0 +1,34 @@
+"""A run is one variant on one fold; where its files lie says which."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from galr.errors import DataError
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One variant on one fold."""
+
+    variant: str
+    fold: int
+
+    def __str__(self) -> str:
+        """What to call it in a line."""
+        return f"{self.variant}, fold {self.fold}"
+
+
+def run_of(path: Path) -> Run:
+    """Read the variant and the fold off the path of a run's file.
+
+    Raises:
+        DataError: the path does not end in `<variant>/fold<k>/<file>`.
+    """
+    parts = path.absolute().parts[-3:-1]
+    fold = re.fullmatch(r"fold(\d+)", parts[-1]) if len(parts) == 2 else None
+    if fold is None:
+        raise DataError(
+            f"{path} does not say which run it is of; expected <variant>/fold<k>/{path.name}"
+        )
+    return Run(parts[0], int(fold[1]))

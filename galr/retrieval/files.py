@@ -1,0 +1,125 @@
+"""Anybody's matrices: NumPy files and our own HDF5, refused in one line when they are damaged."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from galr import store
+from galr.errors import DataError
+from galr.retrieval.relevance import Pairs, check_similarity, contiguous
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """What a similarity file holds.
+
+    Attributes:
+        test: the matrix and its relevance.
+        validation: the same of the fold's validation images; none where the file has none.
+        sentences: (sentences,) text; none where the file has none.
+        provenance: where it came from, as its writer told it.
+    """
+
+    test: Pairs
+    validation: Pairs | None
+    sentences: Sequence[str] | None
+    provenance: Mapping[str, Any]
+
+
+def read_similarity(path: Path, image_of_sentence: Path | None) -> Similarity:
+    """Read a similarity matrix and which image each sentence speaks of.
+
+    Args:
+        path: `.npy`, or the `.h5` that the stage similarity writes.
+        image_of_sentence: `.npy` of integers; none means what the `.h5` says, and for a `.npy` an equal
+            block of neighbouring sentences for each image.
+
+    Raises:
+        DataError: a file that is missing, damaged, or something else.
+        ShapeError: no matrix, or sentences that cannot be shared out in equal blocks.
+    """
+    given = None if image_of_sentence is None else read_array(image_of_sentence)
+    if path.suffix not in (".h5", ".hdf5"):
+        similarity = read_array(path)
+        if given is None:
+            check_similarity(similarity)
+            given = contiguous(*similarity.shape)
+        return Similarity(Pairs(similarity, given), None, None, {})
+    with store.reading(path, store.SIMILARITY) as file:
+        test = Pairs(
+            file["similarity"][:], file["image_of_sentence"][:] if given is None else given
+        )
+        validation = None
+        if "validation" in file:
+            group = file["validation"]
+            validation = Pairs(group["similarity"][:], group["image_of_sentence"][:])
+        return Similarity(test, validation, store.texts(file["sentences"]), store.provenance(file))
+
+
+def read_matrix(path: Path) -> np.ndarray:
+    """Read a similarity matrix alone: `.npy`, or the `.h5` that the stage similarity writes.
+
+    Raises:
+        DataError: the file is missing, damaged, or something else.
+    """
+    if path.suffix not in (".h5", ".hdf5"):
+        return read_array(path)
+    with store.reading(path, store.SIMILARITY) as file:
+        return file["similarity"][:]
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Open a NumPy file; its numbers are read when they are needed.
+
+    Raises:
+        DataError: the file is missing, empty, cut short, no `.npy`, or holds Python objects.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; give a .npy written by numpy.save") from error
+    except Exception as error:  # of a damaged header NumPy lets anything through
+        raise DataError(
+            f"{path} is no whole .npy file of numbers ({error}); write it again with numpy.save"
+        ) from error
+
+
+def write_matrix(path: Path, matrix: np.ndarray) -> None:
+    """Write one array as `.npy` under exactly this name.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
+    with _new(path, "wb") as file:
+        np.save(file, matrix, allow_pickle=False)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same columns as CSV: floats to four decimals, nothing where there is nothing.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
+    with _new(path, "w") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            table.writerow({c: round(v, 4) if isinstance(v, float) else v for c, v in row.items()})
+
+
+@contextmanager
+def _new(path: Path, mode: str) -> Iterator[IO[Any]]:
+    """Open a file to write, and the folders above it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror}); choose another --output"
+        ) from error

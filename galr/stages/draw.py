@@ -1,0 +1,98 @@
+"""Draw the demo dataset: aerial scenes, their sentences and their boxes.
+
+Planes, ships, courts, tanks, vehicles and buildings stand in eleven landscapes, in rows, in rings,
+along piers and roads, around one another. The same flags give the same bytes; a larger dataset
+begins with the images of a smaller one. Three images of ten are test.
+
+IN   nothing
+OUT  images/0001.png …           RGB, square
+     dataset.json                splits and sentences, Karpathy layout
+     train_boxes.json            boxes of the training images, COCO layout
+     test_boxes.json             boxes of the test images
+     The folder appears whole or not at all; one that this stage drew before is replaced.
+
+example: galr draw --images 400 --size 256 --sentences 5 --seed 7 --output resources/demo/files
+"""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from galr.data.scenes.album import coco, draw_page, karpathy
+from galr.errors import ConfigError, DataError
+from galr.settings import Settings, setting
+
+_OURS = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_boxes\.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """How many images, how large, with how many sentences, and where to."""
+
+    images: int = setting("number of images, at least 2", default=400)
+    size: int = setting("side of an image, pixels, 64 to 2048", default=256)
+    sentences: int = setting("sentences of an image, 1 to 100", default=5)
+    seed: int = setting("which scenes to draw, at least 0", default=7)
+    output: Path = setting("the folder to make")
+
+    def __post_init__(self) -> None:
+        """Refuse datasets that cannot be drawn, or not be split."""
+        for name, low, high in (
+            ("images", 2, 1_000_000),
+            ("size", 64, 2048),
+            ("sentences", 1, 100),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"drawn.{name} is {low} to {high}, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"drawn.seed is at least 0, got {self.seed}")
+
+
+def run(flags: Flags) -> None:
+    """Draw into a folder that takes its name at the end."""
+    _refuse_foreign(flags.output)
+    partial = flags.output.with_name(f".{flags.output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
+    (partial / "images").mkdir(parents=True)
+    try:
+        pages = []
+        for number in tqdm(range(flags.images), desc="scenes", disable=None):
+            picture, page = draw_page(
+                flags.seed, number, size=flags.size, sentences=flags.sentences
+            )
+            Image.fromarray(picture).save(partial / "images" / page.name, compress_level=3)
+            pages.append(page)
+        _write(partial / "dataset.json", karpathy(pages))
+        _write(partial / "train_boxes.json", coco(pages, "train"))
+        _write(partial / "test_boxes.json", coco(pages, "test"))
+        if flags.output.exists():
+            shutil.rmtree(flags.output)
+        partial.replace(flags.output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(path: Path, document: dict[str, object]) -> None:
+    """Write a JSON document, a key or item a line, so that two of them can be compared."""
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _refuse_foreign(output: Path) -> None:
+    """Refuse to replace what this stage did not draw.
+
+    Raises:
+        DataError: the output is a file, or a folder that holds something else.
+    """
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output} is a file, expected a folder to make; choose another --output")
+    for path in sorted(output.rglob("*")) if output.exists() else ():
+        below = path.relative_to(output).as_posix()
+        if not _OURS.fullmatch(below):
+            raise DataError(
+                f"{output} holds {below}, which was not drawn; choose another --output, or empty it"
+            )

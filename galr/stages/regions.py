@@ -1,0 +1,79 @@
+"""Detect the regions of every image with mmdet.
+
+Pictures are opened as they came, at their full size; boxes are in their pixels.
+An image in which nothing is found has no rows, and that is fine.
+
+IN   dataset.h5       names, files and sizes of the images
+     the folder of the pictures, a detector file and its checkpoint
+OUT  regions.h5
+        /offsets      (images + 1,) int64; image i owns rows offsets[i]:offsets[i+1]
+        /boxes        (regions, 4) float32, x1 y1 x2 y2 in pixels, inside the image
+        /scores       (regions,) float32 in [0, 1], descending within an image
+        /classes      (regions,) int32, row in class_names
+        /class_names  (classes,) text
+        /names /sizes as in dataset.h5
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from galr import store, versions
+from galr.devices import device_of
+from galr.regions import network
+from galr.regions.detect import detect, ragged
+from galr.regions.detector import read_detector
+from galr.regions.looking import open_as_stored
+from galr.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Which images, which detector, and where to compute."""
+
+    dataset: Path = setting("dataset.h5")
+    folder: Path = setting("the folder that the dataset's files lie in")
+    detector: Path = setting("the detector file")
+    checkpoint: Path = setting("the detector's weights")
+    output: Path = setting("regions.h5 to write")
+    device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = setting("CPU threads", default=1)
+
+
+def run(flags: Flags) -> None:
+    """Load the detector, look at every picture, store what was found."""
+    torch.set_num_threads(flags.threads)
+    device = device_of(flags.device)
+    detector = read_detector(flags.detector)
+    model = network.load(detector, flags.checkpoint, device)
+    with store.reading(flags.dataset, store.DATASET) as dataset:
+        names, files = store.texts(dataset["names"]), store.texts(dataset["files"])
+        sizes = dataset["sizes"][:]
+    pictures = (
+        open_as_stored(flags.folder / file, size) for file, size in zip(files, sizes, strict=True)
+    )
+    watched = tqdm(pictures, "regions", len(files), unit="image", disable=None)
+    found = list(detect(model, watched, detector.detection))
+    tables, dropped = ragged(found)
+    origin = {
+        "dataset_sha256": versions.sha256(flags.dataset),
+        "detector": {
+            "name": detector.name,
+            "config_sha256": detector.identity(),
+            "checkpoint_sha256": versions.sha256(flags.checkpoint),
+        },
+        "dropped": dropped,
+        "versions": versions.code(),
+    }
+    with store.writing(flags.output, store.REGIONS, origin) as file:
+        store.write_arrays(file, sizes=sizes, **tables)
+        store.write_texts(file, "names", names)
+        store.write_texts(file, "class_names", detector.classes)
+    print(
+        f"{detector.name}: {len(tables['scores'])} regions in {len(files)} images;"
+        f" {dropped} boxes of no area dropped",
+        file=sys.stderr,
+    )

@@ -1,0 +1,27 @@
+"""Print the table of results and where the report lies.
+
+IN   metrics.csv, report.html
+OUT  nothing but what is printed
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from galr.errors import DataError
+from galr.report import metrics, table
+from galr.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """What to print."""
+
+    metrics: Path = setting("metrics.csv")
+    report: Path = setting("report.html")
+
+
+def run(flags: Flags) -> None:
+    """Print the table, then the report's path."""
+    if not flags.report.exists():
+        raise DataError(f"{flags.report} does not exist; run: snakemake {flags.report}")
+    print(table.text(metrics.read(flags.metrics)), flags.report, sep="\n\n")

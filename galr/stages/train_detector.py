@@ -1,0 +1,66 @@
+"""Train an mmdet detector on boxes in COCO form, and measure it on images it never saw.
+
+The state is kept beside the checkpoint after every epoch, and taken up again after a kill.
+Held-out images are only measured on: nothing is chosen by them.
+
+IN   config/detectors/{detector}.yaml
+     the folder that its train section speaks of: COCO annotations and images
+OUT  checkpoint.pth   weights and classes, a slim mmdet checkpoint
+     ap.csv           class,images,boxes,ap,ap50 of the held-out images; a row for all classes last
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from galr import versions
+from galr.devices import device_of
+from galr.regions import network, precision, training
+from galr.regions.coco import read_parts
+from galr.regions.detect import detect
+from galr.regions.detector import read_detector
+from galr.regions.looking import open_rgb
+from galr.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """What is trained on what, and where."""
+
+    detector: Path = setting("the detector file")
+    folder: Path = setting("the folder that holds boxes and images")
+    checkpoint: Path = setting("checkpoint.pth to write")
+    table: Path = setting("ap.csv to write")
+    device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = setting("CPU threads", default=1)
+
+
+def run(flags: Flags) -> None:
+    """Read boxes, train, save, measure."""
+    torch.set_num_threads(flags.threads)
+    device = device_of(flags.device)
+    detector = read_detector(flags.detector)
+    recipe = detector.recipe()
+    images = flags.folder / recipe.images
+    boxes, held_out = read_parts(flags.folder, detector.classes, recipe)
+    origin = training.fingerprint(detector, boxes)
+    work = flags.checkpoint.with_name(f".{flags.checkpoint.stem}-{origin[:12]}")
+    model = training.train(
+        detector,
+        boxes,
+        images,
+        work,
+        device=device,
+        workers=training.workers_for(flags.threads),
+        tell=lambda line: print(f"{detector.name}: {line}", file=sys.stderr, flush=True),
+    )
+    known = {"fingerprint": origin, "versions": versions.code()}
+    network.save(model, flags.checkpoint, detector.classes, known)
+    pictures = (open_rgb(images / image["file_name"]) for image in held_out.images)
+    rows = precision.average_precision(held_out, list(detect(model, pictures, detector.detection)))
+    precision.write(flags.table, rows)
+    shutil.rmtree(work)
+    print(f"{detector.name}: {precision.summary(rows)}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Folds, pixels, loss, and the loop that fits a model."""

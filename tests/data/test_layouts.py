@@ -1,0 +1,159 @@
+import json
+
+import pytest
+
+from galr.data.dataset_file import Karpathy, Precomp
+from galr.data.folder import files_below
+from galr.data.layouts import Listed, read_listing
+from galr.errors import DataError
+
+PRECOMP = Precomp("{split}_caps.txt", "{split}_filename.txt")
+SPLITS = {"train": ("train",), "val": (), "test": ("test",)}
+WANTED = (
+    Listed("b", "train", ("one .", "", "three .")),
+    Listed("a", "train", ("ünï .", " .", "six .")),
+    Listed("c", "test", ("7", "8", "9")),
+)
+
+
+def listing(folder, layout, splits=SPLITS, unused=()):
+    return read_listing(folder, files_below(folder), layout, splits, unused)
+
+
+def write_precomp(folder, split, sentences, names, ending="\n"):
+    (folder / "deep").mkdir(exist_ok=True)
+    for what, lines in (("caps", sentences), ("filename", names)):
+        text = "".join(f"{line}{ending}" for line in lines)
+        (folder / f"deep/{split}_{what}.txt").write_bytes(text.encode())
+
+
+def write_karpathy(folder, images, name="dataset.json", **extra):
+    (folder / name).write_text(json.dumps({"images": images} | extra), "utf-8")
+
+
+def entry(name, split, *sentences, **extra):
+    return {"filename": name, "split": split, "sentences": [{"raw": s} for s in sentences]} | extra
+
+
+@pytest.mark.parametrize("repeated", [1, 3])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_precomp_names_stand_once_an_image_or_once_a_sentence(tmp_path, repeated, ending):
+    for split, names in (("train", ["b.jpg", "a.jpg"]), ("test", ["c.tif"])):
+        sentences = [s for image in WANTED if image.split == split for s in image.sentences]
+        lines = [name for name in names for _ in range(repeated)]
+        write_precomp(tmp_path, split, sentences, lines, ending)
+    found = listing(tmp_path, PRECOMP)
+    assert found.images == WANTED
+    assert [file.name for file in found.files] == [
+        f"{split}_{what}.txt" for split in ("train", "test") for what in ("caps", "filename")
+    ]
+
+
+def test_precomp_and_karpathy_say_the_same(tmp_path):
+    entries = [entry(f"{i.name}.png", i.split, *i.sentences) for i in WANTED]
+    write_karpathy(tmp_path, entries)
+    assert listing(tmp_path, Karpathy(("dataset.json",))).images == WANTED
+
+
+def test_only_line_feeds_end_a_sentence(tmp_path):
+    odd = "one\u2028two\x85three\x0bfour"
+    write_precomp(tmp_path, "train", [odd, "b"], ["1", "2"])
+    write_precomp(tmp_path, "test", ["c"], ["3"])
+    assert listing(tmp_path, PRECOMP).images[0].sentences == (odd,)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    write_precomp(tmp_path, "train", ["a"], ["\ufeff1.jpg"])
+    write_precomp(tmp_path, "test", ["c"], ["3"])
+    assert listing(tmp_path, PRECOMP).images[0].name == "1"
+
+
+@pytest.mark.parametrize("names", [[], ["1", "2"], ["1"] * 4, ["1"] * 6])
+def test_precomp_that_cannot_be_shared_out_is_refused(tmp_path, names):
+    write_precomp(tmp_path, "train", ["a"] * 5, names)
+    with pytest.raises(DataError, match=rf"has 5 lines for {len(names)} in train_filename.txt"):
+        listing(tmp_path, PRECOMP)
+
+
+def test_runs_of_a_name_may_differ_in_length(tmp_path):
+    write_precomp(tmp_path, "train", ["1", "2", "3", "4"], ["a", "a", "a", "b"])
+    write_precomp(tmp_path, "test", ["5"], ["c"])
+    counts = {i.name: len(i.sentences) for i in listing(tmp_path, PRECOMP).images}
+    assert counts == {"a": 3, "b": 1, "c": 1}
+
+
+def test_a_source_may_give_several_splits_to_one_and_leave_some_out(tmp_path):
+    write_karpathy(
+        tmp_path, [entry(f"{s}.jpg", s, "a") for s in ("test", "restval", "train", "odd", "val")]
+    )
+    splits = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
+    found = listing(tmp_path, Karpathy(("dataset.json",)), splits, unused=("odd",))
+    assert [(i.name, i.split) for i in found.images] == [
+        ("test", "test"),
+        ("restval", "train"),
+        ("train", "train"),
+        ("val", "val"),
+    ]
+    with pytest.raises(DataError, match="1 images of split 'odd', which the dataset file does not"):
+        listing(tmp_path, Karpathy(("dataset.json",)), splits)
+    with pytest.raises(DataError, match="no image of split 'rest', only of"):
+        listing(tmp_path, Karpathy(("dataset.json",)), splits, unused=("odd", "rest"))
+
+
+def test_tokens_stand_for_a_sentence_without_raw_text(tmp_path):
+    images = [entry("1", "train", "a"), entry("2", "test")]
+    images[1]["sentences"] = [{"tokens": ["two", "ships"]}]
+    write_karpathy(tmp_path, images)
+    assert listing(tmp_path, Karpathy(("dataset.json",))).images[1].sentences == ("two ships",)
+
+
+def test_sentences_for_unknown_images_are_told(tmp_path):
+    images = [
+        entry("1.jpg", "train", "mine", "another's", imgid=4),
+        entry(" ", "train", "whose"),
+        entry("3.jpg", "test", "c"),
+    ]
+    images[0]["sentences"][0]["imgid"] = 4
+    images[0]["sentences"][1]["imgid"] = 5
+    write_karpathy(tmp_path, images)
+    found = listing(tmp_path, Karpathy(("dataset.json",)))
+    assert [(i.name, i.sentences) for i in found.images] == [("1", ("mine",)), ("3", ("c",))]
+    assert [(s.place, s.reason) for s in found.strays] == [
+        ("dataset.json image 1 sentence 2", "its imgid is 5, its image's is 4"),
+        ("dataset.json image 2", "its filename is blank"),
+    ]
+    write_precomp(tmp_path, "train", ["a", "b", "c", "d"], ["1.jpg", ""])
+    write_precomp(tmp_path, "test", ["e"], ["3.jpg"])
+    (stray,) = listing(tmp_path, PRECOMP).strays
+    assert stray.place == "train_caps.txt line 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "expected 'images' to be a list"),
+        ('{"images": [7]}', "image 1: expected 'split' to be a str, found null"),
+        ('{"images": [{"split": "train", "filename": "1"}]}', "expected 'sentences'"),
+        ('{"images": [{"split": "train", "filename": 1, "sentences": []}]}', "'filename'.*found 1"),
+        ('{"images": [{"split": "train", "sentences": [{}]}]}', "sentence 1: expected 'tokens'"),
+        ('{"images": [{"split": "train", "sentences": ["a"]}]}', "sentence 1: expected 'raw'"),
+        ('{"images": [{"split": "train", "sentences": [{"raw": "\\u0000"}]}]}', "no text"),
+        ('{"images": [{"split": "train", "sentences": [{"raw": "\\ud800"}]}]}', "no text"),
+    ],
+)
+def test_a_json_of_another_form_is_named(tmp_path, text, words):
+    (tmp_path / "dataset.json").write_text(text, "utf-8")
+    splits = {"train": ("train",), "val": (), "test": ()}
+    with pytest.raises(DataError, match=words):
+        listing(tmp_path, Karpathy(("dataset.json",)), splits)
+
+
+def test_text_that_is_none_is_named(tmp_path):
+    write_precomp(tmp_path, "train", ["a"], ["1"])
+    (tmp_path / "deep/train_caps.txt").write_bytes("caf\xe9".encode("latin-1"))
+    with pytest.raises(DataError, match=r"train_caps.txt is no UTF-8 text"):
+        listing(tmp_path, PRECOMP)
+    (tmp_path / "deep/train_caps.txt").unlink()
+    with pytest.raises(DataError, match=r"holds no train_caps\.txt"):
+        listing(tmp_path, PRECOMP)

@@ -1,0 +1,122 @@
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from galr.data.folder import pictures_by_stem
+from galr.data.layouts import Listed, Listing, Stray
+from galr.data.validate import KINDS, refuse_empty, validate
+from galr.errors import DataError
+
+GOOD = (
+    Listed("a", "train", ("one .", "two .")),
+    Listed("b", "train", ("three .", "four .")),
+    Listed("c", "test", ("five .", "six .")),
+)
+FILES = tuple(PurePosixPath(name) for name in ("x/a.jpg", "x/b.png", "y/c.tif"))
+
+
+def check(images=GOOD, files=FILES, strays=(), count=None, total=None, **policies):
+    return validate(
+        "mine",
+        Listing(tuple(images), tuple(strays), (Path("list.json"),)),
+        pictures_by_stem(files),
+        sentences_per_image=count,
+        images=total,
+        policies=dict.fromkeys(KINDS, "drop") | policies,
+    )
+
+
+def test_a_sound_dataset_passes_in_its_order():
+    found, dropped = check(count=2, total=3, **dict.fromkeys(KINDS, "error"))
+    assert [(f.name, f.split, f.sentences) for f in found] == [
+        (image.name, image.split, image.sentences) for image in GOOD
+    ]
+    assert [f.file for f in found] == list(FILES)
+    assert dropped == []
+
+
+def with_sentences(*sentences):
+    return (*GOOD, Listed("d", "test", sentences))
+
+
+BAD = {
+    "missing": ("missing_image", {"images": with_sentences("x .", "y .")}, ["d"]),
+    "blank": (
+        "blank_sentence",
+        {"images": with_sentences("", "x ."), "files": (*FILES, PurePosixPath("d.jpg"))},
+        ["d sentence 1"],
+    ),
+    "all blank": (
+        "blank_sentence",
+        {"images": with_sentences("\t", " ."), "files": (*FILES, PurePosixPath("d.jpg"))},
+        ["d sentence 1", "d sentence 2", "d"],
+    ),
+    "count": ("wrong_count", {"images": with_sentences("x ."), "count": 2}, ["d"]),
+    "none": ("wrong_count", {"images": with_sentences()}, ["d"]),
+    "total": ("wrong_count", {"total": 4}, ["mine"]),
+    "listed twice": ("duplicate_name", {"images": (*GOOD, Listed("a", "test", ("x",)))}, ["a"]),
+    "two files": ("duplicate_name", {"files": (*FILES, PurePosixPath("z/c.JPG"))}, ["c"]),
+    "one file": ("duplicate_name", {"images": (*GOOD, Listed("q/a", "test", ("x",)))}, ["q/a"]),
+    "stray": (
+        "unknown_image",
+        {"strays": [Stray("list.json image 4", "why")]},
+        ["list.json image 4"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_an_offence_is_dropped_and_listed(case):
+    kind, bad, items = BAD[case]
+    found, dropped = check(**bad, **{k: "error" for k in KINDS if k != kind})
+    assert [offence.item for offence in dropped] == items
+    assert {offence.kind for offence in dropped} == {kind}
+    assert all(offence.reason for offence in dropped)
+    kept = {"two files": ["a", "b"], "blank": ["a", "b", "c", "d"]}
+    assert [f.name for f in found] == kept.get(case, ["a", "b", "c"])
+    assert all(sentence.strip(" .") for f in found for sentence in f.sentences)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_an_offence_is_an_error_that_shows_the_way(case):
+    kind, bad, items = BAD[case]
+    number = len([item for item in items if case != "all blank" or " sentence " in item])
+    with pytest.raises(DataError) as caught:
+        check(**bad, **{kind: "error"})
+    line = str(caught.value)
+    assert line.startswith(f"{items[0]}: ")
+    assert f"({kind}, {number} in all)" in line
+    assert f"set data.{kind}: drop" in line
+    assert "\n" not in line
+
+
+def test_a_picture_that_fits_the_listed_folder_wins():
+    images = (Listed("x/a", "train", ("one",)), Listed("y/a", "test", ("two",)))
+    files = (PurePosixPath("in/x/a.jpg"), PurePosixPath("in/y/a.jpg"))
+    found, dropped = check(images, files)
+    assert [str(f.file) for f in found] == ["in/x/a.jpg", "in/y/a.jpg"]
+    assert dropped == []
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_any_number_of_sentences_will_do_where_none_is_asked_for(number):
+    images = [Listed(name, "train", ("a plane .",) * number) for name in "abc"]
+    found, dropped = check(images, **dict.fromkeys(KINDS, "error"))
+    assert [len(f.sentences) for f in found] == [number] * 3
+    assert dropped == []
+
+
+def test_words_of_any_script_are_words():
+    sentences = ("一架飞机", "самолёт", "7", "...", "—")
+    found, dropped = check([Listed("a", "train", sentences)])
+    assert found[0].sentences == sentences[:3]
+    assert [d.item for d in dropped] == ["a sentence 4", "a sentence 5"]
+
+
+def test_an_empty_split_is_refused_unless_it_was_meant():
+    found, _ = check()
+    refuse_empty(found, {"train": ("train",), "val": (), "test": ("test",)})
+    with pytest.raises(DataError, match="no image is left in the val split"):
+        refuse_empty(found, {"train": ("train",), "val": ("val",), "test": ("test",)})
+    with pytest.raises(DataError, match="no image is left in the test split"):
+        refuse_empty(found[:2], {"train": ("train",), "val": (), "test": ("test",)})

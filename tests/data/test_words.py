@@ -1,0 +1,32 @@
+import pytest
+
+from galr.data.words import UNKNOWN, Vocabulary, tokens
+
+
+def test_tokens_are_lower_case_treebank_words_without_punctuation():
+    assert tokens("Two planes (white) aren't here, are they?  #1!") == [
+        "two", "planes", "white", "are", "n't", "here", "are", "they", "1",
+    ]  # fmt: skip
+
+
+def test_non_ascii_sentences_keep_their_words():
+    assert tokens("Ein Flugzeug über São Paulo — 飛行機 .") == [
+        "ein", "flugzeug", "über", "são", "paulo", "—", "飛行機",
+    ]  # fmt: skip
+
+
+def test_vocabulary_counts_and_numbers():
+    known = Vocabulary.count(["two planes", "two ships", "two two"], min_count=2)
+    assert known.words == ("two",) and len(known) == 3
+    assert known.numbers(["Two planes", "", "two two"], 9) == [[2, UNKNOWN], [UNKNOWN], [2, 2]]
+
+
+def test_order_of_sentences_does_not_change_the_numbers():
+    sentences = ["a plane", "beside a ship", "a tank"]
+    assert Vocabulary.count(sentences, 1) == Vocabulary.count(sentences[::-1], 1)
+
+
+def test_a_sentence_of_400_words_is_cut_with_a_warning():
+    known = Vocabulary.count(["word"], 1)
+    with pytest.warns(UserWarning, match="1 sentences of more than 100 words were cut"):
+        assert known.numbers(["word " * 400, "word"], 100) == [[2] * 100, [2]]

@@ -1,0 +1,168 @@
+"""A small folder of results, as the other rooms would leave it, drawn from a seed."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galr import store
+from galr.__main__ import main
+from galr.retrieval import table
+from galr.retrieval.ranks import ranks
+
+ODD = 'boats < "quais" & <script>alert(1)</script> — été 港'
+IMAGES, TEST, EACH, SIZE = 14, 10, 3, 24  # images, those of the test split, sentences each, pixels
+CLASSES = ("ship", "<b>dock</b>")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where the results lie, and what stands in them."""
+
+    folder: Path
+    similarity: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+
+    def report(self, *flags: str, **replaced: Path) -> int:
+        """Run the stage on these results; returns its exit code."""
+        runs = sorted(self.folder.glob("*/fold*"))
+        paths = {name: self.folder / f"{name}.h5" for name in ("dataset", "regions", "graphs")} | {
+            "metrics": self.folder / "metrics.csv",
+            "data-report": self.folder / "data_report.csv",
+            "output": self.folder / "report.html",
+        }
+        paths |= replaced
+        argv = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+        argv += ["--histories", *(str(run / "history.csv") for run in runs)]
+        argv += ["--similarities", *(str(run / "similarity.h5") for run in runs)]
+        return main(["report", *argv, *flags])
+
+    def page(self, *flags: str) -> str:
+        """Make the report and read it."""
+        assert self.report(*flags) == 0
+        return (self.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """Draw results: `draw(dataset=…, variants=…, folds=…, regions=…)`."""
+
+    def drawn(dataset="ucm", variants=("corrected", "global"), folds=2, regions=True):
+        results = Results(tmp_path / dataset)
+        random = np.random.default_rng(7)
+        _write_data(results.folder, dataset, random)
+        _write_regions(results.folder, random, mean=4 if regions else 0)
+        runs = [
+            _write_run(results, dataset, variant, fold, random, noise=1 + place)
+            for place, variant in enumerate(variants)
+            for fold in range(folds)
+        ]
+        rows = table.rows(runs, resamples=50, confidence=0.95)
+        pd.DataFrame(rows).to_csv(results.folder / "metrics.csv", index=False)
+        return results
+
+    return drawn
+
+
+def _names():
+    return [f"scene {i}" for i in range(IMAGES)]
+
+
+def _sentences():
+    """Sentences of all images; the second image repeats one of the first, the third is odd."""
+    said = [f"sentence {i % EACH} of image {i // EACH}" for i in range(IMAGES * EACH)]
+    said[EACH], said[2 * EACH] = said[0], ODD
+    return said
+
+
+def _write_data(folder, dataset, random):
+    folder.mkdir(parents=True)
+    known = {"dataset": dataset, "archives": [{"file": f"{dataset}.zip", "sha256": "ab" * 32}]}
+    with store.writing(folder / "dataset.h5", store.DATASET, known) as file:
+        store.write_arrays(
+            file,
+            images=random.integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8),
+            sizes=np.tile(np.array([[60, 40]], np.int32), (IMAGES, 1)),
+            image_of_sentence=np.repeat(np.arange(IMAGES, dtype=np.int32), EACH),
+        )
+        store.write_texts(file, "names", _names())
+        store.write_texts(file, "files", [f"{name}.jpg" for name in _names()])
+        store.write_texts(file, "splits", ["test"] * TEST + ["train"] * (IMAGES - TEST))
+        store.write_texts(file, "sentences", _sentences())
+    (folder / "data_report.csv").write_text(
+        "item,kind,reason\n9,blank_sentence,holds no word: '<i>'\n8,missing_image,not there\n"
+        "7,blank_sentence,holds no word: ''\n"
+    )
+
+
+def _write_regions(folder, random, mean):
+    counts = random.poisson(mean, IMAGES)
+    total = counts.sum()
+    corners = random.uniform(0, 20, (total, 2))
+    with store.writing(folder / "regions.h5", store.REGIONS, {"detector": "drawn"}) as file:
+        store.write_arrays(
+            file,
+            sizes=np.tile(np.array([[60, 40]], np.int32), (IMAGES, 1)),
+            offsets=np.concatenate([[0], counts.cumsum()]),
+            boxes=np.hstack([corners, corners + random.uniform(1, 20, (total, 2))]).astype("f4"),
+            scores=random.uniform(0, 1, total).astype("f4"),
+            classes=random.integers(0, len(CLASSES), total).astype("i4"),
+        )
+        store.write_texts(file, "names", _names())
+        store.write_texts(file, "class_names", CLASSES)
+    kept = np.full((IMAGES, 3), -1, np.int32)
+    for image, count in enumerate(counts):  # the first region is redundant, three more are kept
+        own = np.arange(1, count)[:3]
+        kept[image, : len(own)] = own
+    with store.writing(folder / "graphs.h5", store.GRAPHS, {"measure": "cosine"}) as file:
+        store.write_arrays(
+            file,
+            representation=np.zeros((IMAGES, 3, 7), np.float32),
+            adjacency=np.zeros((IMAGES, 3, 3), np.float32),
+            mask=kept >= 0,
+            kept=kept,
+            redundant=np.minimum(counts, 1).astype(np.int32),
+        )
+        store.write_texts(file, "names", _names())
+
+
+def _write_run(results, dataset, variant, fold, random, noise):
+    """One run's history and similarities; more noise, more mistakes."""
+    folder = results.folder / variant / f"fold{fold}"
+    owners = np.repeat(np.arange(TEST, dtype=np.int32), EACH)
+    own = np.arange(TEST)[:, None] == owners
+    similarity = (own + noise * random.normal(size=own.shape)).round(1).astype("f4")
+    results.similarity[variant, fold] = similarity
+    origin = {"dataset": dataset, "variant": variant, "fold": fold, "seed": 7, "epochs": 3}
+    with store.writing(folder / "similarity.h5", store.SIMILARITY, origin) as file:
+        store.write_arrays(
+            file,
+            similarity=similarity,
+            image_embeddings=np.zeros((TEST, 2), np.float32),
+            sentence_embeddings=np.zeros((TEST * EACH, 2), np.float32),
+            image_of_sentence=owners,
+        )
+        store.write_texts(file, "names", _names()[:TEST])
+        store.write_texts(file, "sentences", _sentences()[: TEST * EACH])
+    history = pd.DataFrame(
+        {"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5 + fold], "mr": [5.0, 9.0, 8.0]}
+    )
+    history["best"] = history["epoch"] == 2
+    history.to_csv(folder / "history.csv", index=False)
+    other = (similarity + random.normal(size=own.shape)).astype("f4")
+    return table.Run(
+        dataset=dataset,
+        variant=variant,
+        fold=fold,
+        seed=7,
+        ties="pessimistic",
+        bootstrap_seed=7,
+        image_of_sentence=owners,
+        ranks={"none": ranks(similarity, owners), "mr-code": ranks(other, owners)},
+        chosen={
+            "none": {},
+            "mr-code": {"k": 5, "w1": 0.3, "w2": 1.1, "xi": 0.05, "validation_mr": 9},
+        },
+        ceiling={"t2i_r1": 96.0, "t2i_r5": 100.0, "t2i_r10": 100.0},
+    )

@@ -1,0 +1,76 @@
+"""The table in the console."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from galr.__main__ import main
+from galr.report.metrics import read
+from galr.report.table import text
+from galr.retrieval.metrics import RECALLS
+
+
+def test_it_holds_the_means_in_order(draw):
+    path = draw().folder / "metrics.csv"
+    shown = text(read(path))
+    table = pd.read_csv(path, dtype={"fold": str})
+    means = table[table["fold"] == "mean"]
+    spread = table[table["fold"] == "std"]
+    lines = [
+        line.split() for line in shown.splitlines() if line.startswith(("corrected", "global"))
+    ]
+    assert len(lines) == len(means) == 4
+    for line, (_, mean), (_, std) in zip(lines, means.iterrows(), spread.iterrows(), strict=True):
+        assert line[:2] == [mean["variant"], mean["rerank"]]
+        numbers = [mean[column] for column in (*RECALLS, "mr")]
+        numbers += [std["mr"], mean["mr_low"], mean["mr_high"]]
+        assert [part for part in line[2:] if part != "to"] == [
+            f"{number:.2f}" for number in numbers
+        ]
+    assert shown.startswith("ucm: 10 test images, 30 sentences, 2 folds\n")
+    assert f"mR of {table['chance_mr'].iloc[0]:.2f}" in shown
+
+
+def test_any_console_can_show_it(draw):
+    shown = text(read(draw(variants=("a_variant_of_a_long_name",)).folder / "metrics.csv"))
+    assert shown.isascii()
+    assert max(map(len, shown.splitlines())) <= 120
+    lines = [line for line in shown.splitlines() if " to " in line and "%" not in line]
+    assert len({line.index(" to ") for line in lines if line.startswith("a_")}) == 1  # in columns
+
+
+def test_one_fold_shows_a_dash_and_no_chance_shows_none(draw):
+    metrics = read(draw(folds=1).folder / "metrics.csv").drop(columns="chance_mr")
+    shown = text(metrics)
+    assert "1 fold\n" in shown
+    assert " -  " in shown
+    assert "random" not in shown
+
+
+def test_report_and_show_print_the_table_and_the_path(draw, capsys):
+    results = draw()
+    metrics, page = results.folder / "metrics.csv", results.folder / "report.html"
+    expected = f"{text(read(metrics))}\n\n{page}\n"
+    assert results.report() == 0
+    assert capsys.readouterr().out == expected
+    assert main(["show", "--metrics", str(metrics), "--report", str(page)]) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_show_refuses_a_report_that_is_not_there(draw, capsys):
+    folder = draw().folder
+    assert (
+        main(["show", "--metrics", str(folder / "metrics.csv"), "--report", str(Path("no.html"))])
+        == 2
+    )
+    assert "no.html does not exist; run: snakemake no.html" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2,3\n4\n"])
+def test_what_is_no_table_is_refused_in_one_line(tmp_path, capsys, content):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    (tmp_path / "report.html").touch()
+    assert main(["show", "--metrics", str(path), "--report", str(tmp_path / "report.html")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,141 @@
+"""Axes, intervals and curves: a place on the page turns back into the number it stands for."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galr.errors import DataError
+from galr.report.axis import axis
+from galr.report.curves import BOTTOM, LEFT, RIGHT, TOP, panels
+from galr.report.intervals import comparison, verdicts
+from galr.report.metrics import Result
+from galr.report.runs import Run, run_of
+
+
+def value_at(place, one, other):
+    """Read a value off two places whose values are known, as a reader does with two ticks."""
+    (a, low), (b, high) = one, other
+    return low + (place - a) / (b - a) * (high - low)
+
+
+def known(ticks):
+    return (ticks[0].at, float(ticks[0].label)), (ticks[-1].at, float(ticks[-1].label))
+
+
+def result(variant, mr, low, high, rerank="none", folds=()):
+    mean = {"mr": mr, "mr_low": low, "mr_high": high}
+    return Result(
+        variant, rerank, mean, {"mr": math.nan}, {str(k): {"mr": v} for k, v in enumerate(folds)}
+    )
+
+
+@pytest.mark.parametrize("top", [0.003, 0.9, 1, 7, 33.3, 99.99, 100, 12345])
+def test_an_axis_covers_its_values_with_round_ticks(top):
+    laid = axis([0.1 * top, top], 0, 100)
+    marked = [float(tick.label) for tick in laid.ticks()]
+    assert marked[0] == 0
+    assert marked[-1] >= top
+    assert marked[-2] < top
+    assert 3 <= len(marked) <= 7
+    steps = np.diff(marked)
+    assert np.allclose(steps, steps[0])
+    assert round(steps[0] / 10 ** math.floor(math.log10(steps[0]) + 1e-9), 6) in (1, 2, 2.5, 5)
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [0.0], [5.0, 5.0], [math.inf, 2.0]])
+def test_an_axis_of_little_or_nothing_still_stands(values):
+    laid = axis(values, 0, 100)
+    assert laid.low < laid.high
+    assert all(0 <= laid.at(v) <= 100 for v in values if math.isfinite(v))
+
+
+def test_bars_stand_where_their_numbers_are():
+    found = [result("a", 40.2, 38.1, 42.9, folds=(39, 41.4)), result("b", 30, 28, 38.2)]
+    drawn = comparison(found, chance=2.5)
+    two = known(drawn.ticks)
+    for bar, each in zip(drawn.bars, found, strict=True):
+        for place, column in ((bar.low, "mr_low"), (bar.mean, "mr"), (bar.high, "mr_high")):
+            assert value_at(place, *two) == pytest.approx(each.mean[column], abs=0.02)
+    assert [value_at(x, *two) for x in drawn.bars[0].folds] == pytest.approx([39, 41.4], abs=0.02)
+    assert value_at(drawn.chance, *two) == pytest.approx(2.5, abs=0.02)
+    assert [bar.leads for bar in drawn.bars] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "overlaps"),
+    [
+        (20, 37.9, False),
+        (20, 38, True),
+        (39, 40, True),
+        (20, 60, True),
+        (42, 50, True),
+        (43, 50, False),
+    ],
+)
+def test_intervals_overlap_when_they_share_a_point(low, high, overlaps):
+    leader, rival = result("a", 70, 38, 42), result("b", 30, low, high)
+    assert leader.overlaps(rival) == rival.overlaps(leader) == overlaps
+    assert comparison([rival, leader], 1).bars[0].overlaps == overlaps
+    (sentence,) = verdicts([rival, leader])
+    assert sentence.endswith(": the intervals overlap.") == overlaps
+
+
+def test_verdicts_compare_under_the_same_rerank():
+    found = [
+        result("a", 40, 39, 41),
+        result("a", 50, 49, 51, "mr-code"),
+        result("b", 45, 44, 46, "mr-code"),
+    ]
+    assert verdicts(found) == []
+    (sentence,) = verdicts([*found, result("b", 30, 29, 31)])
+    assert (
+        sentence
+        == "a 40.00 (39.00 to 41.00) and b 30.00 (29.00 to 31.00): the intervals do not overlap."
+    )
+
+
+def history(epochs, loss, mr, kept):
+    table = pd.DataFrame({"epoch": epochs, "loss": loss, "mr": mr})
+    return table.assign(best=table["epoch"] == kept)
+
+
+def test_curves_stand_where_their_numbers_are():
+    histories = {
+        Run("b", 0): history([1, 2, 3, 4], [9.0, 5.0, 4.0, 3.5], [3.0, 12.0, 11.0, 10.0], 2),
+        Run("a", 1): history([1, 2], [8.0, 6.0], [math.nan, 7.5], 2),  # the first was not validated
+        Run("a", 0): history([1, 2], [7.0, 6.5], [2.0, 1.0], 1),
+    }
+    drawn = panels(histories)
+    assert [(p.variant, p.measure) for p in drawn] == [
+        ("b", "loss"), ("b", "mr"), ("a", "loss"), ("a", "mr"),
+    ]  # fmt: skip
+    assert len({p.up for p in drawn if p.measure == "mr"}) == 1
+    for panel in drawn:
+        across, up = known(panel.across), known(panel.up)
+        for line in panel.lines:
+            table = histories[Run(panel.variant, line.fold)].dropna()
+            points = [tuple(map(float, point.split(","))) for point in line.points.split()]
+            assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in points)
+            read = [(value_at(x, *across), value_at(y, *up)) for x, y in points]
+            kept = table[table["best"]].iloc[0]
+            if panel.measure == "loss":
+                table = histories[Run(panel.variant, line.fold)]
+            expected = table[["epoch", panel.measure]].to_numpy()
+            np.testing.assert_allclose(read, expected, atol=0.05)
+            assert line.kept.epoch == kept["epoch"]
+            assert value_at(line.kept.y, *up) == pytest.approx(kept[panel.measure], abs=0.05)
+            assert (line.kept.x, line.kept.y) in points
+
+
+def test_one_epoch_and_no_history_at_all():
+    (loss, _) = panels({Run("a", 0): history([1], [2.0], [5.0], 1)})
+    assert value_at(loss.lines[0].kept.x, *known(loss.across)) == pytest.approx(1)
+    assert panels({}) == []
+
+
+def test_a_run_is_read_off_its_path(tmp_path):
+    assert run_of(tmp_path / "ucm" / "no_drea" / "fold12" / "history.csv") == Run("no_drea", 12)
+    with pytest.raises(DataError, match=r"expected <variant>/fold<k>/history\.csv"):
+        run_of(tmp_path / "history.csv")

@@ -1,0 +1,278 @@
+"""The page, read back: it says what the files say, safely, alone, and the same every time."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galr import store
+from galr.report.peers import PUBLISHED
+from galr.retrieval.metrics import RECALLS
+
+ALL = "99"  # more examples than there are queries
+
+
+class Reader(HTMLParser):
+    """Everything a test asks of a page: its elements, and the cells of its tables by the table's id."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.tables, self.text = [], {}, ""
+        self.table, self.cell = None, None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.elements.append((tag, given))
+        if tag == "table":
+            self.table = self.tables.setdefault(given.get("id"), [])
+        elif tag == "tr" and self.table is not None:
+            self.table.append([])
+        elif tag in ("td", "th") and self.table is not None:
+            self.cell = [given.get("data-column"), ""]
+            self.table[-1].append(self.cell)
+        elif tag == "small":
+            self.cell = None  # the spread below a mean
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.cell = None
+        elif tag == "table":
+            self.table = None
+
+    def handle_data(self, data):
+        self.text += data
+        if self.cell is not None:
+            self.cell[1] += data.strip()
+
+    def rows(self, table):
+        """Data rows of a table: the texts without a column's name, and the others by name."""
+        for row in self.tables[table]:
+            named = {column: text for column, text in row if column}
+            if named:
+                yield [text for column, text in row if not column], named
+
+
+def metrics_of(results):
+    words = dict.fromkeys(("variant", "fold", "rerank"), str)
+    return pd.read_csv(results.folder / "metrics.csv", dtype=words).set_index(
+        ["variant", "rerank", "fold"]
+    )
+
+
+def test_the_tables_hold_the_numbers_of_the_csv(draw):
+    results = draw()
+    page, metrics = Reader(results.page()), metrics_of(results)
+    seen = set()
+    for table in ("means", "folds"):
+        for names, cells in page.rows(table):
+            key = (*names[:2], names[2] if table == "folds" else "mean")
+            row = metrics.loc[key]
+            seen.add(key)
+            for column in (*RECALLS, "mr"):
+                assert cells[column] == f"{row[column]:.2f}"
+            assert cells["interval"] == f"{row['mr_low']:.2f} to {row['mr_high']:.2f}"
+            assert cells["i2t_medr"] == f"{row['i2t_medr']:.1f}"
+    assert seen == {key for key in metrics.index if key[2] != "std"}
+
+
+def test_the_other_columns_are_all_there(draw):
+    results = draw()
+    page, metrics = Reader(results.page()), metrics_of(results)
+    heads = [text for _, text in page.tables["others"][0]]
+    shown = {"dataset", *RECALLS, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr"}
+    assert set(heads) == set(metrics.reset_index().columns) - shown
+    for _, cells in page.rows("others"):
+        row = metrics.loc[(cells["variant"], cells["rerank"], cells["fold"])]
+        for column in ("i2t_meanr", "k", "chance_mr"):
+            number = float("nan") if cells[column] == "–" else float(cells[column])  # noqa: RUF001
+            assert number == pytest.approx(row[column], rel=1e-5, nan_ok=True)
+
+
+def test_the_headline_is_the_largest_mean_with_its_interval_and_chance(draw):
+    results = draw()
+    metrics = metrics_of(results)
+    means = metrics.xs("mean", level="fold")
+    row = means.loc[means["mr"].idxmax()]
+    text = re.sub(r"\s+", " ", Reader(results.page()).text.split("Results")[0])
+    for number in (row["mr"], row["mr_low"], row["mr_high"], metrics["chance_mr"].iloc[0]):
+        assert f"{number:.2f}" in text
+    assert "10 test images" in text
+    assert "30 test sentences" in text
+    assert "2 folds" in text
+
+
+def test_the_share_of_right_answers_is_the_recall_of_that_fold(draw):
+    results = draw()
+    row = metrics_of(results).loc[("corrected", "none", "0")]
+    said = re.findall(r"have a right answer|\((\d+\.\d) %\)", Reader(results.page()).text)
+    assert [share for share in said if share] == [f"{row['t2i_r1']:.1f}", f"{row['i2t_r1']:.1f}"]
+
+
+def test_words_stay_words(draw):
+    results = draw()
+    page = Reader(results.page("--examples", ALL))
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "i"}
+    with store.reading(results.folder / "dataset.h5", store.DATASET) as file:
+        odd = store.texts(file["sentences"])[6]
+    assert "<script>" in odd
+    assert page.text.count(odd) >= 2  # as a query and as an answer
+    assert "<b>dock</b>" in page.text
+    assert "holds no word: '<i>'" in page.text
+
+
+def test_the_page_needs_nothing_else(draw):
+    html = draw().page()
+    page = Reader(html)
+    for tag, given in page.elements:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "xlink:href", "action", "poster", "srcset"):
+            address = given.get(name, "#")
+            assert address.startswith(("#", "data:image/jpeg;base64,"))
+        assert not any(name.startswith("on") for name in given)
+    assert "@import" not in html
+    assert "url(" not in html
+    ids = {given["id"] for _, given in page.elements if "id" in given}
+    links = {given["href"][1:] for tag, given in page.elements if tag == "a"}
+    assert links <= ids
+
+
+def test_every_figure_has_a_caption(draw):
+    """Walk down the page: a figure that closes has seen a caption of its own."""
+    depth = []
+    for tag in re.findall(r"<(/?fig(?:ure|caption))\b", draw().page()):
+        if tag == "figure":
+            depth.append(False)
+        elif tag == "figcaption":
+            depth[-1] = True
+        elif tag == "/figure":
+            assert depth.pop()
+    assert depth == []
+
+
+def test_the_same_files_make_the_same_page_and_another_seed_other_examples(draw):
+    results = draw()
+    first = results.page("--examples", "2")
+    assert results.page("--examples", "2") == first
+    assert results.page("--examples", "2", "--seed", "5") != first
+
+
+def test_the_boxes_are_the_kept_regions_in_their_pixels(draw):
+    results = draw()
+    html = results.page("--examples", ALL)
+    with (
+        store.reading(results.folder / "regions.h5", store.REGIONS) as found,
+        store.reading(results.folder / "graphs.h5", store.GRAPHS) as graph,
+    ):
+        offsets, boxes, kept = found["offsets"][:], found["boxes"][:], graph["kept"][:]
+    pictures = re.findall(r'<svg class="picture".*?</svg>', html, flags=re.DOTALL)
+    assert pictures
+    for picture in pictures:
+        image = int(re.search(r"scene (\d+),", picture)[1])
+        drawn = re.findall(
+            r'<rect class="box box\d" x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"', picture
+        )
+        x1, y1, x2, y2 = boxes[offsets[image] + kept[image][kept[image] >= 0]].T
+        expected = np.stack([x1, y1, x2 - x1, y2 - y1], axis=1)
+        np.testing.assert_allclose(np.array(drawn, float).reshape(-1, 4), expected, atol=0.11)
+        assert 'viewBox="0 0 60 40"' in picture
+        assert 'width="60" height="40" preserveAspectRatio="none"' in picture  # stored square
+
+
+def test_published_rows_stand_as_they_are_in_the_file(draw):
+    page = Reader(draw(dataset="sydney").page())
+    rows = [row for row in page.tables["peers"] if len(row) > 2][1:]
+    table = pd.read_csv(PUBLISHED)
+    for row, (_, given) in zip(rows, table[table["dataset"] == "sydney"].iterrows(), strict=True):
+        texts = [text for _, text in row]
+        assert texts[0].startswith(given["method"])
+        assert texts[1:4] == [f"{given['mr']:.2f}", given["pretraining"], given["protocol"]]
+        assert texts[4:] == [f"{given[column]:.2f}" for column in RECALLS]
+
+
+def test_a_dataset_nobody_published_on_says_so(draw):
+    page = Reader(draw(dataset="demo").page())
+    assert "peers" not in page.tables
+    assert "Nothing is published on demo" in page.text
+
+
+def test_one_fold_has_no_spread(draw):
+    page = Reader(draw(folds=1).page())
+    assert "±" not in page.text
+    assert "One fold has no spread" in page.text
+
+
+def test_no_regions_at_all(draw):
+    results = draw(regions=False)
+    html = results.page()
+    assert not re.search(r'<rect class="box', html)
+    assert "The detector found no region on any of 14 images" in Reader(html).text
+
+
+def edit(path, change):
+    table = pd.read_csv(path)
+    change(table).to_csv(path, index=False)
+
+
+REFUSALS = {
+    "a column is missing": ("metrics.csv", lambda t: t.drop(columns="mr_low"), "lacks mr_low"),
+    "no rows": ("metrics.csv", lambda t: t.head(0), "has no rows"),
+    "no mean": ("metrics.csv", lambda t: t[t["fold"] != "mean"], "lacks the mean of corrected"),
+    "a word": ("metrics.csv", lambda t: t.assign(mr="high"), "holds a word"),
+    "no history of the best": (
+        "corrected/fold0/history.csv",
+        lambda t: t.drop(columns="best"),
+        "lacks best",
+    ),
+    "no reasons": ("data_report.csv", lambda t: t.drop(columns="reason"), "lacks reason"),
+}
+
+
+@pytest.mark.parametrize(("file", "change", "says"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_broken_table_is_refused_in_one_line(draw, capsys, file, change, says):
+    results = draw()
+    edit(results.folder / file, change)
+    assert results.report() == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert file in errors[0]
+    assert says in errors[0]
+    assert not (results.folder / "report.html").exists()
+
+
+def test_files_of_other_images_are_refused(draw, capsys):
+    results = draw()
+    with store.reading(results.folder / "regions.h5", store.REGIONS) as file:
+        tables = {
+            name: file[name][:] for name in ("sizes", "offsets", "boxes", "scores", "classes")
+        }
+        names, classes = store.texts(file["names"]), store.texts(file["class_names"])
+    with store.writing(results.folder / "regions.h5", store.REGIONS, {}) as file:
+        store.write_arrays(file, **tables)
+        store.write_texts(file, "names", names[::-1])
+        store.write_texts(file, "class_names", classes)
+    assert results.report() == 2
+    assert "name different images" in capsys.readouterr().err
+
+
+def test_a_metrics_file_that_is_not_there(draw, capsys, tmp_path):
+    assert draw().report(metrics=tmp_path / "none.csv") == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_the_detector_is_named_beside_its_regions(draw):
+    regions = draw().page().split('<section id="regions">')[1].split("</section>")[0]
+    assert re.search(r"detector</th><td[^>]*>drawn<", regions)
+
+
+@pytest.mark.parametrize("flag", ["--examples", "--seed"])
+def test_a_number_below_none_is_refused(draw, capsys, flag):
+    assert draw().report(flag, "-1") == 2
+    assert "0 or more" in capsys.readouterr().err
+
+
+def test_no_examples_may_be_asked_for(draw):
+    assert "<image " not in draw().page("--examples", "0")

@@ -1,0 +1,82 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from galr.config import SCHEMAS, check, override, read
+from galr.data.dataset_file import read_dataset_file
+from galr.errors import ConfigError
+from galr.regions.detector import read_detector
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+
+
+def configs():
+    """The config as it ships, and under each file that is laid over it."""
+    base = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    yield base
+    for name in ("demo", "quick"):
+        yield override(base, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+
+
+def keys(document, above=""):
+    """Every leaf of a config as the README names it."""
+    for key, value in document.items():
+        if key == "variants":
+            yield "variants.<name>"
+        elif isinstance(value, dict):
+            yield from keys(value, f"{above}{key}.")
+        else:
+            yield above + key
+
+
+def test_what_ships_is_valid():
+    for config in configs():
+        check(config, SCHEMA, "config")
+    assert {read_dataset_file(p).name for p in (ROOT / "config/datasets").glob("*.yaml")} >= {
+        "rsitmd", "rsicd", "ucm", "sydney", "demo",
+    }  # fmt: skip
+    assert {read_detector(p).name for p in (ROOT / "config/detectors").glob("*.yaml")} >= {"demo"}
+
+
+def test_the_readme_explains_every_key_with_its_default():
+    rows = re.findall(r"^\| `([^`]+)` \|.*$", (ROOT / "config/README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(keys(next(configs())))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": {"epoch": 3}}, "unknown key 'epoch' in train; did you mean 'epochs'?"),
+        ({"colour": 1}, "unknown key 'colour' in the top level; known: data, "),
+        ({"train": {"epochs": 0}}, "train.epochs: 0 is less than the minimum of 1; expected: passes"),
+        ({"variants": {"x": {"model": {"depth": 1}}}}, "unknown key 'depth' in variants.x.model"),
+        ({"evaluate": {"ties": "lucky"}}, "evaluate.ties: 'lucky' is not one of"),
+    ],
+)
+def test_a_mistake_is_named(change, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check(override(next(configs()), change), SCHEMA, "config")
+
+
+def test_a_missing_key_is_named():
+    config = next(configs())
+    del config["train"]["margin"]
+    with pytest.raises(ConfigError, match="train lacks 'margin'"):
+        check(config, SCHEMA, "config")
+
+
+def test_overriding_changes_only_what_is_said():
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+    assert override(base, {"a": {"c": [3]}, "e": 2}) == {"a": {"b": 1, "c": [3]}, "d": 1, "e": 2}
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+
+
+def test_files_that_are_no_yaml_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read(tmp_path / "none.yaml", SCHEMAS / "dataset.schema.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="is no YAML"):
+        read(tmp_path / "bad.yaml", SCHEMAS / "dataset.schema.yaml")

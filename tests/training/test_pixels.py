@@ -1,0 +1,74 @@
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from galr.training.pixels import MEAN, SPREAD, normalised, read, resized, turned
+
+
+def raw(pixels):
+    """Undo the normalisation."""
+    return (pixels * torch.tensor(SPREAD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)) * 255
+
+
+def pictures(count=2, size=40):
+    """Smooth pictures, so that resampling by another road agrees."""
+    random = np.random.default_rng(0).integers(0, 255, (count, 5, 5, 3), dtype=np.uint8)
+    grown = [
+        np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BICUBIC))
+        for each in random
+    ]
+    return torch.from_numpy(np.stack(grown)).permute(0, 3, 1, 2)
+
+
+def test_turning_is_rotation_about_the_centre_then_a_crop(monkeypatch):
+    draws = iter([torch.tensor([0.5, 0.0]), torch.tensor([[0.5, 0.5], [0.5, 0.5]])])
+    monkeypatch.setattr(torch, "rand", lambda *a, **k: next(draws))
+    images = pictures()
+    out = raw(turned(images, crop=24, degrees=60, generator=torch.Generator()))
+    for image, angle, got in zip(images, (30, 0), out, strict=True):
+        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+        expected = picture.rotate(angle, Image.Resampling.BILINEAR).crop((8, 8, 32, 32))
+        difference = np.abs(np.asarray(expected, dtype=float) - got.permute(1, 2, 0).numpy())
+        assert difference.mean() < 2 and np.quantile(difference, 0.95) < 6
+
+
+def test_crops_stay_inside_and_reach_the_border():
+    image = torch.full((200, 3, 40, 40), 200, dtype=torch.uint8)
+    out = raw(turned(image, crop=30, degrees=0.0, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(out, torch.full_like(out, 200.0), atol=0.01, rtol=0)
+    ramp = torch.arange(40, dtype=torch.uint8).view(1, 1, 1, 40).expand(400, 3, 40, 40)
+    left = raw(turned(ramp, crop=30, degrees=0.0, generator=torch.Generator().manual_seed(0)))[
+        :, 0, 0, 0
+    ]
+    assert left.min() < 0.5 and left.max() > 9.5
+
+
+def test_same_seed_same_pixels():
+    one, two = (turned(pictures(), 32, 90, torch.Generator().manual_seed(seed)) for seed in (3, 3))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, turned(pictures(), 32, 90, torch.Generator().manual_seed(4)))
+
+
+def test_resizing_agrees_with_pillow():
+    image = pictures(1, 96)
+    picture = Image.fromarray(image[0].permute(1, 2, 0).numpy())
+    expected = np.asarray(picture.resize((64, 64), Image.Resampling.BILINEAR), dtype=float)
+    got = raw(resized(image, 64))[0].permute(1, 2, 0).numpy()
+    assert np.abs(expected - got).max() <= 1.5  # Pillow rounds to whole values twice
+
+
+def test_normalisation_is_imagenets():
+    black = normalised(torch.zeros(1, 3, 2, 2))
+    assert black[0, :, 0, 0].tolist() == pytest.approx(
+        [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
+    )
+
+
+def test_reading_keeps_the_order_asked_for(tmp_path):
+    held = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), dtype=np.uint8)
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        table = file.create_dataset("images", data=held)
+        got = read(table, [4, 0, 4])
+    assert np.array_equal(got.permute(0, 2, 3, 1).numpy(), held[[4, 0, 4]])

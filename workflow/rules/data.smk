@@ -1,0 +1,104 @@
+"""
+From a dataset file to one verified HDF5 file.
+
+IN   config/datasets/{dataset}.yaml, and what it points at
+OUT  resources/{dataset}/archives/{archive}, resources/{dataset}/SHA256SUMS
+     resources/{dataset}/files/
+     results/{dataset}/dataset.h5, results/{dataset}/data_report.csv
+"""
+
+
+rule download:
+    input:
+        dataset=ancient("config/datasets/{dataset}.yaml"),  # its words may change, see params
+    output:
+        archive="resources/{dataset}/archives/{archive}",
+    log:
+        "logs/download/{dataset}/{archive}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        mirror=as_flag("--mirror", config["mirror"]),
+    shell:
+        "python -m galr download"
+        " --dataset {input.dataset:q}"
+        " --archive {wildcards.archive:q}"
+        " --sums resources/{wildcards.dataset}/SHA256SUMS"
+        " --output {output.archive:q}"
+        " --mirror {resources.mirror:q}"
+        " 2> {log:q}"
+
+
+rule extract:
+    input:
+        archives=archives_of,
+    output:
+        folder=directory("resources/{dataset}/files"),
+    log:
+        "logs/extract/{dataset}.log",
+    wildcard_constraints:
+        dataset=names_where(is_archived),
+    conda:
+        "../../environment.yml"
+    params:
+        limit=as_flag("--unpack-limit-gb", config["data"]["unpack_limit_gb"]),
+    shell:
+        "python -m galr extract"
+        " --archives {input.archives:q}"
+        " --output {output.folder:q}"
+        " {params.limit}"
+        " 2> {log:q}"
+
+
+rule draw:
+    output:
+        folder=directory("resources/{dataset}/files"),
+    log:
+        "logs/draw/{dataset}.log",
+    wildcard_constraints:
+        dataset=names_where(is_drawn),
+    conda:
+        "../../environment.yml"
+    params:
+        flags=draw_flags,
+        recipe=RECIPE["draw"],
+    shell:
+        "python -m galr draw"
+        " --output {output.folder:q}"
+        " {params.flags}"
+        " 2> {log:q}"
+
+
+rule data:
+    input:
+        dataset="config/datasets/{dataset}.yaml",
+        folder=folder_of_dataset,
+    output:
+        dataset="results/{dataset}/dataset.h5",
+        report=report(
+            "results/{dataset}/data_report.csv",
+            caption="../report/data_report.rst",
+            category="Data",
+            labels={"dataset": "{dataset}", "exhibit": "dropped items"},
+        ),
+    log:
+        "logs/data/{dataset}.log",
+    benchmark:
+        "benchmarks/data/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem="2GB",
+        runtime="1h",
+    params:
+        flags=data_flags,
+        recipe=RECIPE["data"],
+    shell:
+        "python -m galr data"
+        " --dataset {input.dataset:q}"
+        " --folder {input.folder:q}"
+        " --output {output.dataset:q}"
+        " --report {output.report:q}"
+        " {params.flags}"
+        " 2> {log:q}"

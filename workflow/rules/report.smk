@@ -1,0 +1,43 @@
+"""
+One page that shows what was measured.
+
+IN   everything the rooms left
+OUT  results/{dataset}/report.html
+"""
+
+
+rule report:
+    input:
+        metrics="results/{dataset}/metrics.csv",
+        dataset="results/{dataset}/dataset.h5",
+        data_report="results/{dataset}/data_report.csv",
+        regions="results/{dataset}/regions.h5",
+        graphs="results/{dataset}/graphs.h5",
+        histories=of_every_fold("history.csv"),
+        similarities=of_every_fold("similarity.h5"),
+    output:
+        report=report(
+            "results/{dataset}/report.html",
+            caption="../report/report.rst",
+            category="Retrieval",
+            labels={"dataset": "{dataset}", "exhibit": "report"},
+        ),
+    log:
+        "logs/report/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        flags=as_flags(config["report"]),
+        recipe=RECIPE["report"],
+    shell:
+        "python -m galr report"
+        " --metrics {input.metrics:q}"
+        " --dataset {input.dataset:q}"
+        " --data-report {input.data_report:q}"
+        " --regions {input.regions:q}"
+        " --graphs {input.graphs:q}"
+        " --histories {input.histories:q}"
+        " --similarities {input.similarities:q}"
+        " --output {output.report:q}"
+        " {params.flags}"
+        " > {log:q} 2>&1"

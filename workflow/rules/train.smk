@@ -1,0 +1,71 @@
+"""
+Draw the folds, then fit each variant on each.
+
+IN   results/{dataset}/dataset.h5, results/{dataset}/graphs.h5
+OUT  results/{dataset}/folds.csv
+     results/{dataset}/{variant}/fold{fold}/checkpoint.pt, history.csv
+"""
+
+
+rule folds:
+    input:
+        dataset="results/{dataset}/dataset.h5",
+    output:
+        folds="results/{dataset}/folds.csv",
+    log:
+        "logs/folds/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        flags=fold_flags,
+        recipe=RECIPE["folds"],
+    shell:
+        "python -m galr folds"
+        " --dataset {input.dataset:q}"
+        " --output {output.folds:q}"
+        " {params.flags}"
+        " 2> {log:q}"
+
+
+rule train:
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        graphs=graphs_of,
+        folds="results/{dataset}/folds.csv",
+    output:
+        checkpoint="results/{dataset}/{variant}/fold{fold}/checkpoint.pt",
+        history=report(
+            "results/{dataset}/{variant}/fold{fold}/history.csv",
+            caption="../report/history.rst",
+            category="Training",
+            labels={"dataset": "{dataset}", "variant": "{variant}", "fold": "{fold}"},
+        ),
+    log:
+        "logs/train/{dataset}/{variant}/fold{fold}.log",
+    benchmark:
+        "benchmarks/train/{dataset}/{variant}/fold{fold}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        gpu=1,
+        device="auto",
+        mem="16GB",
+        runtime="12h",
+    params:
+        graphs=graphs_flag,
+        flags=train_flags,
+        recipe=RECIPE["train"],
+    shell:
+        "python -m galr train"
+        " --dataset {input.dataset:q}"
+        " --folds {input.folds:q}"
+        " --variant {wildcards.variant:q}"
+        " --fold {wildcards.fold}"
+        " --checkpoint {output.checkpoint:q}"
+        " --history {output.history:q}"
+        " --device {resources.device:q}"
+        " --threads {threads}"
+        " {params.graphs}"
+        " {params.flags}"
+        " > {log:q} 2>&1"
