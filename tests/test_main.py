@@ -32,7 +32,19 @@ def test_every_stage_file_is_a_command():
         ([], "ConfigError: the following arguments are required: stage"),
         (["folds"], "the following arguments are required: --dataset"),
         (
-            ["folds", "--dataset", "none.h5", "--count", "1", "--validation", "0.2", "--seed", "1", "--output", "f.csv"],
+            [
+                "folds",
+                "--dataset",
+                "none.h5",
+                "--count",
+                "1",
+                "--validation",
+                "0.2",
+                "--seed",
+                "1",
+                "--output",
+                "f.csv",
+            ],
             "StoreError: none.h5 does not exist",
         ),
     ],
@@ -58,7 +70,9 @@ def test_an_absent_device_is_refused():
 
 def test_nothing_in_the_package_imports_snakemake():
     for path in (ROOT / "galr").rglob("*.py"):
-        assert "import snakemake" not in path.read_text() and "from snakemake" not in path.read_text()
+        assert (
+            "import snakemake" not in path.read_text() and "from snakemake" not in path.read_text()
+        )
 
 
 def test_the_lock_holds_every_dependency_and_no_address():

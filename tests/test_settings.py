@@ -26,7 +26,20 @@ def parse(*words):
 
 def test_a_field_is_a_flag():
     assert parse("--number", "3") == Flags(number=3)
-    said = ["--number", "3", "--share", "none", "--path", "a/b", "--choice", "two", "--many", "1", "2.5", "--yes-no"]
+    said = [
+        "--number",
+        "3",
+        "--share",
+        "none",
+        "--path",
+        "a/b",
+        "--choice",
+        "two",
+        "--many",
+        "1",
+        "2.5",
+        "--yes-no",
+    ]
     assert parse(*said) == Flags(
         number=3, share=None, path=Path("a/b"), choice="two", many=(1.0, 2.5), yes_no=True
     )

@@ -14,7 +14,28 @@ from galr import store
 from galr.config import override
 
 ROOT = Path(__file__).parents[2]
-COLUMNS = ["dataset", "variant", "fold", "rerank", "i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr", "images", "sentences", "seed"]
+COLUMNS = [
+    "dataset",
+    "variant",
+    "fold",
+    "rerank",
+    "i2t_r1",
+    "i2t_r5",
+    "i2t_r10",
+    "t2i_r1",
+    "t2i_r5",
+    "t2i_r10",
+    "mr",
+    "mr_low",
+    "mr_high",
+    "i2t_medr",
+    "t2i_medr",
+    "i2t_meanr",
+    "t2i_meanr",
+    "images",
+    "sentences",
+    "seed",
+]
 
 SMALL = {
     "run": ["corrected", "global"],

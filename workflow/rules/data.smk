@@ -18,8 +18,10 @@ rule download:
     localrule: True
     conda:
         "../../environment.yml"
+    resources:
+        mirror=config["mirror"] or "none",  # where, not what: another folder fetches nothing anew
     params:
-        mirror=as_flag("--mirror", config["mirror"]),
+        source=source_of,
     shell:
         "python -m galr download"
         " --dataset {input.dataset:q}"
@@ -37,6 +39,8 @@ rule extract:
         folder=directory("resources/{dataset}/files"),
     log:
         "logs/extract/{dataset}.log",
+    benchmark:
+        "benchmarks/extract/{dataset}.tsv"
     wildcard_constraints:
         dataset=names_where(is_archived),
     conda:
@@ -56,6 +60,8 @@ rule draw:
         folder=directory("resources/{dataset}/files"),
     log:
         "logs/draw/{dataset}.log",
+    benchmark:
+        "benchmarks/draw/{dataset}.tsv"
     wildcard_constraints:
         dataset=names_where(is_drawn),
     conda:

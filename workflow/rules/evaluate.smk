@@ -46,6 +46,8 @@ rule tabulate:
         ),
     log:
         "logs/tabulate/{dataset}.log",
+    benchmark:
+        "benchmarks/tabulate/{dataset}.tsv"
     conda:
         "../../environment.yml"
     params:

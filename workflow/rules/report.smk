@@ -24,6 +24,8 @@ rule report:
         ),
     log:
         "logs/report/{dataset}.log",
+    benchmark:
+        "benchmarks/report/{dataset}.tsv"
     conda:
         "../../environment.yml"
     params:

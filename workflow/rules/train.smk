@@ -14,6 +14,8 @@ rule folds:
         folds="results/{dataset}/folds.csv",
     log:
         "logs/folds/{dataset}.log",
+    benchmark:
+        "benchmarks/folds/{dataset}.tsv"
     conda:
         "../../environment.yml"
     params:
