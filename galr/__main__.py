@@ -2,12 +2,17 @@
 
 import argparse
 import importlib
+import os
 import sys
 import textwrap
 from typing import NoReturn
 
 from galr import __version__
 from galr.errors import ConfigError, GalrError
+
+# Threads that wait must sleep: spinning, as GNU OpenMP does unasked, costs five times the work when a
+# neighbour takes one of two cores. It is read when torch is loaded, so it is said before any stage is.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 STAGES = {
     "draw": "draw the demo dataset: aerial scenes, their sentences and their boxes",

@@ -12,6 +12,7 @@ import torch
 
 from galr.errors import ConfigError
 from galr.regions import network
+from galr.regions.checkpoint import trusted
 from galr.regions.coco import Boxes
 from galr.regions.detector import Detector, Training
 from galr.regions.looking import for_training
@@ -68,7 +69,7 @@ def train(
     model = network.build(detector)
     network.initialise(model)
     network.place(model, device)
-    with quiet(), network.trusted():
+    with quiet(), trusted():
         runner = _Runner(
             model=model,
             work_dir=str(work),

@@ -18,7 +18,8 @@ import torch
 
 from galr import versions
 from galr.devices import device_of
-from galr.regions import network, precision, training
+from galr.regions import precision, training
+from galr.regions.checkpoint import save_checkpoint
 from galr.regions.coco import read_parts
 from galr.regions.detect import detect
 from galr.regions.detector import read_detector
@@ -58,7 +59,7 @@ def run(flags: Flags) -> None:
         tell=lambda line: print(f"{detector.name}: {line}", file=sys.stderr, flush=True),
     )
     known = {"fingerprint": origin, "versions": versions.code()}
-    network.save(model, flags.checkpoint, detector.classes, known)
+    save_checkpoint(model, flags.checkpoint, detector.classes, known)
     pictures = (open_rgb(images / image["file_name"]) for image in held_out.images)
     rows = precision.average_precision(held_out, list(detect(model, pictures, detector.detection)))
     precision.write(flags.table, rows)

@@ -1,11 +1,14 @@
 """A doll's house for detectors: small pictures of squares and bars, and a network to find them."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+
+from galr.stages import train_detector
 
 COLOURS = {"square": (220, 40, 40), "bar": (40, 60, 220)}
 NETWORK = {  # a tenth of RTMDet-tiny's width, and its two finer levels
@@ -54,6 +57,36 @@ def detector_of(**changes):
         for section in sections:
             part = part[section]
         part[key] = value
+    return said
+
+
+@pytest.fixture
+def scenes():
+    """Draw pictures and their boxes into a folder: `scenes(folder, images)`."""
+    return draw
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A detector that a stage trained: its `file`, `folder`, `checkpoint` and `table`."""
+    place = tmp_path_factory.mktemp("trained")
+    draw(place / "files", images=40)
+    (place / "small.yaml").write_text(yaml.safe_dump(detector_of(train__epochs=20)))
+    said = SimpleNamespace(
+        file=place / "small.yaml",
+        folder=place / "files",
+        checkpoint=place / "out" / "checkpoint.pth",
+        table=place / "out" / "ap.csv",
+    )
+    train_detector.run(
+        train_detector.Flags(
+            detector=said.file,
+            folder=said.folder,
+            checkpoint=said.checkpoint,
+            table=said.table,
+            device="cpu",
+        )
+    )
     return said
 
 

@@ -151,7 +151,7 @@ def test_roi_align_matches_the_definition(aligned):
 
 def slow_deform_conv(features, offset, weight, mask, padding, stride):
     """Each tap of each output reads its channel at its own place, nought outside; one group."""
-    batch, channels, height, width = features.shape
+    batch, channels = features.shape[:2]
     outputs, _, kernel, _ = weight.shape
     _, _, rows, columns = offset.shape
     out = np.zeros((batch, outputs, rows, columns))

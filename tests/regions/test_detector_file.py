@@ -1,0 +1,100 @@
+import difflib
+from pathlib import Path
+
+import pytest
+
+from galr.errors import ConfigError, DataError
+from galr.regions import network
+from galr.regions.detector import read_detector
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"clases": []}, "unknown key 'clases'.*did you mean 'classes'"),
+        ({"train__epoch": 3}, "unknown key 'epoch'.*did you mean 'epochs'"),
+        ({"train__batch": 1}, "train.batch.*at least 2"),
+        ({"train__held_out": 1.5}, "held_out.*share"),
+        ({"train__scales": [2, 1]}, "smaller one first"),
+        ({"train__dataset": "demo"}, "exactly one of dataset and folder"),
+        ({"checkpoint": {"file": "x.pth"}}, "exactly one of checkpoint and train"),
+        ({"checkpoint": {"url": "https://x.org/y.pth"}}, "checkpoint"),
+    ],
+)
+def test_a_mistake_is_named(detector_file, changes, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        read_detector(detector_file(**changes))
+
+
+@pytest.mark.parametrize("path", sorted(Path("config/detectors").glob("*.yaml")), ids=str)
+def test_shipped_detectors_build_with_their_classes(path):
+    detector = read_detector(path)
+    model = network.build(detector)
+    assert model.bbox_head.num_classes == len(detector.classes)
+
+
+def test_every_head_follows_the_classes(detector_file):
+    detector = read_detector(
+        detector_file(
+            model={
+                "config": "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
+                "overrides": {"backbone": {"init_cfg": None, "depth": 18}, "neck": {}},
+            }
+        )
+    )
+    settings = network.model_config(detector)
+    assert [head.num_classes for head in settings.roi_head.bbox_head] == [2, 2, 2]
+
+
+def test_an_unknown_base_config_is_refused_with_the_nearest(detector_file):
+    near = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
+    wrong = near.replace("tiny", "tinny")
+    assert difflib.get_close_matches(wrong, [near])
+    detector = read_detector(detector_file(model={"config": wrong}))
+    with pytest.raises(ConfigError, match=f"{wrong} is unknown; did you mean {near}"):
+        network.build(detector)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{"backbone": {"widen": 0.1}}, {"backbone": 3}, {"neck": {"type": "Nek"}}],
+)
+def test_overrides_that_do_not_fit_are_refused(detector_file, overrides):
+    model = {"config": "rtmdet/rtmdet_tiny_8xb32-300e_coco.py", "overrides": overrides}
+    with pytest.raises(ConfigError, match=r"model.*overrides"):
+        network.build(read_detector(detector_file(model=model)))
+
+
+def test_identity_follows_what_decides_regions_and_nothing_else(detector_file):
+    same = read_detector(detector_file()).identity()
+    assert read_detector(detector_file(train__epochs=9, title="other words")).identity() == same
+    for change in ({"detect__score": 0.2}, {"classes": ["bar", "square"]}):
+        assert read_detector(detector_file(**change)).identity() != same
+
+
+def test_ready_weights_have_no_recipe(detector_file):
+    said = {"checkpoint": {"file": "mine.pth"}, "train": None}
+    path = detector_file(**said)
+    text = "".join(
+        line for line in path.read_text().splitlines(keepends=True) if line != "train: null\n"
+    )
+    path.write_text(text)
+    detector = read_detector(path)
+    assert detector.file == Path("mine.pth")
+    with pytest.raises(ConfigError, match="no train section"):
+        detector.recipe()
+
+
+def test_pretrained_weights_that_cannot_be_had_are_named(detector_file, tmp_path):
+    absent = tmp_path / "absent.pth"
+    init = {"type": "Pretrained", "checkpoint": str(absent)}
+    detector = read_detector(
+        detector_file(
+            model={
+                "config": "rtmdet/rtmdet_tiny_8xb32-300e_coco.py",
+                "overrides": {"backbone": {"init_cfg": init}},
+            }
+        )
+    )
+    with pytest.raises(DataError, match="init_cfg: null"):
+        network.initialise(network.build(detector))
