@@ -37,6 +37,7 @@ def graphs(
     regions: Regions,
     classes: int,
     *,
+    least_score: float,
     most: int,
     measure: Measure,
     redundant: float,
@@ -51,6 +52,7 @@ def graphs(
     Args:
         regions: the detections.
         classes: how many the detector knows.
+        least_score: detections below it are left out as noise.
         most: n, the most detections to keep of an image.
         measure: how alike two detections are: `cosine`, `iou` or `class_and_place`.
         redundant: a detection more alike than this to a better one is dropped; 1 drops none.
@@ -61,7 +63,7 @@ def graphs(
         ConfigError: a choice that does not exist or means nothing.
         DataError: detections that contradict themselves.
     """
-    _check_choices(most, measure, redundant, closeness, bandwidth)
+    _check_choices(least_score, most, measure, redundant, closeness, bandwidth)
     check(regions, classes)
     images = len(regions.sizes)
     found = Graphs(
@@ -74,6 +76,7 @@ def graphs(
     with tqdm(total=images, desc="graphs", unit="image", disable=None) as bar:
         for batch in batches(regions.offsets, most):
             source, label, score, boxes = in_order(regions, batch)
+            label = np.where(score >= least_score, label, -1)
             columns, dropped = denoised(label, boxes, most, measure, redundant)
             mask = columns >= 0
             label, score = (np.take_along_axis(table, columns, axis=1) for table in (label, score))
@@ -114,7 +117,7 @@ def columns(class_names: Sequence[str]) -> list[str]:
 
 
 def _check_choices(
-    most: int, measure: str, redundant: float, closeness: str, bandwidth: float
+    least_score: float, most: int, measure: str, redundant: float, closeness: str, bandwidth: float
 ) -> None:
     """Refuse choices that do not exist or mean nothing.
 
@@ -126,6 +129,8 @@ def _check_choices(
             raise ConfigError(
                 f"{name} '{choice}' is unknown; choose from {', '.join(get_args(known))}"
             )
+    if not 0 <= least_score <= 1:
+        raise ConfigError(f"least_score is a score in [0, 1], got {least_score}")
     if most < 1:
         raise ConfigError(f"most counts the regions kept of an image, at least 1; got {most}")
     if not 0 <= redundant <= 1:

@@ -1,8 +1,12 @@
 """Global branch: a residual network and multiscale visual self-attention (MVSA)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
+from torch.utils.checkpoint import checkpoint
 from torchvision.models import get_model, list_models
 
 from galr.errors import ConfigError
@@ -34,10 +38,39 @@ class Pyramid(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         net = self.network
-        f1 = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(pixels)))))
+        f1 = net.layer1(self._light_stem(pixels) if self.training else self._stem(pixels))
         f2 = net.layer2(f1)
         f3 = net.layer3(f2)
         return f1, f2, f3, net.layer4(f3)
+
+    def _stem(self, pixels: Tensor) -> Tensor:
+        """What comes before the first of the four maps."""
+        net = self.network
+        return net.maxpool(net.relu(net.bn1(net.conv1(pixels))))
+
+    def _light_stem(self, pixels: Tensor) -> Tensor:
+        """The same, computed again in the backward pass instead of kept.
+
+        The stem is a twentieth of the work and a quarter of the memory of a step.
+        """
+        return checkpoint(
+            self._stem,
+            pixels,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            context_fn=lambda: (nullcontext(), _uncounted(self.network.bn1)),
+        )
+
+
+@contextmanager
+def _uncounted(norm: nn.BatchNorm2d) -> Iterator[None]:
+    """Let a batch that was seen before leave no second trace in the running statistics."""
+    momentum, norm.momentum = norm.momentum, 0.0
+    count, norm.num_batches_tracked = norm.num_batches_tracked, None
+    try:
+        yield
+    finally:
+        norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 class GlobalBranch(nn.Module):

@@ -26,12 +26,13 @@ def statistic_of(owner: object, name: str) -> object:
     return vars(HistoryBuffer)[name]
 
 
-# Beyond tensors and plain containers, what an mmengine checkpoint holds: loss histories.
+# Beyond tensors and plain containers, what an mmengine checkpoint holds: histories of the loss.
 ALLOWED = [
     HistoryBuffer,
     (statistic_of, "builtins.getattr"),
     (statistic_of, "getattr"),
-    np.ndarray.__reduce__(np.empty(0))[0],  # numpy's maker of arrays; its path differs by version
+    np.ndarray.__reduce__(np.empty(0))[0],  # numpy's makers of arrays and numbers,
+    np.float64.__reduce__(np.float64())[0],  # whose paths differ by version
     np.ndarray,
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)),

@@ -19,7 +19,7 @@ from galr.graph.detections import Regions
 from galr.graph.drea import columns, graphs
 from galr.settings import Settings, setting
 
-CHOICES = ("most", "measure", "redundant", "closeness", "bandwidth")
+CHOICES = ("least_score", "most", "measure", "redundant", "closeness", "bandwidth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class Flags(Settings):
     """What comes in, what goes out, and the choices of DREA."""
 
     regions: Path = setting("regions.h5")
+    least_score: float = setting("regions of a lower score are left out as noise, in [0, 1]")
     most: int = setting("n, the most regions to keep of an image")
     measure: Measure = setting("how alike two regions of one class are")
     redundant: float = setting(
@@ -47,6 +48,7 @@ def run(flags: Flags) -> None:
     found = graphs(
         regions,
         len(class_names),
+        least_score=flags.least_score,
         most=flags.most,
         measure=flags.measure,
         redundant=flags.redundant,

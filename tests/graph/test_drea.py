@@ -12,6 +12,7 @@ from galr.graph.detections import Regions
 from galr.graph.drea import columns, graphs
 
 CHOICES = {
+    "least_score": 0.0,
     "most": 5,
     "measure": "cosine",
     "redundant": 0.98,
@@ -76,11 +77,14 @@ def slow_likeness(measure, kept, other):
 
 
 def slow_drea(
-    boxes, scores, labels, size, classes, *, most, measure, redundant, closeness, bandwidth
-):
+    boxes, scores, labels, size, classes, *,
+    least_score, most, measure, redundant, closeness, bandwidth,
+):  # fmt: skip
     """Say METHOD 3 out loud for one image, pair by pair: (X, A, how many are redundant)."""
     found = []
     for (x1, y1, x2, y2), score, label in zip(boxes, scores, labels, strict=True):
+        if score < least_score:
+            continue
         w, h = size
         box = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
         found.append((label, score, box))
@@ -123,10 +127,12 @@ def slow_drea(
     MEASURES,
     CLOSENESS,
     st.integers(1, 8),
+    st.sampled_from([0.0, 0.4]),
 )
-def test_drea_matches_the_definition(seed, counts, measure, closeness, most):
+def test_drea_matches_the_definition(seed, counts, measure, closeness, most, least_score):
     regions = draw(seed, counts)
     choices = {"most": most, "measure": measure[0], "redundant": measure[1], "closeness": closeness}
+    choices["least_score"] = least_score
     found = graphs(regions, 3, bandwidth=0.2, **choices)
     for image in range(len(counts)):
         own = slice(regions.offsets[image], regions.offsets[image + 1])
@@ -305,6 +311,7 @@ def test_prominent_neighbours_hold_together():
             "measure 'dice' is unknown; choose from cosine, iou, class_and_place",
         ),
         ({"closeness": "near"}, "closeness 'near' is unknown"),
+        ({"least_score": 1.5}, r"score in \[0, 1\], got 1.5"),
         ({"most": 0}, "at least 1; got 0"),
         ({"redundant": 98}, r"likeness in \[0, 1\], 1 drops none; got 98"),
         ({"bandwidth": 0.0}, "positive share of the image, got 0.0"),

@@ -7,7 +7,14 @@ from galr.graph.detections import Regions
 from galr.graph.drea import graphs
 
 NAMES = ["ärial_1", "empty", "b"]
-CHOICES = {"most": 4, "measure": "cosine", "redundant": 0.98, "closeness": "giou", "bandwidth": 0.2}
+CHOICES = {
+    "least_score": 0.0,
+    "most": 4,
+    "measure": "cosine",
+    "redundant": 0.98,
+    "closeness": "giou",
+    "bandwidth": 0.2,
+}
 
 
 @pytest.fixture
@@ -28,7 +35,11 @@ def regions(tmp_path):
 
 
 def flags(**choices):
-    return [word for key, value in choices.items() for word in (f"--{key}", str(value))]
+    return [
+        word
+        for key, value in choices.items()
+        for word in (f"--{key.replace('_', '-')}", str(value))
+    ]
 
 
 def test_graphs_writes_what_the_function_returns_and_where_it_came_from(regions, tmp_path):

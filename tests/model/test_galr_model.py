@@ -8,7 +8,7 @@ from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR, Graph
 from galr.model.gcn import LocalBranch
 from galr.model.midf import MIDF
-from galr.model.mvsa import GlobalBranch
+from galr.model.mvsa import GlobalBranch, Pyramid
 from galr.model.text import SentenceEncoder, pad
 
 ARCHITECTURE = {
@@ -79,6 +79,20 @@ def test_global_branch_is_the_formula():
     gate = torch.sigmoid(branch.gate((u * a).reshape(2, -1)))
     v = branch.solo(f4.mean(-1).mean(-1)) * gate
     torch.testing.assert_close(branch(pixels), v / v.norm(dim=1, keepdim=True))
+
+
+def test_recomputing_the_stem_changes_no_gradient_and_no_statistics():
+    torch.manual_seed(0)
+    light, plain = Pyramid("resnet18"), Pyramid("resnet18")
+    plain.load_state_dict(light.state_dict())
+    plain._light_stem = plain._stem
+    pixels = torch.randn(3, 3, 64, 64)
+    for pyramid in (light, plain):
+        sum(each.square().mean() for each in pyramid(pixels)).backward()
+    for (name, one), two in zip(light.named_parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one.grad, two.grad), name
+    for (name, one), two in zip(light.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(one, two), name
 
 
 def test_fusion_weights_sum_to_one_and_matter():

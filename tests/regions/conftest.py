@@ -10,18 +10,18 @@ from PIL import Image
 
 from galr.stages import train_detector
 
-COLOURS = {"square": (220, 40, 40), "bar": (40, 60, 220)}
-NETWORK = {  # a tenth of RTMDet-tiny's width, and its two finer levels
+COLOURS = {"square": (230, 230, 230), "bar": (20, 20, 20)}
+NETWORK = {  # two thirds of RTMDet-tiny's width, and two levels finer than its own
     "backbone": {
         "init_cfg": None,
-        "widen_factor": 0.125,
+        "widen_factor": 0.25,
         "arch_ovewrite": [[64, 128, 3, True, False], [128, 256, 6, True, False]],
         "out_indices": [1, 2],
     },
-    "neck": {"in_channels": [16, 32], "out_channels": 16},
+    "neck": {"in_channels": [32, 64], "out_channels": 32},
     "bbox_head": {
-        "in_channels": 16,
-        "feat_channels": 16,
+        "in_channels": 32,
+        "feat_channels": 32,
         "exp_on_reg": True,
         "loss_cls": {"beta": 1.0},
         "anchor_generator": {"strides": [4, 8]},

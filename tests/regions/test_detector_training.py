@@ -151,9 +151,9 @@ def test_a_missing_and_a_cut_checkpoint_are_refused(trained, tmp_path):
 
 def test_a_checkpoint_of_other_shapes_is_refused(trained, detector_file):
     path = detector_file()
-    text = path.read_text().replace("feat_channels: 16", "feat_channels: 24")
+    text = path.read_text().replace("feat_channels: 32", "feat_channels: 24")
     path.write_text(text)
-    with pytest.raises(DataError, match=r"is \(16, 16, 3, 3\), expected \(24, 16, 3, 3\)"):
+    with pytest.raises(DataError, match=r"is \(32, 32, 3, 3\), expected \(24, 32, 3, 3\)"):
         network.load(read_detector(path), trained.checkpoint, CPU)
 
 
