@@ -63,13 +63,12 @@ def for_training(size: tuple[int, int], scales: tuple[float, float]) -> Compose:
         size: width and height in pixels of what the network sees.
         scales: an image is enlarged by a random factor between these two, then cropped to `size`.
     """
-    width, height = size
     flips = {"prob": [0.25, 0.25, 0.25], "direction": ["horizontal", "vertical", "diagonal"]}
     steps: list[Any] = [load, {"type": "LoadAnnotations", "with_bbox": True}]
     if all(scale == 1 for scale in scales):
         steps += _fit(size)
     else:
-        crop = {"crop_size": (height, width), "allow_negative_crop": True}
+        crop = {"crop_size": size, "allow_negative_crop": True}  # width first, as for the others
         steps += [
             {"type": "RandomResize", "scale": size, "ratio_range": scales, "keep_ratio": True},
             {"type": "RandomCrop", **crop},
