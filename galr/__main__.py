@@ -10,9 +10,9 @@ from typing import NoReturn
 from galr import __version__
 from galr.errors import ConfigError, GalrError
 
-# Threads that wait must sleep: spinning, as GNU OpenMP does unasked, costs five times the work when a
-# neighbour takes one of two cores. It is read when torch is loaded, so it is said before any stage is.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# A thread that waits spins a little, then sleeps. GNU OpenMP unasked spins on, and a neighbour on one
+# of two cores then costs five times the work. Read when torch is loaded, so said before any stage is.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 STAGES = {
     "draw": "draw the demo dataset: aerial scenes, their sentences and their boxes",

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import math
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from galr.errors import ConfigError
@@ -164,8 +166,16 @@ def _loading(
         "batch_size": recipe.batch,
         "drop_last": len(boxes.images) >= recipe.batch,  # a last batch of one has no statistics
         "num_workers": workers,
+        "worker_init_fn": {"type": _seed_worker},
         "sampler": {"type": "DefaultSampler", "shuffle": True},
     }
+
+
+def _seed_worker(_: int) -> None:
+    """Seed a decoding process anew in each epoch; mmengine would repeat the first one's draws."""
+    seed = torch.initial_seed() % 2**32  # PyTorch's: of the epoch, different in each process
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  what mmdet's augmentations draw from
 
 
 def _optimiser(recipe: Training) -> dict[str, Any]:

@@ -44,16 +44,17 @@ def small(tmp_path, scenes, detector_file):
     images = tmp_path / "files" / "images"
     boxes = read_boxes(tmp_path / "files" / "boxes.json", detector.classes, images)
 
-    def train(work, tell=lambda line: None):
+    def train(work, tell=lambda line: None, workers=0):
         return training.train(
-            detector, boxes, images, tmp_path / work, device=CPU, workers=0, tell=tell
+            detector, boxes, images, tmp_path / work, device=CPU, workers=workers, tell=tell
         ).state_dict()
 
     return train
 
 
-def test_stopping_and_continuing_trains_the_same_network(small):
-    whole = small("whole")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_stopping_and_continuing_trains_the_same_network(small, workers):
+    whole = small("whole", workers=workers)
     lines = []
 
     def stop_after_one(line):
@@ -62,8 +63,8 @@ def test_stopping_and_continuing_trains_the_same_network(small):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        small("stopped", stop_after_one)
-    continued = small("stopped", lines.append)
+        small("stopped", stop_after_one, workers)
+    continued = small("stopped", lines.append, workers)
     assert [re.match(r"\D+ \d", line).group() for line in lines] == [
         "epoch 1",
         "continuing after epoch 1",
