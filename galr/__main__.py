@@ -19,6 +19,7 @@ STAGES = {
     "download": "fetch one archive of a dataset and verify it",
     "extract": "unpack a dataset's archives, refusing the dangerous",
     "data": "validate a dataset and store it as one HDF5 file",
+    "download-detector": "fetch a detector's published weights and verify them",
     "train-detector": "train an mmdet detector on boxes in COCO form",
     "regions": "detect the regions of every image with mmdet",
     "graphs": "turn detections into representation and adjacency matrices (DREA)",
@@ -59,7 +60,7 @@ def run(argv: list[str]) -> None:
         description="From a dataset's name to its table of numbers, one stage at a time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="stages:\n"
-        + "\n".join(f"  {name:<15} {says}" for name, says in STAGES.items())
+        + "\n".join(f"  {name:<17} {says}" for name, says in STAGES.items())
         + "\n\n`galr <stage> --help` says more about each.",
     )
     front.add_argument("--version", action="version", version=f"galr {__version__}")

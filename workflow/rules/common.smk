@@ -43,6 +43,21 @@ def checked_variants():
     }
 
 
+def checked_detector():
+    """The detector that runs, and that what it trains on is known."""
+    name = config["regions"]["detector"]
+    if name not in DETECTORS:
+        known = ", ".join(sorted(DETECTORS))
+        raise ConfigError(f"regions.detector: '{name}' is unknown; choose from {known}")
+    training = DETECTORS[name].training
+    if training and training.dataset and training.dataset not in DATASETS:
+        known = ", ".join(sorted(DATASETS))
+        raise ConfigError(
+            f"detector {name}: train.dataset '{training.dataset}' is unknown; choose from {known}"
+        )
+    return DETECTORS[name]
+
+
 try:
     check(
         config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml", "config"
@@ -56,16 +71,11 @@ try:
         for path in Path("config/detectors").glob("*.yaml")
     }
     VARIANTS = checked_variants()
-    if config["regions"]["detector"] not in DETECTORS:
-        raise ConfigError(
-            f"regions.detector: '{config['regions']['detector']}' is unknown;"
-            f" choose from {', '.join(sorted(DETECTORS))}"
-        )
+    DETECTOR = checked_detector()
 except GalrError as error:
     print(f"galr: {type(error).__name__}: {error}", file=sys.stderr)
     sys.exit(2)
 
-DETECTOR = DETECTORS[config["regions"]["detector"]]
 FOLDS = range(config["folds"]["count"])
 
 
@@ -102,6 +112,21 @@ def names_where(answer):
         "|".join(name for name, dataset in DATASETS.items() if answer(dataset))
         or "(?!)"
     )
+
+
+def detectors_where(answer):
+    """A wildcard constraint: the detectors of which something is true, or nothing at all."""
+    return "|".join(name for name, each in DETECTORS.items() if answer(each)) or "(?!)"
+
+
+def is_trained(detector):
+    """Whether this detector is trained here."""
+    return detector.training is not None
+
+
+def is_published(detector):
+    """Whether this detector's weights are fetched."""
+    return detector.url is not None
 
 
 def is_drawn(dataset):
@@ -144,8 +169,14 @@ def folder_of_boxes(wildcards):
     return recipe.folder or folder_of(recipe.dataset)
 
 
+def weights_source_of(wildcards):
+    """Where a detector's weights lie and what they hash to."""
+    detector = DETECTORS[wildcards.detector]
+    return {"url": detector.url, "sha256": detector.sha256}
+
+
 def weights_of(detector):
-    """A detector's weights: the user's own file in place, or what is trained here."""
+    """A detector's weights: the user's own file in place, or what is fetched or trained here."""
     return detector.file or f"resources/detectors/{detector.name}/checkpoint.pth"
 
 

@@ -8,6 +8,31 @@ OUT  resources/detectors/{detector}/checkpoint.pth, ap.csv
 """
 
 
+rule download_detector:
+    input:
+        detector=ancient("config/detectors/{detector}.yaml"),  # its words may change, see params
+    output:
+        checkpoint="resources/detectors/{detector}/checkpoint.pth",
+    log:
+        "logs/download_detector/{detector}.log",
+    wildcard_constraints:
+        detector=detectors_where(is_published),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    resources:
+        mirror=config["mirror"] or "none",  # where, not what: another folder fetches nothing anew
+    params:
+        source=weights_source_of,
+    shell:
+        "python -m galr download-detector"
+        " --detector {input.detector:q}"
+        " --mirror {resources.mirror:q}"
+        " --sums resources/detectors/{wildcards.detector}/SHA256SUMS"
+        " --output {output.checkpoint:q}"
+        " 2> {log:q}"
+
+
 rule train_detector:
     input:
         detector="config/detectors/{detector}.yaml",
@@ -24,6 +49,8 @@ rule train_detector:
         "logs/train_detector/{detector}.log",
     benchmark:
         "benchmarks/train_detector/{detector}.tsv"
+    wildcard_constraints:
+        detector=detectors_where(is_trained),
     conda:
         "../../environment.yml"
     threads: 8
