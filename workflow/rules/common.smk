@@ -87,9 +87,9 @@ wildcard_constraints:
 
 
 def as_flags(section):
-    """Render one config section as quoted command-line flags."""
+    """Render one config section as quoted command-line flags, in an order that no overlay changes."""
     return " ".join(
-        as_flag(f"--{key.replace('_', '-')}", value) for key, value in section.items()
+        as_flag(f"--{key.replace('_', '-')}", section[key]) for key in sorted(section)
     )
 
 
