@@ -106,17 +106,9 @@ def without(section, *keys):
     return {key: value for key, value in section.items() if key not in keys}
 
 
-def names_where(answer):
-    """A wildcard constraint: the datasets of which something is true, or nothing at all."""
-    return (
-        "|".join(name for name, dataset in DATASETS.items() if answer(dataset))
-        or "(?!)"
-    )
-
-
-def detectors_where(answer):
-    """A wildcard constraint: the detectors of which something is true, or nothing at all."""
-    return "|".join(name for name, each in DETECTORS.items() if answer(each)) or "(?!)"
+def names_where(files, answer):
+    """A wildcard constraint: the datasets or detectors of which something is true, or nothing."""
+    return "|".join(name for name, file in files.items() if answer(file)) or "(?!)"
 
 
 def is_trained(detector):

@@ -42,7 +42,7 @@ rule extract:
     benchmark:
         "benchmarks/extract/{dataset}.tsv"
     wildcard_constraints:
-        dataset=names_where(is_archived),
+        dataset=names_where(DATASETS, is_archived),
     conda:
         "../../environment.yml"
     params:
@@ -63,7 +63,7 @@ rule draw:
     benchmark:
         "benchmarks/draw/{dataset}.tsv"
     wildcard_constraints:
-        dataset=names_where(is_drawn),
+        dataset=names_where(DATASETS, is_drawn),
     conda:
         "../../environment.yml"
     params:

@@ -16,7 +16,7 @@ rule download_detector:
     log:
         "logs/download_detector/{detector}.log",
     wildcard_constraints:
-        detector=detectors_where(is_published),
+        detector=names_where(DETECTORS, is_published),
     localrule: True
     conda:
         "../../environment.yml"
@@ -50,7 +50,7 @@ rule train_detector:
     benchmark:
         "benchmarks/train_detector/{detector}.tsv"
     wildcard_constraints:
-        detector=detectors_where(is_trained),
+        detector=names_where(DETECTORS, is_trained),
     conda:
         "../../environment.yml"
     threads: 8
