@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
+from referencing import Registry, Resource
 
 from galr.errors import ConfigError
 
@@ -43,9 +44,15 @@ def check(document: Any, schema: Path, where: str) -> None:  # noqa: ANN401  wha
         ConfigError: names the key, what it holds and what it should.
     """
     rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
-    error = best_match(Draft202012Validator(rules).iter_errors(document))
+    known = Registry(retrieve=_beside)  # type: ignore[call-arg]  # attrs renames it for its makers
+    error = best_match(Draft202012Validator(rules, registry=known).iter_errors(document))
     if error is not None:
         raise ConfigError(f"{where}: {_explain(error)}")
+
+
+def _beside(name: str) -> Resource[Any]:
+    """Read a schema that another one refers to."""
+    return Resource.from_contents(yaml.safe_load((SCHEMAS / name).read_text(encoding="utf-8")))
 
 
 def _explain(error: ValidationError) -> str:

@@ -7,7 +7,7 @@ import yaml
 from galr.config import SCHEMAS, check, override, read
 from galr.data.dataset_file import read_dataset_file
 from galr.errors import ConfigError
-from galr.regions.detector import read_detector
+from galr.regions.detector import read_detector_file
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -17,7 +17,7 @@ def configs():
     """The config as it ships, and under each file that is laid over it."""
     base = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     yield base
-    for name in ("demo", "quick"):
+    for name in ("demo", "quick", "drea"):
         yield override(base, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
 
 
@@ -38,7 +38,9 @@ def test_what_ships_is_valid():
     assert {read_dataset_file(p).name for p in (ROOT / "config/datasets").glob("*.yaml")} >= {
         "rsitmd", "rsicd", "ucm", "sydney", "demo",
     }  # fmt: skip
-    assert {read_detector(p).name for p in (ROOT / "config/detectors").glob("*.yaml")} >= {"demo"}
+    assert {read_detector_file(p).name for p in (ROOT / "config/detectors").glob("*.yaml")} >= {
+        "demo", "hrplanes", "rtmdet-coco", "dota", "coco-results",
+    }  # fmt: skip
 
 
 def test_the_readme_explains_every_key_with_its_default():

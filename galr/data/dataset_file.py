@@ -1,6 +1,6 @@
 """A dataset is one file, `config/datasets/<name>.yaml`: where it lies, its layout, its terms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ SOURCES = ("archives", "folder", "drawn")
 
 @dataclass(frozen=True)
 class Archive:
-    """One file to fetch: its name here, where it lies, its hash (None: as at first use)."""
+    """One file to fetch: its name here, where it lies, its hash or how that begins (None: as at first use)."""
 
     file: str
     urls: tuple[str, ...]
@@ -70,11 +70,28 @@ class DatasetFile:
         Raises:
             ConfigError: there is none of that name.
         """
-        for archive in self.archives:
-            if archive.file == file:
-                return archive
-        known = ", ".join(archive.file for archive in self.archives) or "none"
-        raise ConfigError(f"dataset {self.name} has no archive '{file}'; it has: {known}")
+        return find(self.archives, file, f"dataset {self.name}")
+
+
+def read_archives(said: Mapping[str, Any]) -> tuple[Archive, ...]:
+    """Take the archives out of a section; none where it names none."""
+    return tuple(
+        Archive(each["file"], tuple(each["urls"]), each["sha256"])
+        for each in said.get("archives", ())
+    )
+
+
+def find(archives: Sequence[Archive], file: str, whose: str) -> Archive:
+    """Find an archive by the name it is saved under.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    for archive in archives:
+        if archive.file == file:
+            return archive
+    known = ", ".join(archive.file for archive in archives) or "none"
+    raise ConfigError(f"{whose} has no archive '{file}'; it has: {known}")
 
 
 def read_dataset_file(path: Path) -> DatasetFile:
@@ -90,10 +107,7 @@ def read_dataset_file(path: Path) -> DatasetFile:
         title=said["title"],
         licence=said["licence"],
         citation=said["citation"],
-        archives=tuple(
-            Archive(each["file"], tuple(each["urls"]), each["sha256"])
-            for each in said.get("archives", ())
-        ),
+        archives=read_archives(said),
         folder=Path(said["folder"]) if "folder" in said else None,
         drawn=Drawing(**said["drawn"]) if "drawn" in said else None,
         layout=_layout(said["layout"]),

@@ -2,6 +2,7 @@
 
 import difflib
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from urllib.error import URLError
 
@@ -9,7 +10,7 @@ import torch
 
 from galr import versions
 from galr.errors import ConfigError, DataError, DownloadError
-from galr.regions.checkpoint import classes_of, read_checkpoint
+from galr.regions.checkpoint import classes_of, read_checkpoint, trusted
 from galr.regions.detector import Detector
 from galr.regions.mmlab import MODELS, BaseDetector, Config, mmdet, quiet, revert_sync_batchnorm
 
@@ -40,11 +41,11 @@ def initialise(model: BaseDetector) -> None:
         DownloadError: the config asks for pretrained weights that cannot be had.
     """
     try:
-        with quiet():
+        with quiet(), trusted():
             model.init_weights()
-    except (URLError, OSError) as error:
+    except (URLError, OSError, UnpicklingError) as error:
         raise DownloadError(
-            f"the detector's pretrained backbone cannot be had ({error}); set init_cfg: null below"
+            f"the detector's pretrained backbone cannot be had ({str(error).splitlines()[0]}); set init_cfg: null below"
             " model.overrides.backbone to train from scratch, or init_cfg.checkpoint to a local file"
         ) from error
 
@@ -63,7 +64,7 @@ def load(detector: Detector, checkpoint: Path, device: torch.device) -> BaseDete
             belongs to another network.
     """
     found = read_checkpoint(checkpoint)
-    if detector.sha256 not in (None, versions.sha256(checkpoint)):
+    if not versions.sha256(checkpoint).startswith(detector.sha256 or ""):
         raise DataError(
             f"{checkpoint} hashes to {versions.sha256(checkpoint)}, detector {detector.name} names"
             f" {detector.sha256}; delete it and download it again"

@@ -25,10 +25,9 @@ LOWEST_RATE = 0.01  # of the learning rate, where the cosine ends
 
 def fingerprint(detector: Detector, boxes: Boxes) -> str:
     """Hash what decides the trained weights, the pictures apart; 64 hexadecimal digits."""
-    recipe = vars(detector.recipe())
+    recipe = detector.recipe().decides()
     decides = [detector.base, detector.overrides, detector.classes, recipe, boxes.document()]
-    written = json.dumps(decides, sort_keys=True, default=str)  # str: a folder's path
-    return hashlib.sha256(written.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def workers_for(threads: int) -> int:
@@ -161,7 +160,7 @@ def _loading(
             "ann_file": str(annotations.absolute()),
             "data_prefix": {"img": str(images.absolute())},
             "metainfo": {"classes": boxes.classes},
-            "pipeline": [for_training(recipe.input, recipe.scales)],
+            "pipeline": [for_training(recipe.input, recipe.scales, colours=recipe.colours)],
         },
         "batch_size": recipe.batch,
         "drop_last": len(boxes.images) >= recipe.batch,  # a last batch of one has no statistics

@@ -95,7 +95,8 @@ def test_a_mistake_is_named(tmp_path, changes, words):
         read_dataset_file(written(tmp_path, **changes))
 
 
-def test_every_key_of_the_schema_says_what_it_means():
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_key_of_a_schema_says_what_it_means(path):
     def silent(node, where):
         for key, value in node.get("properties", {}).items():
             if "description" not in value:
@@ -104,5 +105,4 @@ def test_every_key_of_the_schema_says_what_it_means():
         for deeper in {"items", "then", "else"} & node.keys():
             yield from silent(node[deeper], where)
 
-    schema = yaml.safe_load((SCHEMAS / "dataset.schema.yaml").read_text("utf-8"))
-    assert list(silent(schema, "dataset")) == []
+    assert list(silent(yaml.safe_load(path.read_text("utf-8")), path.stem)) == []

@@ -2,10 +2,17 @@ import difflib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from galr.errors import ConfigError, DataError
 from galr.regions import network
-from galr.regions.detector import read_detector
+from galr.regions.detector import (
+    Detector,
+    ReadyBoxes,
+    Results,
+    read_detector,
+    read_detector_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,8 +23,11 @@ from galr.regions.detector import read_detector
         ({"train__batch": 1}, "train.batch.*at least 2"),
         ({"train__held_out": 1.5}, "held_out.*share"),
         ({"train__scales": [2, 1]}, "smaller one first"),
-        ({"train__dataset": "demo"}, "exactly one of dataset and folder"),
-        ({"checkpoint": {"file": "x.pth"}}, "exactly one of checkpoint and train"),
+        ({"train__dataset": "demo"}, "exactly one of dataset, folder, archives and dota"),
+        ({"train__archives": [{"file": "a.zip", "urls": []}]}, "archives.0 lacks 'sha256'"),
+        ({"train__colours": 3}, "colours"),
+        ({"checkpoint": {"file": "x.pth"}}, "exactly one of checkpoint, train and results"),
+        ({"results": {"file": "x.json"}}, "exactly one of checkpoint, train and results"),
         ({"checkpoint": {"url": "https://x.org/y.pth"}}, "checkpoint"),
     ],
 )
@@ -28,9 +38,46 @@ def test_a_mistake_is_named(detector_file, changes, complaint):
 
 @pytest.mark.parametrize("path", sorted(Path("config/detectors").glob("*.yaml")), ids=str)
 def test_shipped_detectors_build_with_their_classes(path):
-    detector = read_detector(path)
-    model = network.build(detector)
-    assert model.bbox_head.num_classes == len(detector.classes)
+    detector = read_detector_file(path)
+    assert len(set(detector.classes)) == len(detector.classes) > 0
+    if isinstance(detector, Detector):
+        head = network.build(detector).bbox_head
+        assert head.num_classes == len(detector.classes)
+        assert detector.detection.slices is None or detector.detection.slices.size >= 32
+
+
+READY = {"title": "another tool's", "classes": ["square"], "results": {"file": "{dataset}.json"}}
+
+
+def test_ready_boxes_have_no_network(tmp_path):
+    path = tmp_path / "ready.yaml"
+    path.write_text(yaml.safe_dump(READY))
+    found = read_detector_file(path)
+    assert isinstance(found, ReadyBoxes)
+    assert (found.name, found.classes) == ("ready", ("square",))
+    assert found.results == Results("{dataset}.json", annotations=None, first_category=1)
+    with pytest.raises(ConfigError, match="ready brings ready boxes; there is no network to run"):
+        read_detector(path)
+    path.write_text(yaml.safe_dump(READY | {"model": {"config": "x.py"}}))
+    with pytest.raises(ConfigError, match="no network runs; remove model"):
+        read_detector_file(path)
+
+
+def test_a_network_needs_a_model_and_a_look(detector_file):
+    path = detector_file()
+    said = yaml.safe_load(path.read_text())
+    for part in ("model", "detect"):
+        path.write_text(yaml.safe_dump({k: v for k, v in said.items() if k != part}))
+        with pytest.raises(ConfigError, match=f"has train; add {part}"):
+            read_detector(path)
+
+
+def test_where_boxes_come_from_decides_no_weights(detector_file):
+    here = read_detector(detector_file()).recipe()
+    assert {"epochs", "colours", "seed"} <= here.decides().keys()
+    moved = read_detector(detector_file(train__folder="elsewhere")).recipe()
+    assert moved != here and moved.decides() == here.decides()
+    assert read_detector(detector_file(train__epochs=9)).recipe().decides() != here.decides()
 
 
 def test_every_head_follows_the_classes(detector_file):

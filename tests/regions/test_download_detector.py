@@ -1,8 +1,12 @@
 import hashlib
 
+import pytest
 import yaml
 
 from galr.__main__ import main
+from galr.data.dataset_file import Archive
+from galr.data.download import fetch
+from galr.errors import DownloadError
 
 HERE = {
     "title": "weights from an address",
@@ -34,6 +38,47 @@ def test_published_weights_are_fetched_and_verified(tmp_path, capsys):
     assert "0000" in capsys.readouterr().err
 
 
+def test_of_a_hash_its_beginning_will_do_and_the_first_use_binds_the_rest(tmp_path, capsys):
+    (tmp_path / "tiny-1234.pth").write_bytes(b"weights")
+    right = hashlib.sha256(b"weights").hexdigest()
+    assert fetched(tmp_path, right[:8]) == 0
+    assert (tmp_path / "SHA256SUMS").read_text() == f"{right}  tiny-1234.pth\n"
+    (tmp_path / "checkpoint.pth").unlink()
+    assert fetched(tmp_path, "0" * 8) == 2
+    assert not (tmp_path / "checkpoint.pth").exists()
+    assert "expected 00000000" in capsys.readouterr().err
+
+    begins_alike = next(
+        text
+        for text in (b"%d" % number for number in range(10_000))
+        if hashlib.sha256(text).hexdigest()[:2] == right[:2]
+    )
+    (tmp_path / "other").write_bytes(begins_alike)
+    archive = Archive("tiny-1234.pth", ((tmp_path / "other").as_uri(),), right[:2])
+    with pytest.raises(DownloadError, match=f"expected {right}"):
+        fetch(archive, mirror=None, sums=tmp_path / "SHA256SUMS", output=tmp_path / "got")
+    fetch(archive, mirror=None, sums=tmp_path / "no sums yet", output=tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == begins_alike
+
+
+def test_an_archive_of_boxes_is_fetched_by_its_name(detector_file, tmp_path, capsys):
+    boxes, path = tmp_path / "boxes.zip", detector_file()
+    boxes.write_bytes(b"boxes")
+    said = yaml.safe_load(path.read_text())
+    del said["train"]["folder"]
+    sha256 = hashlib.sha256(b"boxes").hexdigest()
+    said["train"]["archives"] = [{"file": "boxes.zip", "urls": [boxes.as_uri()], "sha256": sha256}]
+    path.write_text(yaml.safe_dump(said))
+    words = ["download-detector", "--detector", str(path), "--sums", str(tmp_path / "SHA256SUMS")]
+    words += ["--output", str(tmp_path / "got")]
+    assert main([*words, "--archive", "boxes.zip"]) == 0
+    assert (tmp_path / "got").read_bytes() == b"boxes"
+    assert main([*words, "--archive", "bxs.zip"]) == 2
+    assert "has no archive 'bxs.zip'; it has: boxes.zip" in capsys.readouterr().err
+    assert main(words) == 2
+    assert "gives no checkpoint.url" in capsys.readouterr().err
+
+
 def test_a_mirror_goes_before_the_address(tmp_path):
     mirror = tmp_path / "mirror"
     mirror.mkdir()
@@ -46,4 +91,4 @@ def test_a_detector_without_an_address_has_nothing_to_fetch(tmp_path, capsys):
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(HERE | {"checkpoint": {"file": "x.pth"}}))
     words = ["--detector", str(tmp_path / "d.yaml"), "--sums", "s", "--output", "o"]
     assert main(["download-detector", *words]) == 2
-    assert "nothing to fetch" in capsys.readouterr().err
+    assert "nothing is to fetch" in capsys.readouterr().err
