@@ -1,7 +1,6 @@
 """Unpack what strangers packed: nothing outside the folder, no links, no more than a bound."""
 
 import lzma
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -14,6 +13,7 @@ from typing import IO, NoReturn
 from tqdm import tqdm
 
 from galr.errors import DataError
+from galr.folders import making
 
 PIECE = 1 << 20  # bytes taken at a time
 ENTRY = 512  # bytes an entry counts for besides its own, so that millions of empty files end too
@@ -63,19 +63,10 @@ def unpack(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
         DataError: an archive is damaged, of a kind we do not read, holds a link, a device or a name
             that leaves the folder, or unpacks beyond the limit.
     """
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
-    partial.mkdir(parents=True)
-    try:
-        with tqdm(unit="B", unit_scale=True, disable=None) as bar:
-            allowance = Allowance(int(limit_gb * GIGABYTE), bar)
-            for archive in archives:
-                _unpack_one(archive, partial, allowance)
-        if output.exists():
-            shutil.rmtree(output)
-        partial.replace(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with making(output) as folder, tqdm(unit="B", unit_scale=True, disable=None) as bar:
+        allowance = Allowance(int(limit_gb * GIGABYTE), bar)
+        for archive in archives:
+            _unpack_one(archive, folder, allowance)
 
 
 def _unpack_one(archive: Path, folder: Path, allowance: Allowance) -> None:

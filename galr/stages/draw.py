@@ -16,7 +16,6 @@ example: galr draw --images 400 --size 256 --sentences 5 --seed 7 --output resou
 
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from galr.data.scenes.album import coco, draw_page, karpathy
-from galr.errors import ConfigError, DataError
+from galr.errors import ConfigError
+from galr.folders import making, refuse_foreign
 from galr.settings import Settings, setting
 
 _OURS = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_boxes\.json")
@@ -55,44 +55,21 @@ class Flags(Settings):
 
 def run(flags: Flags) -> None:
     """Draw into a folder that takes its name at the end."""
-    _refuse_foreign(flags.output)
-    partial = flags.output.with_name(f".{flags.output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
-    (partial / "images").mkdir(parents=True)
-    try:
+    refuse_foreign(flags.output, _OURS)
+    with making(flags.output) as folder:
+        (folder / "images").mkdir()
         pages = []
         for number in tqdm(range(flags.images), desc="scenes", disable=None):
             picture, page = draw_page(
                 flags.seed, number, size=flags.size, sentences=flags.sentences
             )
-            Image.fromarray(picture).save(partial / "images" / page.name, compress_level=3)
+            Image.fromarray(picture).save(folder / "images" / page.name, compress_level=3)
             pages.append(page)
-        _write(partial / "dataset.json", karpathy(pages))
-        _write(partial / "train_boxes.json", coco(pages, "train"))
-        _write(partial / "test_boxes.json", coco(pages, "test"))
-        if flags.output.exists():
-            shutil.rmtree(flags.output)
-        partial.replace(flags.output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _write(folder / "dataset.json", karpathy(pages))
+        _write(folder / "train_boxes.json", coco(pages, "train"))
+        _write(folder / "test_boxes.json", coco(pages, "test"))
 
 
 def _write(path: Path, document: dict[str, object]) -> None:
     """Write a JSON document, a key or item a line, so that two of them can be compared."""
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def _refuse_foreign(output: Path) -> None:
-    """Refuse to replace what this stage did not draw.
-
-    Raises:
-        DataError: the output is a file, or a folder that holds something else.
-    """
-    if output.exists() and not output.is_dir():
-        raise DataError(f"{output} is a file, expected a folder to make; choose another --output")
-    for path in sorted(output.rglob("*")) if output.exists() else ():
-        below = path.relative_to(output).as_posix()
-        if not _OURS.fullmatch(below):
-            raise DataError(
-                f"{output} holds {below}, which was not drawn; choose another --output, or empty it"
-            )

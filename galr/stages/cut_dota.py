@@ -1,0 +1,101 @@
+"""Cut a DOTA folder into slices, with horizontal boxes in COCO form, to train a detector on.
+
+Training slices without a box to learn are left out; held-out ones are kept, for false alarms count.
+Objects too much of which lies outside a slice stay as crowd, and difficult ones do on held-out slices: AP
+counts neither finding nor missing them.
+AP of slices is not the benchmark's own AP, which is of whole images with hidden labels.
+One image is in memory at a time. Slices are PNG, without loss.
+
+IN   train/images/P0000.png, train/labelTxt/P0000.txt, and val/ likewise
+OUT  images/{train,val}/P0000_x_y.png …
+     train_boxes.json, val_boxes.json        COCO layout, file names below images/
+     The folder appears whole or not at all; one that this stage made before is replaced.
+
+example: galr cut-dota --folder DOTA --classes plane ship --output resources/detectors/dota/files
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from galr.errors import ConfigError
+from galr.folders import making, refuse_foreign
+from galr.regions import dota
+from galr.regions.coco import Boxes
+from galr.settings import Settings, setting
+
+_OURS = re.compile(r"images(/(train|val)(/.+_\d+_\d+\.png)?)?|(train|val)_boxes\.json")
+_FAST = 1  # of PNG's levels 1 to 9; the default, 6, takes three times as long and saves nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Which folder is cut, how, and where to."""
+
+    folder: Path = setting("the DOTA folder, with train and val below")
+    classes: tuple[str, ...] = setting("the detector's classes; objects of others are left out")
+    size: int = setting("side of a slice, pixels", default=1024)
+    overlap: float = setting("least share of the side that neighbours share", default=0.2)
+    visible: float = setting("least share of a box in a slice to be learnt there", default=0.7)
+    output: Path = setting("the folder to make")
+
+    def __post_init__(self) -> None:
+        """Refuse what cuts nothing, or endlessly."""
+        if self.size < 32:
+            raise ConfigError(f"dota.size is at least 32 pixels, got {self.size}")
+        if not 0 <= self.overlap <= 0.9:
+            raise ConfigError(f"dota.overlap is a share in [0, 0.9], got {self.overlap}")
+        if not 0 < self.visible <= 1:
+            raise ConfigError(f"dota.visible is a share in (0, 1], got {self.visible}")
+
+
+def run(flags: Flags) -> None:
+    """Read all labels, then cut into a folder that takes its name at the end."""
+    refuse_foreign(flags.output, _OURS)
+    scenes = {
+        split: dota.read_scenes(flags.folder, split) for split in (dota.TRAINING, dota.HELD_OUT)
+    }
+    dota.refuse_absent(scenes[dota.TRAINING], flags.classes, flags.folder)
+    told = []
+    with making(flags.output) as folder:
+        for split, own in scenes.items():
+            boxes, left_out = _cut(flags, split, own, folder / "images")
+            document = json.dumps(boxes.document())
+            (folder / f"{split}_boxes.json").write_text(document, encoding="utf-8")
+            told.append(dota.summary(split, len(own), boxes, left_out))
+    print(f"{flags.output}: {'; '.join(told)}", file=sys.stderr)
+
+
+def _cut(
+    flags: Flags, split: str, scenes: Sequence[dota.Scene], images: Path
+) -> tuple[Boxes, Counter[str]]:
+    """Write a split's slices; give their boxes, and how many of what were left out."""
+    (images / split).mkdir(parents=True)
+    sheet: list[tuple[str, dota.Piece]] = []
+    left_out = dota.others(scenes, flags.classes)
+    for scene in tqdm(scenes, desc=split, unit="image", disable=None):
+        with dota.opened(scene.image) as picture:
+            left_out["outside their image"] += dota.outside(scene.labels, picture.size)
+            for piece in dota.pieces(
+                scene.labels,
+                picture.size,
+                flags.classes,
+                side=flags.size,
+                overlap=flags.overlap,
+                visible=flags.visible,
+                spare_difficult=split == dota.HELD_OUT,
+            ):
+                if split == dota.TRAINING and not piece.teaches:
+                    left_out["slices without a box to learn"] += 1
+                    continue
+                name = f"{split}/{piece.file_name(scene.image)}"
+                shown = dota.part(picture, piece.window, scene.image)
+                shown.save(images / name, compress_level=_FAST)
+                sheet.append((name, piece))
+    return dota.as_boxes(sheet, flags.classes), left_out
