@@ -1,41 +1,106 @@
-"""Edges between detections: how near, how prominent, normalised."""
+"""Edges between detections: how near, how prominent, normalised.
 
-from typing import Literal
+Every function takes NumPy arrays or tensors on any device and gives the same kind back: DREA uses them before
+training, and training again when a turned picture moves its boxes.
+"""
 
-import numpy as np
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal, get_args
 
+from array_api_compat import array_namespace, device
+
+from galr.errors import ConfigError
 from galr.graph.boxes import overlaps
 
-Closeness = Literal["gaussian", "iou", "giou"]
+Closeness = Literal["gaussian", "iou", "giou", "uniform"]
+Normalisation = Literal["symmetric", "none"]
+Array = Any  # of one kind in a call: NumPy's or torch's
 
 
-def nearness(boxes: np.ndarray, closeness: Closeness, bandwidth: float) -> np.ndarray:
+@dataclass(frozen=True)
+class Edges:
+    """How edges are weighed.
+
+    closeness: see `nearness`.
+    bandwidth: of the Gaussian, in units of the image's width and height.
+    salience: whether prominent detections weigh more; see `enhanced`.
+    self_loops: whether a detection keeps some of itself.
+    normalisation: `symmetric`, see `normalised`; or `none`.
+    """
+
+    closeness: Closeness
+    bandwidth: float
+    salience: bool = True
+    self_loops: bool = True
+    normalisation: Normalisation = "symmetric"
+
+    def __post_init__(self) -> None:
+        """Refuse choices that do not exist or mean nothing.
+
+        Raises:
+            ConfigError: says which.
+        """
+        for name, known in (("closeness", Closeness), ("normalisation", Normalisation)):
+            if (choice := getattr(self, name)) not in get_args(known):
+                choices = ", ".join(get_args(known))
+                raise ConfigError(f"{name} '{choice}' is unknown; choose from {choices}")
+        if not (self.bandwidth > 0 and isfinite(self.bandwidth)):
+            raise ConfigError(f"bandwidth is a positive share of the image, got {self.bandwidth}")
+
+
+def adjacency(boxes: Array, score: Array, mask: Array, edges: Edges) -> Array:
+    """Weigh the edges of a batch of graphs: near, enhanced, cut at the padding, normalised.
+
+    Args:
+        boxes: (4, images, n) centre and size in units of the image.
+        score: (images, n) in [0, 1].
+        mask: (images, n) bool, False where padding.
+        edges: how they are weighed.
+
+    Returns:
+        (images, n, n), A; symmetric, no edges to padding.
+    """
+    weights = nearness(boxes, edges.closeness, edges.bandwidth)
+    if edges.salience:
+        weights = enhanced(weights, shares(score, boxes, mask))
+    if not edges.self_loops:
+        weights = without_loops(weights)
+    weights = weights * (mask[:, :, None] & mask[:, None, :])
+    return normalised(weights) if edges.normalisation == "symmetric" else weights
+
+
+def nearness(boxes: Array, closeness: Closeness, bandwidth: float) -> Array:
     r"""Weigh every pair of detections by how near they are (our reconstruction).
 
     - `gaussian`: :math:`e^{-d^2 / 2b^2}` of the distance d of the centres and the bandwidth b, both in
       units of the image's width and height;
     - `iou`: intersection over union, so that only overlapping boxes are neighbours;
-    - `giou`: :math:`(1 + \mathrm{GIoU}) / 2`, which also tells how far apart two boxes are.
+    - `giou`: :math:`(1 + \mathrm{GIoU}) / 2`, which also tells how far apart two boxes are;
+    - `uniform`: 1, so that all are neighbours alike, as if nobody had thought about edges.
 
     Args:
         boxes: (4, images, n).
-        closeness: one of the three.
+        closeness: one of the four.
         bandwidth: of the Gaussian.
 
     Returns:
         (images, n, n) in [0, 1], symmetric, 1 on the diagonal.
     """
+    xp = array_namespace(boxes)
     one, other = boxes[:, :, :, None], boxes[:, :, None, :]
     if closeness == "gaussian":
-        return np.exp(-((one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2) / (2 * bandwidth**2))
+        return xp.exp(((one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2) / (-2 * bandwidth**2))
+    if closeness == "uniform":
+        return xp.ones_like(one[0] * other[0])
     intersection, union, hull = overlaps(one, other)
     if closeness == "iou":
-        return np.minimum(intersection / union, 1)
-    return np.clip((1 + intersection / union - (hull - union) / hull) / 2, 0, 1)
+        return xp.clip(intersection / union, 0, 1)
+    return xp.clip((1 + intersection / union - (hull - union) / hull) / 2, 0, 1)
 
 
-def salience(score: np.ndarray, boxes: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    r"""Share the attention of an image: :math:`s_i = p_i a_i / \sum_k p_k a_k` (our reconstruction).
+def shares(score: Array, boxes: Array, mask: Array) -> Array:
+    r"""Share the attention of an image, salience: :math:`s_i = p_i a_i / \sum_k p_k a_k` (our reconstruction).
 
     Args:
         score: (images, n), p.
@@ -45,12 +110,13 @@ def salience(score: np.ndarray, boxes: np.ndarray, mask: np.ndarray) -> np.ndarr
     Returns:
         (images, n) in [0, 1], summing to 1 over an image; 0 where padding, or where all scores are 0.
     """
+    xp = array_namespace(score)
     seen = score * boxes[2] * boxes[3] * mask
-    total = seen.sum(axis=1, keepdims=True)
-    return np.divide(seen, total, out=np.zeros_like(seen), where=total > 0)
+    total = xp.sum(seen, axis=1, keepdims=True)
+    return xp.where(total > 0, seen / xp.where(total > 0, total, 1.0), 0.0)
 
 
-def enhanced(closeness: np.ndarray, salience: np.ndarray) -> np.ndarray:
+def enhanced(closeness: Array, salience: Array) -> Array:
     r"""Raise the edges of prominent detections: :math:`w_{ij} = c_{ij} (1 + \sqrt{s_i s_j})` (our reconstruction).
 
     As c_ii is 1, a self-loop weighs 1 + s_i: prominent detections also keep more of themselves.
@@ -62,21 +128,27 @@ def enhanced(closeness: np.ndarray, salience: np.ndarray) -> np.ndarray:
     Returns:
         (images, n, n), symmetric where the closeness is.
     """
-    root = np.sqrt(salience)
+    root = array_namespace(salience).sqrt(salience)
     return closeness * (1 + root[:, :, None] * root[:, None, :])
 
 
-def normalised(weights: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    r"""Normalise symmetrically, :math:`D^{-1/2} W D^{-1/2}`, and cut all edges of padding (METHOD 3).
+def without_loops(weights: Array) -> Array:
+    """Cut the edge of every detection to itself: (images, n, n) to the same, 0 on the diagonal."""
+    xp = array_namespace(weights)
+    place = xp.arange(weights.shape[-1], device=device(weights))
+    return weights * (place[:, None] != place[None, :])
+
+
+def normalised(weights: Array) -> Array:
+    r"""Normalise symmetrically, :math:`D^{-1/2} W D^{-1/2}` (METHOD 3).
 
     Args:
-        weights: (images, n, n), W; symmetric, not negative, positive on the diagonal.
-        mask: (images, n) bool.
+        weights: (images, n, n), W; symmetric, not negative.
 
     Returns:
-        (images, n, n), exactly symmetric, eigenvalues in [-1, 1].
+        (images, n, n), exactly symmetric, eigenvalues in [-1, 1]; a row without edges stays 0.
     """
-    weights = weights * (mask[:, :, None] & mask[:, None, :])
-    degree = weights.sum(axis=2)
-    root = np.divide(1, np.sqrt(degree), out=np.zeros_like(degree), where=mask)
+    xp = array_namespace(weights)
+    degree = xp.sum(weights, axis=2)
+    root = xp.where(degree > 0, 1 / xp.sqrt(xp.where(degree > 0, degree, 1.0)), 0.0)
     return weights * (root[:, :, None] * root[:, None, :])  # the product first: it is symmetric

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from galr.errors import ConfigError
-from galr.graph.adjacency import Closeness, enhanced, nearness, normalised, salience
+from galr.graph.adjacency import Edges, adjacency
 from galr.graph.boxes import BOX
 from galr.graph.denoise import Measure, denoised
 from galr.graph.detections import Regions, batches, check, in_order
@@ -20,7 +20,8 @@ class Graphs:
 
     Attributes:
         representation: (images, n, d) float32, X; zero rows where padding.
-        adjacency: (images, n, n) float32, A; symmetric, eigenvalues in [-1, 1], no edges to padding.
+        adjacency: (images, n, n) float32, A; symmetric, no edges to padding, eigenvalues in [-1, 1] if
+            normalised.
         mask: (images, n) bool, False where a row is padding.
         kept: (images, n) int32, which of the image's detections a row is; -1 where padding.
         redundant: (images,) int32, detections dropped because a kept one already says the same.
@@ -41,29 +42,28 @@ def graphs(
     most: int,
     measure: Measure,
     redundant: float,
-    closeness: Closeness,
-    bandwidth: float,
+    edges: Edges,
 ) -> Graphs:
     """Turn the detections of every image into X and A.
 
-    The order of an image's detections, its size in pixels and exact duplicates change nothing; an image
-    without detections gets zeros and an all-False mask.
+    The order of an image's detections and its size in pixels change nothing, nor do exact duplicates
+    under any measure but `none`; an image without detections gets zeros and an all-False mask.
 
     Args:
         regions: the detections.
         classes: how many the detector knows.
         least_score: detections below it are left out as noise.
         most: n, the most detections to keep of an image.
-        measure: how alike two detections are: `cosine`, `iou` or `class_and_place`.
+        measure: how alike two detections are: `cosine`, `iou` or `class_and_place`; or `none`, and the
+            first n are kept.
         redundant: a detection more alike than this to a better one is dropped; 1 drops none.
-        closeness: how near two detections are: `gaussian`, `iou` or `giou`.
-        bandwidth: of the Gaussian, in units of the image's width and height.
+        edges: how near two detections are, and how edges are enhanced and normalised.
 
     Raises:
         ConfigError: a choice that does not exist or means nothing.
         DataError: detections that contradict themselves.
     """
-    _check_choices(least_score, most, measure, redundant, closeness, bandwidth)
+    _check_choices(least_score, most, measure, redundant)
     check(regions, classes)
     images = len(regions.sizes)
     found = Graphs(
@@ -81,9 +81,8 @@ def graphs(
             mask = columns >= 0
             label, score = (np.take_along_axis(table, columns, axis=1) for table in (label, score))
             boxes = np.take_along_axis(boxes, columns[None], axis=2)
-            weights = enhanced(nearness(boxes, closeness, bandwidth), salience(score, boxes, mask))
             found.representation[batch] = represented(label, score, boxes, mask, classes)
-            found.adjacency[batch] = normalised(weights, mask)
+            found.adjacency[batch] = adjacency(boxes, score, mask, edges)
             found.mask[batch] = mask
             found.kept[batch] = np.where(mask, np.take_along_axis(source, columns, axis=1), -1)
             found.redundant[batch] = dropped
@@ -116,24 +115,18 @@ def columns(class_names: Sequence[str]) -> list[str]:
     return [f"class {name}" for name in class_names] + ["score", *BOX]
 
 
-def _check_choices(
-    least_score: float, most: int, measure: str, redundant: float, closeness: str, bandwidth: float
-) -> None:
+def _check_choices(least_score: float, most: int, measure: str, redundant: float) -> None:
     """Refuse choices that do not exist or mean nothing.
 
     Raises:
         ConfigError: says which.
     """
-    for name, choice, known in (("measure", measure, Measure), ("closeness", closeness, Closeness)):
-        if choice not in get_args(known):
-            raise ConfigError(
-                f"{name} '{choice}' is unknown; choose from {', '.join(get_args(known))}"
-            )
+    if measure not in get_args(Measure):
+        known = ", ".join(get_args(Measure))
+        raise ConfigError(f"measure '{measure}' is unknown; choose from {known}")
     if not 0 <= least_score <= 1:
         raise ConfigError(f"least_score is a score in [0, 1], got {least_score}")
     if most < 1:
         raise ConfigError(f"most counts the regions kept of an image, at least 1; got {most}")
     if not 0 <= redundant <= 1:
         raise ConfigError(f"redundant is a likeness in [0, 1], 1 drops none; got {redundant}")
-    if not (bandwidth > 0 and np.isfinite(bandwidth)):
-        raise ConfigError(f"bandwidth is a positive share of the image, got {bandwidth}")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from galr.errors import ConfigError, DataError
 from galr.graph import detections
+from galr.graph.adjacency import Edges
 from galr.graph.detections import Regions
 from galr.graph.drea import columns, graphs
 
@@ -20,9 +21,30 @@ CHOICES = {
     "bandwidth": 0.2,
 }
 MEASURES = st.sampled_from(
-    [("cosine", 0.98), ("cosine", 0.9), ("iou", 0.4713), ("class_and_place", 0.5713)]
+    [("cosine", 0.98), ("cosine", 0.9), ("iou", 0.4713), ("class_and_place", 0.5713), ("none", 0.5)]
 )
-CLOSENESS = st.sampled_from(["gaussian", "iou", "giou"])
+CLOSENESS = st.sampled_from(["gaussian", "iou", "giou", "uniform"])
+EDGES = st.fixed_dictionaries(
+    {
+        "closeness": CLOSENESS,
+        "salience": st.booleans(),
+        "self_loops": st.booleans(),
+        "normalisation": st.sampled_from(["symmetric", "none"]),
+    }
+)
+
+
+def drea(regions, classes, *, least_score, most, measure, redundant, **edges):
+    """DREA with all its choices named side by side."""
+    return graphs(
+        regions,
+        classes,
+        least_score=least_score,
+        most=most,
+        measure=measure,
+        redundant=redundant,
+        edges=Edges(**edges),
+    )
 
 
 def draw(seed, counts, classes=3, size=(400, 300)):
@@ -64,7 +86,7 @@ def slow_overlap(a, b):
 def slow_likeness(measure, kept, other):
     """Likeness of two detections (class, score, box)."""
     (x, y, w, h), (ox, oy, ow, oh) = kept[2], other[2]
-    if kept[0] != other[0]:
+    if kept[0] != other[0] or measure == "none":
         return 0
     if measure == "iou":
         intersection, union, _ = slow_overlap(kept[2], other[2])
@@ -78,7 +100,7 @@ def slow_likeness(measure, kept, other):
 
 def slow_drea(
     boxes, scores, labels, size, classes, *,
-    least_score, most, measure, redundant, closeness, bandwidth,
+    least_score, most, measure, redundant, closeness, bandwidth, salience, self_loops, normalisation,
 ):  # fmt: skip
     """Say METHOD 3 out loud for one image, pair by pair: (X, A, how many are redundant)."""
     found = []
@@ -110,13 +132,19 @@ def slow_drea(
                 ),
                 "iou": intersection / union,
                 "giou": (1 + intersection / union - (hull - union) / hull) / 2,
+                "uniform": 1,
             }[closeness]
             shares = score * box[2] * box[3] / total * other_score * other[2] * other[3] / total
-            weights[i, j] = near * (1 + sqrt(shares))
+            weights[i, j] = near * (1 + sqrt(shares)) if salience else near
+            if i == j and not self_loops:
+                weights[i, j] = 0
+    if normalisation == "none":
+        return x, weights, dropped
     a = np.zeros((most, most))
     for i in range(len(kept)):
         for j in range(len(kept)):
-            a[i, j] = weights[i, j] / sqrt(weights[i].sum() * weights[j].sum())
+            if weights[i, j]:
+                a[i, j] = weights[i, j] / sqrt(weights[i].sum() * weights[j].sum())
     return x, a, dropped
 
 
@@ -125,15 +153,15 @@ def slow_drea(
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(0, 14), min_size=1, max_size=6),
     MEASURES,
-    CLOSENESS,
+    EDGES,
     st.integers(1, 8),
     st.sampled_from([0.0, 0.4]),
 )
-def test_drea_matches_the_definition(seed, counts, measure, closeness, most, least_score):
+def test_drea_matches_the_definition(seed, counts, measure, edges, most, least_score):
     regions = draw(seed, counts)
-    choices = {"most": most, "measure": measure[0], "redundant": measure[1], "closeness": closeness}
+    choices = {"most": most, "measure": measure[0], "redundant": measure[1], **edges}
     choices["least_score"] = least_score
-    found = graphs(regions, 3, bandwidth=0.2, **choices)
+    found = drea(regions, 3, bandwidth=0.2, **choices)
     for image in range(len(counts)):
         own = slice(regions.offsets[image], regions.offsets[image + 1])
         x, a, dropped = slow_drea(
@@ -157,10 +185,10 @@ def test_order_size_and_duplicates_of_detections_change_nothing(seed, measure, c
     random = np.random.default_rng(seed)
     regions = draw(seed, [9])
     choices = CHOICES | {"measure": measure[0], "redundant": measure[1], "closeness": closeness}
-    found = graphs(regions, 3, **choices)
+    found = drea(regions, 3, **choices)
 
     def same(rows, scale=1):
-        again = graphs(
+        again = drea(
             Regions(
                 np.array([0, len(rows)]),
                 regions.boxes[rows] * scale,
@@ -181,32 +209,32 @@ def test_order_size_and_duplicates_of_detections_change_nothing(seed, measure, c
         for table in (regions.boxes, regions.scores, regions.classes):  # the same, or its twin
             assert np.array_equal(table[shuffled[row]], table[column])
     same(np.arange(9), scale=3)
-    twice = same(np.concatenate([np.arange(9), random.integers(9, size=4)]))
-    assert twice.redundant[0] >= found.redundant[0]
+    if measure[0] != "none":
+        twice = same(np.concatenate([np.arange(9), random.integers(9, size=4)]))
+        assert twice.redundant[0] >= found.redundant[0]
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 30), min_size=1, max_size=4), CLOSENESS)
-def test_adjacency_is_symmetric_with_its_spectrum_in_minus_one_to_one(seed, counts, closeness):
-    found = graphs(draw(seed, counts), 3, **CHOICES | {"most": 8, "closeness": closeness})
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 30), min_size=1, max_size=4), EDGES)
+def test_adjacency_is_symmetric_with_its_spectrum_in_minus_one_to_one(seed, counts, edges):
+    edges = edges | {"normalisation": "symmetric"}
+    found = drea(draw(seed, counts), 3, **CHOICES | {"most": 8} | edges)
     a = found.adjacency
     assert np.array_equal(a, a.transpose(0, 2, 1)) and (a >= 0).all()
     values = np.linalg.eigvalsh(a.astype(np.float64))
     assert (np.abs(values) <= 1 + 1e-6).all()
-    largest = values.max(axis=1)
-    np.testing.assert_allclose(
-        largest, found.mask.any(axis=1), atol=1e-6
-    )  # 1, or 0 without regions
+    linked = a.any(axis=(1, 2))  # a lone region without a self-loop has no edge
+    np.testing.assert_allclose(values.max(axis=1), linked, atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 9), min_size=2, max_size=9))
 @settings(max_examples=20, deadline=None)
 def test_images_do_not_feel_their_neighbours(seed, counts):
     regions = draw(seed, counts)
-    whole = graphs(regions, 3, **CHOICES)
+    whole = drea(regions, 3, **CHOICES)
     cells, detections.CELLS = detections.CELLS, 1  # every image a batch of its own
     try:
-        alone = graphs(regions, 3, **CHOICES)
+        alone = drea(regions, 3, **CHOICES)
     finally:
         detections.CELLS = cells
     for name, table in vars(whole).items():
@@ -214,14 +242,14 @@ def test_images_do_not_feel_their_neighbours(seed, counts):
 
 
 def test_no_detection_and_one():
-    found = graphs(draw(0, [0, 1, 0]), 3, **CHOICES)
+    found = drea(draw(0, [0, 1, 0]), 3, **CHOICES)
     assert found.mask.sum(axis=1).tolist() == [0, 1, 0]
     assert not found.representation[[0, 2]].any() and not found.adjacency[[0, 2]].any()
     assert found.adjacency[1, 0, 0] == pytest.approx(1)
     assert (found.kept[[0, 2]] == -1).all()
-    nothing = graphs(draw(0, [0, 0]), 3, **CHOICES)
+    nothing = drea(draw(0, [0, 0]), 3, **CHOICES)
     assert not nothing.mask.any() and not nothing.adjacency.any()
-    assert graphs(draw(0, []), 3, **CHOICES).mask.shape == (0, 5)
+    assert drea(draw(0, []), 3, **CHOICES).mask.shape == (0, 5)
 
 
 def test_ten_thousand_detections_in_one_image_and_a_hundred_classes():
@@ -229,7 +257,7 @@ def test_ten_thousand_detections_in_one_image_and_a_hundred_classes():
     centre, size = random.random((10_000, 2)) * 1000, random.random((10_000, 2)) * 20 + 1
     boxes = np.concatenate([centre - size, centre + size], axis=1)
     scores, classes = random.random(10_000), random.integers(100, size=10_000)
-    found = graphs(one_image(boxes, scores, classes, (1000, 1000)), 100, **CHOICES | {"most": 50})
+    found = drea(one_image(boxes, scores, classes, (1000, 1000)), 100, **CHOICES | {"most": 50})
     assert found.representation.shape == (1, 50, 105) and found.mask.all()
     assert len(columns([f"{n}" for n in range(100)])) == 105
     best = np.argsort(-scores)[0]
@@ -242,7 +270,7 @@ def test_scores_of_zero_and_boxes_without_area_give_numbers():
         for closeness in ("gaussian", "iou", "giou"):
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                found = graphs(flat, 2, **CHOICES | {"measure": measure, "closeness": closeness})
+                found = drea(flat, 2, **CHOICES | {"measure": measure, "closeness": closeness})
             assert np.isfinite(found.adjacency).all() and found.mask.sum() == 2
 
 
@@ -282,21 +310,21 @@ def test_equal_small_neighbours_stay_and_second_sightings_go(pair, kept):
         ),
         "the same, seen weakly": ([[100, 100, 126, 126]] * 2, [0.9, 0.1], [0, 0]),
     }[pair]
-    found = graphs(one_image(boxes, scores, classes, (256, 256)), 2, **CHOICES)
+    found = drea(one_image(boxes, scores, classes, (256, 256)), 2, **CHOICES)
     assert (found.mask.sum(), found.redundant[0]) == (kept, 2 - kept)
 
 
 def test_a_likeness_of_one_drops_nothing():
     twins = one_image([[1, 1, 5, 5]] * 4, [0.9] * 4, [0] * 4)
     for measure in ("cosine", "iou", "class_and_place"):
-        found = graphs(twins, 1, **CHOICES | {"measure": measure, "redundant": 1.0})
+        found = drea(twins, 1, **CHOICES | {"measure": measure, "redundant": 1.0})
         assert found.mask.sum() == 4 and found.redundant[0] == 0
 
 
 def test_prominent_neighbours_hold_together():
     # In a row at equal distances: small, large, large, small.
     boxes = [[5, 45, 15, 55], [20, 35, 40, 65], [50, 35, 70, 65], [75, 45, 85, 55]]
-    found = graphs(
+    found = drea(
         one_image(boxes, [0.9, 0.8, 0.7, 0.6], [0] * 4), 1, **CHOICES | {"bandwidth": 10.0}
     )
     raw = found.adjacency[0, :4, :4]
@@ -320,7 +348,7 @@ def test_prominent_neighbours_hold_together():
 )
 def test_meaningless_choices_are_refused(change, says):
     with pytest.raises(ConfigError, match=says):
-        graphs(draw(0, [2]), 3, **CHOICES | change)
+        drea(draw(0, [2]), 3, **CHOICES | change)
 
 
 @pytest.mark.parametrize(
@@ -341,4 +369,4 @@ def test_meaningless_choices_are_refused(change, says):
 )
 def test_detections_that_contradict_themselves_are_refused(table, value, says):
     with pytest.raises(DataError, match=says):
-        graphs(Regions(**vars(draw(0, [2, 2])) | {table: value}), 3, **CHOICES)
+        drea(Regions(**vars(draw(0, [2, 2])) | {table: value}), 3, **CHOICES)
