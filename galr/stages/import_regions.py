@@ -1,0 +1,67 @@
+"""Take the regions of every image from boxes that another tool found.
+
+The tool wrote COCO results: a JSON list of {image_id, category_id, bbox [x, y, width, height] in
+pixels, score}. An image_id is an id of the annotations, or an image's name, with or without its suffix.
+A category_id is the class of that name in the annotations, or counts the classes from --first-category.
+Boxes are clipped to their image; an image without boxes has no rows, and that is fine.
+
+IN   dataset.h5       names and sizes of the images
+     results.json     and, where its ids are not names, a COCO document of the images and categories
+OUT  regions.h5       as the stage regions writes it
+
+  galr import-regions --dataset dataset.h5 --results yolo.json --classes plane ship --output regions.h5
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from galr import store, versions
+from galr.regions.source import from_results
+from galr.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Which images, whose boxes, and what their ids mean."""
+
+    dataset: Path = setting("dataset.h5")
+    results: Path = setting("the boxes, COCO results JSON")
+    annotations: Path | None = setting(
+        "a COCO document that says what the ids mean; its boxes are not looked at", default=None
+    )
+    classes: tuple[str, ...] = setting(
+        "names of the classes, in the order that graphs know them by"
+    )
+    first_category: int = setting(
+        "the category_id of the first class, where no annotations say so", default=1
+    )
+    name: str = setting("what to call the tool that found the boxes", default="coco-results")
+    output: Path = setting("regions.h5 to write")
+
+
+def run(flags: Flags) -> None:
+    """Read the images' names and the boxes, store regions."""
+    with store.reading(flags.dataset, store.DATASET) as dataset:
+        names, sizes = store.texts(dataset["names"]), dataset["sizes"][:]
+        title = store.provenance(dataset).get("dataset")
+    found = from_results(
+        flags.results,
+        names,
+        sizes,
+        annotations=flags.annotations,
+        class_names=flags.classes,
+        first_category=flags.first_category,
+        detector=flags.name,
+    )
+    origin = found.origin | {
+        "dataset": title,
+        "dataset_sha256": versions.sha256(flags.dataset),
+        "dropped": found.dropped,
+        "versions": versions.code(),
+    }
+    with store.writing(flags.output, store.REGIONS, origin) as file:
+        store.write_arrays(file, **vars(found.regions))
+        store.write_texts(file, "names", names)
+        store.write_texts(file, "class_names", found.class_names)
+    print(f"{flags.name}: {found.summary()}", file=sys.stderr)
