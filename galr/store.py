@@ -58,16 +58,16 @@ GRAPHS = Layout(
     1,
     {
         "names": "(images,) text, as in dataset",
-        "representation": "(images, n, d) float32; d = classes + score + centre x, y + width, height",
-        "adjacency": "(images, n, n) float32, symmetric, normalised",
+        "representation": "(images, n, d) float32; DREA's d = classes + score + centre x, y + width, height",
+        "adjacency": "(images, n, n) float32, symmetric, no edges to padding",
         "mask": "(images, n) bool, False where a row is padding",
-        "kept": "(images, n) int32, which of the image's regions a row is; -1 where padding",
+        "kept": "(images, n) int32, which of the image's regions a row is; -1 where padding or not known",
         "redundant": "(images,) int32, regions dropped as redundant",
     },
 )
 SIMILARITY = Layout(
     "similarity",
-    1,
+    2,
     {
         "similarity": "(images, sentences) float32, cosine, of the test split",
         "image_embeddings": "(images, embedding) float32, unit rows",
@@ -76,6 +76,7 @@ SIMILARITY = Layout(
         "sentences": "(sentences,) text",
         "image_of_sentence": "(sentences,) int32: the relevance, row of the image it speaks of",
         "validation/*": "the same six of the fold's validation images",
+        "bank/*": "both embedding tables of the fold's training images and their distinct sentences, or none",
     },
 )
 RANKS = Layout(
