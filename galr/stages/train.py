@@ -60,6 +60,7 @@ class TrainSettings(Settings):
     rotate: float = setting("largest random rotation of a training picture, degrees")
     min_count: int = setting("how often a word must be seen to be in the vocabulary")
     max_words: int = setting("longer sentences are cut, with a warning")
+    regions_move: bool = setting("regions are turned and cropped with their picture")
     shared_negatives: bool = setting(
         "as released: another sentence of the same image, and an image with the same sentence, are negatives"
     )
@@ -113,6 +114,11 @@ def run(flags: Flags) -> None:
             dataset["image_of_sentence"][:],
         )
         graphs = Graphs.open(flags.graphs, names)
+        if flags.regions_move and flags.graphs is not None and graphs.edges is None:
+            raise ConfigError(
+                f"train.regions_move needs graphs that DREA made here; {flags.graphs} does not say how"
+                " its edges were weighed; set regions_move: false for this variant"
+            )
         vocabulary = Vocabulary.count(parts["train"].sentences, flags.min_count)
         architecture = {
             key: getattr(flags, key)
@@ -148,6 +154,7 @@ def run(flags: Flags) -> None:
             margin=flags.margin,
             clip=flags.clip,
             shared_negatives=flags.shared_negatives,
+            edges=graphs.edges if flags.regions_move else None,
             seed=seed,
             device=device,
             tell=tell,

@@ -1,7 +1,7 @@
 """Every image once, every sentence once: the two embedding tables of a set of images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import h5py
@@ -10,6 +10,7 @@ import torch
 
 from galr import store
 from galr.errors import DataError
+from galr.graph.adjacency import Edges
 from galr.model.galr import GaLR, Graph
 from galr.model.text import pad
 from galr.training.pixels import read, resized
@@ -22,6 +23,7 @@ class Graphs:
     representation: torch.Tensor  # (images, n, d) float32
     adjacency: torch.Tensor  # (images, n, n) float32
     mask: torch.Tensor  # (images, n) bool
+    edges: Edges | None  # how DREA weighed them; None where nobody knows
 
     @classmethod
     def open(cls, path: Path | None, names: list[str]) -> "Graphs":
@@ -32,13 +34,16 @@ class Graphs:
         """
         if path is None:
             none = torch.zeros(len(names), 0, 0)
-            return cls(none, none, torch.zeros(len(names), 0, dtype=torch.bool))
+            return cls(none, none, torch.zeros(len(names), 0, dtype=torch.bool), None)
         with store.reading(path, store.GRAPHS) as file:
             if store.texts(file["names"]) != names:
                 raise DataError(f"{path} is of other images than dataset.h5; run snakemake again")
-            return cls(
-                *(torch.from_numpy(file[t][:]) for t in ("representation", "adjacency", "mask"))
+            said = store.provenance(file)["settings"]
+            weighed = {each.name: said[each.name] for each in fields(Edges) if each.name in said}
+            representation, adjacency, mask = (
+                torch.from_numpy(file[t][:]) for t in ("representation", "adjacency", "mask")
             )
+        return cls(representation, adjacency, mask, Edges(**weighed) if weighed else None)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -11,14 +11,16 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
+from galr.graph.adjacency import Edges
 from galr.model.galr import GaLR
 from galr.model.text import pad
 from galr.retrieval.metrics import scores
 from galr.retrieval.ranks import ranks
 from galr.training.embed import Graphs, embed_images, embed_sentences
 from galr.training.loss import hinge_loss, positives
+from galr.training.moving import moved
 from galr.training.parts import Part
-from galr.training.pixels import read, turned
+from galr.training.pixels import drawn_views, read, turned
 
 RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "mr")
 
@@ -54,6 +56,7 @@ def fit(
     margin: float,
     clip: float,
     shared_negatives: bool,
+    edges: Edges | None,
     seed: int,
     device: torch.device,
     tell: Callable[[dict[str, Any]], None],
@@ -80,6 +83,7 @@ def fit(
         margin: of the hinge, cosine units.
         clip: largest norm of the gradient.
         shared_negatives: see `positives`.
+        edges: how DREA weighed the edges, where regions move with their picture; None leaves them.
         seed: of shuffling, drawing and turning.
         device: where to compute.
         tell: called with one row of history after every epoch.
@@ -98,11 +102,15 @@ def fit(
         for some in batches(pairs, batch):
             mine, place = np.unique(train.image_of_sentence[some], return_inverse=True)
             rows = [train.rows[i] for i in mine]  # an image is encoded once a step
-            pixels = turned(read(images, rows).to(device), crop, rotate, turn)
+            views = drawn_views(len(rows), crop / images.shape[1], rotate, turn)
+            pixels = turned(read(images, rows).to(device), views, crop)
+            graph = graphs.batch(rows, device)
+            if edges is not None:
+                graph = moved(graph, views, edges)
             words, lengths = pad([train_words[i] for i in some])
             spared = positives(owners[some], texts[some], shared_negatives=shared_negatives)
             optimiser.zero_grad(set_to_none=True)
-            similarity = model(pixels, graphs.batch(rows, device), words.to(device), lengths)
+            similarity = model(pixels, graph, words.to(device), lengths)
             loss = hinge_loss(similarity[place], spared.to(device), margin)
             loss.backward()
             clip_grad_norm_(model.parameters(), clip)  # after backward: before it nothing is there

@@ -1,6 +1,7 @@
 """From stored uint8 pictures to what the network sees; all of it in batches, on the device."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -34,25 +35,48 @@ def normalised(pictures: Tensor) -> Tensor:
     return (pictures / 255 - mean) / spread
 
 
-def turned(pictures: Tensor, crop: int, degrees: float, generator: torch.Generator) -> Tensor:
-    """Rotate by an angle in [0, degrees] and crop at random, in one resampling (METHOD 1).
+class Views(NamedTuple):
+    """How a batch of square pictures is turned and cropped.
+
+    A place p of the view, from -1 to 1 across, shows the place turn · (share · p + shift) of the picture.
+    """
+
+    turn: Tensor  # (B, 2, 2) float, rotation
+    shift: Tensor  # (B, 2) float, the crop's centre in the turned picture
+    share: float  # side of the crop over side of the picture, at most 1
+
+
+def drawn_views(count: int, share: float, degrees: float, generator: torch.Generator) -> Views:
+    """Draw an angle in [0, degrees] and a crop inside the picture's side for each of a batch (METHOD 1).
+
+    Args:
+        count: B.
+        share: side of the crop over side of the picture, at most 1.
+        degrees: largest angle.
+        generator: of random numbers, on the CPU whatever the device, so that all devices draw alike.
+    """
+    angle = torch.rand(count, generator=generator) * degrees * torch.pi / 180
+    shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * (1 - share)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(-1, 2, 2)
+    return Views(turn, shift, share)
+
+
+def turned(pictures: Tensor, views: Views, crop: int) -> Tensor:
+    """Rotate and crop, in one resampling.
 
     Corners that the rotation uncovers are black before normalisation.
 
     Args:
         pictures: (B, 3, size, size) uint8.
-        crop: size of the result in pixels, at most `size`.
-        degrees: largest angle.
-        generator: of random numbers, on the CPU whatever the device, so that all devices draw alike.
+        views: of the same B pictures, on the CPU.
+        crop: size of the result in pixels.
 
     Returns:
         (B, 3, crop, crop) float32, normalised.
     """
-    count, _, size, _ = pictures.shape
-    angle = torch.rand(count, generator=generator) * degrees * torch.pi / 180
-    shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * (1 - crop / size)
-    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(-1, 2, 2)
-    affine = torch.cat([turn * (crop / size), turn @ shift.unsqueeze(2)], dim=2)  # (B, 2, 3)
+    turn, shift, share = views
+    count = len(pictures)
+    affine = torch.cat([turn * share, turn @ shift.unsqueeze(2)], dim=2)  # (B, 2, 3)
     grid = affine_grid(affine.to(pictures.device), [count, 3, crop, crop], align_corners=False)
     return normalised(grid_sample(pictures.float(), grid, align_corners=False))
 

@@ -24,7 +24,7 @@ def world(tmp_path):
     mask = torch.zeros(12, 3, dtype=torch.bool)
     mask[1::2, 0] = True
     shown = mask.float()
-    graphs = Graphs(shown.unsqueeze(-1).repeat(1, 1, 4), torch.diag_embed(shown), mask)
+    graphs = Graphs(shown.unsqueeze(-1).repeat(1, 1, 4), torch.diag_embed(shown), mask, None)
     with h5py.File(tmp_path / "images.h5", "w") as file:
         yield file.create_dataset("images", data=pictures), graphs, sentences, owners
 
@@ -47,7 +47,7 @@ def trained(world, *, epochs, grouped=True, seed=3):
         model, images, graphs, whole, whole, numbers, numbers,
         crop=32, rotate=0.0, epochs=epochs, batch=24, sentences_per_epoch=None, grouped=grouped,
         learning_rate=2e-3, decay=0.7, decay_every=10, margin=0.2, clip=2.0,
-        shared_negatives=False, seed=seed, device=torch.device("cpu"), tell=told.append,
+        shared_negatives=False, edges=None, seed=seed, device=torch.device("cpu"), tell=told.append,
     )  # fmt: skip
     return model, fitted, told, (images, graphs, whole, numbers)
 

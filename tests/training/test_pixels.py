@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from galr.training.pixels import MEAN, SPREAD, normalised, read, resized, turned
+from galr.training.pixels import MEAN, SPREAD, drawn_views, normalised, read, resized, turned
 
 
 def raw(pixels):
@@ -22,11 +22,17 @@ def pictures(count=2, size=40):
     return torch.from_numpy(np.stack(grown)).permute(0, 3, 1, 2)
 
 
+def view(images, crop, degrees, generator):
+    """Draw how to turn, and turn."""
+    views = drawn_views(len(images), crop / images.shape[2], degrees, generator)
+    return turned(images, views, crop)
+
+
 def test_turning_is_rotation_about_the_centre_then_a_crop(monkeypatch):
     draws = iter([torch.tensor([0.5, 0.0]), torch.tensor([[0.5, 0.5], [0.5, 0.5]])])
     monkeypatch.setattr(torch, "rand", lambda *a, **k: next(draws))
     images = pictures()
-    out = raw(turned(images, crop=24, degrees=60, generator=torch.Generator()))
+    out = raw(view(images, 24, 60, torch.Generator()))
     for image, angle, got in zip(images, (30, 0), out, strict=True):
         picture = Image.fromarray(image.permute(1, 2, 0).numpy())
         expected = picture.rotate(angle, Image.Resampling.BILINEAR).crop((8, 8, 32, 32))
@@ -36,19 +42,17 @@ def test_turning_is_rotation_about_the_centre_then_a_crop(monkeypatch):
 
 def test_crops_stay_inside_and_reach_the_border():
     image = torch.full((200, 3, 40, 40), 200, dtype=torch.uint8)
-    out = raw(turned(image, crop=30, degrees=0.0, generator=torch.Generator().manual_seed(0)))
+    out = raw(view(image, 30, 0.0, torch.Generator().manual_seed(0)))
     torch.testing.assert_close(out, torch.full_like(out, 200.0), atol=0.01, rtol=0)
     ramp = torch.arange(40, dtype=torch.uint8).view(1, 1, 1, 40).expand(400, 3, 40, 40)
-    left = raw(turned(ramp, crop=30, degrees=0.0, generator=torch.Generator().manual_seed(0)))[
-        :, 0, 0, 0
-    ]
+    left = raw(view(ramp, 30, 0.0, torch.Generator().manual_seed(0)))[:, 0, 0, 0]
     assert left.min() < 0.5 and left.max() > 9.5
 
 
 def test_same_seed_same_pixels():
-    one, two = (turned(pictures(), 32, 90, torch.Generator().manual_seed(seed)) for seed in (3, 3))
+    one, two = (view(pictures(), 32, 90, torch.Generator().manual_seed(seed)) for seed in (3, 3))
     assert torch.equal(one, two)
-    assert not torch.equal(one, turned(pictures(), 32, 90, torch.Generator().manual_seed(4)))
+    assert not torch.equal(one, view(pictures(), 32, 90, torch.Generator().manual_seed(4)))
 
 
 def test_resizing_agrees_with_pillow():

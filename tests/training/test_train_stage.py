@@ -79,11 +79,20 @@ def encode(folder, name, graphs="--graphs graphs.h5"):
     return run("similarity", folder, flags)
 
 
+def distinct_training_sentences(folder):
+    folds = pd.read_csv(folder / "folds.csv").set_index("name")["fold0"]
+    with store.reading(folder / "dataset.h5", store.DATASET) as file:
+        owners = np.array(store.texts(file["names"]))[file["image_of_sentence"][:]]
+        sentences = store.texts(file["sentences"])
+    return {said for said, owner in zip(sentences, owners, strict=True) if folds[owner] == "train"}
+
+
 @pytest.mark.parametrize(("branches", "graphs"), [("both", "--graphs graphs.h5"), ("global", "")])
 def test_training_leaves_a_checkpoint_and_similarity_follows_from_it(folder, branches, graphs):
     with pytest.warns(UserWarning, match="words were cut"):
         assert train(folder, branches, branches, graphs) == 0
-    assert encode(folder, branches, graphs) == 0
+    with pytest.warns(UserWarning, match="words were cut"):  # of the bank's, which are training's
+        assert encode(folder, branches, graphs) == 0
     history = pd.read_csv(folder / f"{branches}.csv")
     assert history["epoch"].tolist() == [1, 2] and history["best"].sum() == 1
     kept = history[history["best"]].iloc[0]
@@ -96,11 +105,20 @@ def test_training_leaves_a_checkpoint_and_similarity_follows_from_it(folder, bra
             seen, said = part["image_embeddings"][:], part["sentence_embeddings"][:]
             np.testing.assert_allclose(part["similarity"][:], seen @ said.T, atol=1e-6)
             np.testing.assert_allclose(np.linalg.norm(seen, axis=1), 1, atol=1e-5)
+        everybody = [
+            part["image_embeddings"][:] for part in (file, file["validation"], file["bank"])
+        ]
+        assert [len(part) for part in everybody] == [4, 3, 7]
+        assert len(np.unique(np.concatenate(everybody).round(5), axis=0)) == 14  # nobody twice
+        assert len(file["bank/sentence_embeddings"]) == len(distinct_training_sentences(folder))
         assert store.texts(file["names"]) == [f"bild-{i}-é.tif" for i in range(10, 14)]
         assert np.bincount(file["image_of_sentence"][:]).tolist() == COUNTS[10:]
         origin = store.provenance(file)
     assert origin["variant"] == branches and origin["fold"] == 0 and origin["seed"] == 5
     assert len(origin["checkpoint_sha256"]) == len(origin["dataset_sha256"]) == 64
+    assert encode(folder, branches, f"{graphs} --no-bank") == 0
+    with store.reading(folder / f"{branches}.h5", store.SIMILARITY) as file:
+        assert "bank" not in file
 
 
 def test_same_seed_same_machine_same_numbers(folder):
