@@ -31,9 +31,9 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 2)
 
     def ticks(self) -> list[Tick]:
-        """Every round number on the axis."""
-        count = round((self.high - self.low) / self.step)
-        values = [self.low + i * self.step for i in range(count + 1)]
+        """Every multiple of the step on the axis."""
+        first, last = ceil(self.low / self.step - 1e-9), floor(self.high / self.step + 1e-9)
+        values = [number * self.step for number in range(first, last + 1)]
         return [Tick(self.at(value), f"{round(value, 9):g}") for value in values]
 
 
@@ -59,6 +59,20 @@ def axis(
         low, high = (low, low + 1) if zero else (low - 0.5, high + 0.5)
     step = _round_step((high - low) / marks)
     return Axis(floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step, start, end, step)
+
+
+def counting(last: float, start: float, end: float, *, marks: int = 5) -> Axis:
+    """Lay an axis over 1 to `last` and no further, marked at whole numbers.
+
+    Args:
+        last: a whole number; what stands alone stands in the middle.
+        start: where 1 stands.
+        end: where the last stands.
+        marks: about how many steps.
+    """
+    low, high = (1.0, float(last)) if last > 1 else (0.5, 1.5)
+    step = _round_step(max((high - low) / marks, 1.0))
+    return Axis(low, high, start, end, step if step.is_integer() else 2 * step)
 
 
 def _round_step(size: float) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from galr.report.axis import Axis, Tick, axis
+from galr.report.axis import Axis, Tick, axis, counting
 from galr.report.runs import Run
 from galr.report.sheets import read_sheet
 
@@ -67,7 +67,7 @@ def panels(histories: Mapping[Run, pd.DataFrame]) -> list[Panel]:
     if not histories:
         return []
     last = max(history["epoch"].max() for history in histories.values())
-    across = axis([1, last], LEFT, RIGHT, zero=last < 3)
+    across = counting(last, LEFT, RIGHT)
     up = {
         measure: axis((v for h in histories.values() for v in h[measure]), BOTTOM, TOP, marks=4)
         for measure in MEASURES

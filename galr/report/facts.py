@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.errors import ShapeError
 from galr.report.axis import Tick, axis
 from galr.report.pictures import Regions
 from galr.report.sheets import read_sheet
@@ -76,14 +75,11 @@ class Histogram:
 
 @dataclass(frozen=True)
 class RegionFacts:
-    """What the detector found and what DREA made of it."""
+    """What the detector found."""
 
     images: int
     empty: int  # images without a detection
     found: int
-    redundant: int
-    beyond: int  # past the first n
-    kept: int
     classes: tuple[ClassCount, ...]
     histogram: Histogram
 
@@ -145,35 +141,20 @@ def dropped(path: Path) -> list[Dropped]:
 
 
 def region_facts(regions: Regions) -> RegionFacts:
-    """Count detections by class and by image, and what became of them.
-
-    Raises:
-        ShapeError: the graphs account for more regions than an image has.
-    """
-    each = np.diff(regions.offsets)
-    kept = (regions.kept >= 0).sum(axis=1)
-    beyond = each - regions.redundant - kept
-    if (beyond < 0).any():
-        image = int(np.argmin(beyond))
-        raise ShapeError(
-            f"graphs.h5 keeps {kept[image]} and drops {regions.redundant[image]} of the {each[image]}"
-            f" regions of image {image}; make it again from this regions.h5"
-        )
+    """Count detections by class and by image."""
+    each = regions.each
     return RegionFacts(
         len(each),
         int((each == 0).sum()),
         int(each.sum()),
-        int(regions.redundant.sum()),
-        int(beyond.sum()),
-        int(kept.sum()),
-        tuple(_classes(regions, each)),
+        tuple(_classes(regions)),
         histogram(each),
     )
 
 
-def _classes(regions: Regions, each: np.ndarray) -> list[ClassCount]:
+def _classes(regions: Regions) -> list[ClassCount]:
     """Count every class, the most frequent first, those never found last."""
-    image = np.repeat(np.arange(len(each)), each)
+    image, images = regions.image, len(regions.each)
     total = np.bincount(regions.classes, minlength=len(regions.class_names))
     most = max(int(total.max(initial=0)), 1)
     return [
@@ -181,7 +162,7 @@ def _classes(regions: Regions, each: np.ndarray) -> list[ClassCount]:
             regions.class_names[number],
             int(total[number]),
             len(np.unique(image[regions.classes == number])),
-            float(total[number] / max(len(each), 1)),
+            float(total[number] / max(images, 1)),
             100 * float(total[number]) / most,
         )
         for number in np.argsort(-total, kind="stable")

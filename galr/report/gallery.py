@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from galr.errors import ShapeError
 from galr.report.examples import Direction, Scored, examples
+from galr.report.graphs import Graphs
 from galr.report.metrics import Result
 from galr.report.pictures import Images, Picture, Regions, album
 from galr.report.runs import Run
@@ -18,6 +21,7 @@ class Gallery:
     """Queries of both directions and what was found for them."""
 
     run: Run
+    boxes_of: str | None  # the variant whose kept regions are drawn; None where none are
     seed: int  # of the draw
     sentences: Sequence[str]  # (sentences,) of the test split
     to_pictures: Direction  # queries are sentences
@@ -35,8 +39,32 @@ def shown_run(runs: Sequence[Run], leader: Result) -> Run:
     return min((run for run in runs if run.variant == leader.variant), default=min(runs))
 
 
+def drawn_variant(shown: str, graphs: Mapping[str, Graphs]) -> str | None:
+    """The variant whose kept regions are drawn.
+
+    Args:
+        shown: the variant whose examples are shown. If it looks at no regions, those of the first
+            variant that says which ones it keeps stand in.
+        graphs: by variant.
+
+    Returns:
+        None where nothing says which regions were kept.
+    """
+    told = [name for name, each in graphs.items() if not each.imported]
+    if shown in graphs:
+        return shown if shown in told else None
+    return next(iter(told), None)
+
+
 def gallery(
-    run: Run, scored: Scored, images: Images, regions: Regions, *, count: int, seed: int
+    run: Run,
+    scored: Scored,
+    images: Images,
+    regions: Regions,
+    graphs: Mapping[str, Graphs],
+    *,
+    count: int,
+    seed: int,
 ) -> Gallery:
     """Draw the examples of a run and make their pictures.
 
@@ -45,6 +73,7 @@ def gallery(
         scored: what it gave the test split.
         images: all images of the dataset.
         regions: of the same images.
+        graphs: of the same images, by variant.
         count: queries to draw in each direction.
         seed: of the draw.
 
@@ -63,11 +92,21 @@ def gallery(
             " and run snakemake again"
         )
     shown = _pictures_of(to_pictures) | {each.query for each in to_sentences.examples}
-    made, colours = album([row_of[scored.names[image]] for image in shown], images, regions)
+    boxes_of = drawn_variant(run.variant, graphs)
+    kept = np.full((len(images.names), 0), -1) if boxes_of is None else graphs[boxes_of].kept
+    made, colours = album([row_of[scored.names[image]] for image in shown], images, regions, kept)
     pictures = {image: made[row_of[scored.names[image]]] for image in shown}
     random = chance(scored.image_of_sentence, len(scored.names))["mr"]
     return Gallery(
-        run, seed, scored.sentences, to_pictures, to_sentences, pictures, colours, random
+        run,
+        boxes_of,
+        seed,
+        scored.sentences,
+        to_pictures,
+        to_sentences,
+        pictures,
+        colours,
+        random,
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from galr.report.curves import Panel
 from galr.report.facts import Dropped, RegionFacts, Split
 from galr.report.gallery import Gallery
+from galr.report.graphs import Outcomes
 from galr.report.intervals import comparison
 from galr.report.metrics import best, results, told
 from galr.report.origin import Origin
@@ -29,6 +30,7 @@ def render(
     splits: Sequence[Split],
     dropped: Sequence[Dropped],
     regions: RegionFacts,
+    outcomes: Outcomes,
     origin: Origin,
 ) -> str:
     """Write the report.
@@ -40,6 +42,7 @@ def render(
         splits: counts of the data.
         dropped: what was left out of the data.
         regions: counts of the detections.
+        outcomes: what every variant's graphs made of them.
         origin: where the files come from.
 
     Returns:
@@ -76,6 +79,7 @@ def render(
             splits=splits,
             dropped=dropped,
             regions=regions,
+            outcomes=outcomes,
             origin=origin,
             recalls=RECALLS,
             others=others,

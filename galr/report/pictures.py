@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from galr.errors import ShapeError
-
 SIDE = 224  # pixels of a picture's longer side: about twice what is shown, for dense screens
 QUALITY = 78
 COLOURS = 7  # classes with a colour of their own; more cannot be told apart on a photograph
@@ -28,7 +26,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Regions:
-    """Detections of all images and which of them the graphs keep."""
+    """Detections of all images."""
 
     names: list[str]  # (images,) as in the dataset
     offsets: np.ndarray  # (images + 1,) int; image i owns rows offsets[i]:offsets[i + 1] below
@@ -36,20 +34,25 @@ class Regions:
     scores: np.ndarray  # (regions,) in [0, 1]
     classes: np.ndarray  # (regions,) row in class_names
     class_names: list[str]
-    kept: np.ndarray  # (images, n) number within the image's regions; -1 where padding
-    redundant: np.ndarray  # (images,) regions dropped as redundant
 
-    def __post_init__(self) -> None:
-        """Refuse detections and graphs of different images."""
-        if not len(self.names) == len(self.offsets) - 1 == len(self.kept) == len(self.redundant):
-            raise ShapeError(
-                f"regions.h5 is of {len(self.names)} images and graphs.h5 of {len(self.kept)};"
-                " make the graphs again from these regions"
-            )
+    @property
+    def each(self) -> np.ndarray:
+        """(images,) how many regions an image has."""
+        return np.diff(self.offsets)
 
-    def kept_of(self, image: int) -> np.ndarray:
-        """Rows of the regions of an image that its graph keeps."""
-        own = self.kept[image]
+    @property
+    def image(self) -> np.ndarray:
+        """(regions,) row of the image that a region is of."""
+        return np.repeat(np.arange(len(self.each)), self.each)
+
+    def kept_of(self, image: int, kept: np.ndarray) -> np.ndarray:
+        """Rows of the regions of an image that its graph keeps.
+
+        Args:
+            image: its row.
+            kept: (images, n) number within the image's regions; -1 where there is none.
+        """
+        own = kept[image]
         return self.offsets[image] + own[own >= 0]
 
 
@@ -78,7 +81,7 @@ class Picture:
 
 
 def album(
-    rows: Iterable[int], images: Images, regions: Regions
+    rows: Iterable[int], images: Images, regions: Regions, kept: np.ndarray
 ) -> tuple[dict[int, Picture], dict[str, int]]:
     """Make the pictures that are shown.
 
@@ -86,27 +89,28 @@ def album(
         rows: of the images to show; repeated ones are made once.
         images: all of the dataset.
         regions: of the same images.
+        kept: (images, n) which of them to draw, as `Regions.kept_of` takes them.
 
     Returns:
         Pictures by row, and the colour of each class on them, the most frequent first.
     """
     rows = sorted(set(rows))
-    colours = class_colours(rows, regions)
+    colours = class_colours(rows, regions, kept)
     return {
         row: Picture(
             images.names[row],
             address(images.pixels[row]),
             int(images.sizes[row][0]),
             int(images.sizes[row][1]),
-            _boxes(row, regions, colours),
+            _boxes(regions.kept_of(row, kept), regions, colours),
         )
         for row in rows
     }, colours
 
 
-def class_colours(rows: Iterable[int], regions: Regions) -> dict[str, int]:
+def class_colours(rows: Iterable[int], regions: Regions, kept: np.ndarray) -> dict[str, int]:
     """Give the classes with the most kept regions on some images a colour each, the rest colour 0."""
-    count = Counter(int(regions.classes[r]) for row in rows for r in regions.kept_of(row))
+    count = Counter(int(regions.classes[r]) for row in rows for r in regions.kept_of(row, kept))
     ordered = sorted(count, key=lambda number: (-count[number], number))
     return {
         regions.class_names[number]: place if place <= COLOURS else 0
@@ -127,10 +131,10 @@ def address(pixels: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _boxes(row: int, regions: Regions, colours: Mapping[str, int]) -> tuple[Box, ...]:
-    """The kept regions of an image as boxes to draw."""
+def _boxes(own: np.ndarray, regions: Regions, colours: Mapping[str, int]) -> tuple[Box, ...]:
+    """Some regions of an image, by their rows, as boxes to draw."""
     found = []
-    for region in regions.kept_of(row):
+    for region in own:
         x1, y1, x2, y2 = (round(float(edge), 1) for edge in regions.boxes[region])
         name = regions.class_names[regions.classes[region]]
         width, height = round(x2 - x1, 1), round(y2 - y1, 1)

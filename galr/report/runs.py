@@ -1,6 +1,7 @@
 """A run is one variant on one fold; where its files lie says which."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,3 +33,23 @@ def run_of(path: Path) -> Run:
             f"{path} does not say which run it is of; expected <variant>/fold<k>/{path.name}"
         )
     return Run(parts[0], int(fold[1]))
+
+
+def variant_of(path: Path, runs: Iterable[Run]) -> str:
+    """Read the variant off the path of its graphs.
+
+    Args:
+        path: `<variant>/graphs.h5`.
+        runs: all runs.
+
+    Raises:
+        DataError: no run is of such a variant.
+    """
+    variant = path.absolute().parent.name
+    known = sorted({run.variant for run in runs})
+    if variant not in known:
+        raise DataError(
+            f"{path} does not say which variant it is of; expected <variant>/{path.name}, the variant"
+            f" one of {', '.join(known)}"
+        )
+    return variant

@@ -1,6 +1,7 @@
 """Write the report of a dataset: one HTML file that needs no other.
 
-IN   metrics.csv, dataset.h5, regions.h5, graphs.h5, data_report.csv,
+IN   metrics.csv, dataset.h5, regions.h5, data_report.csv,
+     <variant>/graphs.h5 of every variant that looks at regions,
      and <variant>/fold<k>/history.csv and similarity.h5 of every run
 OUT  report.html   results with intervals, what others published, training curves,
                    retrieved examples, the data, the regions and where all of it comes from
@@ -18,10 +19,11 @@ from galr.report import curves, facts, metrics, table
 from galr.report.curves import panels
 from galr.report.examples import Scored
 from galr.report.gallery import gallery, shown_run
+from galr.report.graphs import Graphs, content, outcomes
 from galr.report.origin import origin
 from galr.report.page import render
 from galr.report.pictures import Images, Regions
-from galr.report.runs import run_of
+from galr.report.runs import run_of, variant_of
 from galr.settings import Settings, setting
 
 
@@ -32,10 +34,12 @@ class Flags(Settings):
     metrics: Path = setting("metrics.csv")
     dataset: Path = setting("dataset.h5")
     regions: Path = setting("regions.h5")
-    graphs: Path = setting("graphs.h5")
     data_report: Path = setting("data_report.csv")
     histories: tuple[Path, ...] = setting("history.csv of every run, at <variant>/fold<k>/")
     similarities: tuple[Path, ...] = setting("similarity.h5 of every run, at <variant>/fold<k>/")
+    graphs: tuple[Path, ...] = setting(
+        "graphs.h5 of every variant that looks at regions, at <variant>/", default=()
+    )
     examples: int = setting("queries to show in each direction", default=6)
     seed: int = setting("seed of the draw of those queries", default=0)
     output: Path = setting("report.html to write")
@@ -53,7 +57,10 @@ def run(flags: Flags) -> None:
     scores = metrics.read(flags.metrics)
     similarities = {run_of(path): path for path in flags.similarities}
     shown = shown_run(list(similarities), metrics.best(metrics.results(scores)))
-    kept = _regions(flags.regions, flags.graphs)
+    regions = _regions(flags.regions)
+    graphs = {variant_of(path, similarities): path for path in flags.graphs}
+    made = {variant: _graphs(path) for variant, path in graphs.items()}
+    became = outcomes(regions, made)
     with store.reading(flags.dataset, store.DATASET) as dataset:
         sentences = store.texts(dataset["sentences"])
         html = render(
@@ -63,7 +70,8 @@ def run(flags: Flags) -> None:
                 shown,
                 _scored(similarities[shown]),
                 Images(dataset["images"], store.texts(dataset["names"]), dataset["sizes"][:]),
-                kept,
+                regions,
+                made,
                 count=flags.examples,
                 seed=flags.seed,
             ),
@@ -71,13 +79,17 @@ def run(flags: Flags) -> None:
                 store.texts(dataset["splits"]), sentences, dataset["image_of_sentence"][:]
             ),
             facts.dropped(flags.data_report),
-            facts.region_facts(kept),
+            facts.region_facts(regions),
+            became,
             origin(
                 {
                     "metrics.csv": {"sha256": versions.sha256(flags.metrics)},
                     "dataset.h5": store.provenance(dataset),
                     "regions.h5": _provenance(flags.regions, store.REGIONS),
-                    "graphs.h5": _provenance(flags.graphs, store.GRAPHS),
+                }
+                | {
+                    f"{variant}/graphs.h5": _provenance(path, store.GRAPHS)
+                    for variant, path in graphs.items()
                 },
                 {run: _provenance(path, store.SIMILARITY) for run, path in similarities.items()},
                 versions.code(),
@@ -88,21 +100,29 @@ def run(flags: Flags) -> None:
     print(table.text(scores), flags.output, sep="\n\n")
 
 
-def _regions(regions: Path, graphs: Path) -> Regions:
-    """Read the detections and which of them the graphs keep."""
-    with (
-        store.reading(regions, store.REGIONS) as found,
-        store.reading(graphs, store.GRAPHS) as graph,
-    ):
+def _regions(path: Path) -> Regions:
+    """Read the detections."""
+    with store.reading(path, store.REGIONS) as file:
         return Regions(
-            names=store.texts(found["names"]),
-            offsets=found["offsets"][:],
-            boxes=found["boxes"][:],
-            scores=found["scores"][:],
-            classes=found["classes"][:],
-            class_names=store.texts(found["class_names"]),
-            kept=graph["kept"][:],
-            redundant=graph["redundant"][:],
+            names=store.texts(file["names"]),
+            offsets=file["offsets"][:],
+            boxes=file["boxes"][:],
+            scores=file["scores"][:],
+            classes=file["classes"][:],
+            class_names=store.texts(file["class_names"]),
+        )
+
+
+def _graphs(path: Path) -> Graphs:
+    """Read what a variant's graphs tell of the regions."""
+    with store.reading(path, store.GRAPHS) as file:
+        return Graphs(
+            names=store.texts(file["names"]),
+            mask=file["mask"][:],
+            kept=file["kept"][:],
+            redundant=file["redundant"][:],
+            settings=store.provenance(file).get("settings", {}),
+            content=content(file[table][:] for table in store.GRAPHS.tables if table != "names"),
         )
 
 

@@ -15,6 +15,13 @@ from galr.retrieval.ranks import ranks
 ODD = 'boats < "quais" & <script>alert(1)</script> — été 港'
 IMAGES, TEST, EACH, SIZE = 14, 10, 3, 24  # images, those of the test split, sentences each, pixels
 CLASSES = ("ship", "<b>dock</b>")
+MOST = 3  # regions in a graph
+DREA = {  # what the variants that look at regions change; whichever is not here looks at none
+    "corrected": (),
+    "still": (),
+    "iou": ("--measure", "iou", "--redundant", "0.5"),
+    "no_drea": ("--measure", "none", "--closeness", "uniform", "--no-salience"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,15 @@ class Results:
     def report(self, *flags: str, **replaced: Path) -> int:
         """Run the stage on these results; returns its exit code."""
         runs = sorted(self.folder.glob("*/fold*"))
-        paths = {name: self.folder / f"{name}.h5" for name in ("dataset", "regions", "graphs")} | {
+        paths = {name: self.folder / f"{name}.h5" for name in ("dataset", "regions")} | {
             "metrics": self.folder / "metrics.csv",
             "data-report": self.folder / "data_report.csv",
             "output": self.folder / "report.html",
         }
         paths |= replaced
         argv = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+        graphs = sorted(self.folder.glob("*/graphs.h5"))
+        argv += ["--graphs", *map(str, graphs)] if graphs else []
         argv += ["--histories", *(str(run / "history.csv") for run in runs)]
         argv += ["--similarities", *(str(run / "similarity.h5") for run in runs)]
         return main(["report", *argv, *flags])
@@ -52,7 +61,9 @@ def draw(tmp_path):
         results = Results(tmp_path / dataset)
         random = np.random.default_rng(7)
         _write_data(results.folder, dataset, random)
-        _write_regions(results.folder, random, mean=4 if regions else 0)
+        _write_regions(results.folder, dataset, random, mean=6 if regions else 0)
+        for variant in variants:
+            _write_graphs(results.folder, variant)
         runs = [
             _write_run(results, dataset, variant, fold, random, noise=1 + place)
             for place, variant in enumerate(variants)
@@ -96,35 +107,42 @@ def _write_data(folder, dataset, random):
     )
 
 
-def _write_regions(folder, random, mean):
+def _write_regions(folder, dataset, random, mean):
     counts = random.poisson(mean, IMAGES)
     total = counts.sum()
-    corners = random.uniform(0, 20, (total, 2))
-    with store.writing(folder / "regions.h5", store.REGIONS, {"detector": "drawn"}) as file:
+    corners = random.uniform(0, 8, (total, 2))  # near enough for some to repeat each other
+    known = {"dataset": dataset, "detector": "drawn"}
+    with store.writing(folder / "regions.h5", store.REGIONS, known) as file:
         store.write_arrays(
             file,
             sizes=np.tile(np.array([[60, 40]], np.int32), (IMAGES, 1)),
             offsets=np.concatenate([[0], counts.cumsum()]),
-            boxes=np.hstack([corners, corners + random.uniform(1, 20, (total, 2))]).astype("f4"),
+            boxes=np.hstack([corners, corners + random.uniform(9, 30, (total, 2))]).astype("f4"),
             scores=random.uniform(0, 1, total).astype("f4"),
             classes=random.integers(0, len(CLASSES), total).astype("i4"),
         )
         store.write_texts(file, "names", _names())
         store.write_texts(file, "class_names", CLASSES)
-    kept = np.full((IMAGES, 3), -1, np.int32)
-    for image, count in enumerate(counts):  # the first region is redundant, three more are kept
-        own = np.arange(1, count)[:3]
-        kept[image, : len(own)] = own
-    with store.writing(folder / "graphs.h5", store.GRAPHS, {"measure": "cosine"}) as file:
-        store.write_arrays(
-            file,
-            representation=np.zeros((IMAGES, 3, 7), np.float32),
-            adjacency=np.zeros((IMAGES, 3, 3), np.float32),
-            mask=kept >= 0,
-            kept=kept,
-            redundant=np.minimum(counts, 1).astype(np.int32),
-        )
-        store.write_texts(file, "names", _names())
+
+
+def _write_graphs(folder, variant):
+    """The graphs of a variant, if it looks at regions; those of `published` are imported."""
+    path = folder / variant / "graphs.h5"
+    if variant in DREA:
+        argv = ["graphs", "--regions", str(folder / "regions.h5"), "--most", str(MOST)]
+        assert main([*argv, *DREA[variant], "--output", str(path)]) == 0
+    elif variant == "published":
+        random = np.random.default_rng(3)
+        with store.writing(path, store.GRAPHS, {"settings": {"published": "UCM"}}) as file:
+            store.write_arrays(
+                file,
+                representation=random.random((IMAGES, MOST, 7), np.float32),
+                adjacency=random.random((IMAGES, MOST, MOST), np.float32),
+                mask=random.integers(0, MOST + 1, IMAGES)[:, None] > np.arange(MOST),
+                kept=np.full((IMAGES, MOST), -1, np.int32),
+                redundant=np.zeros(IMAGES, np.int32),
+            )
+            store.write_texts(file, "names", _names())
 
 
 def _write_run(results, dataset, variant, fold, random, noise):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from galr.errors import DataError
-from galr.report.axis import axis
+from galr.report.axis import axis, counting
 from galr.report.curves import BOTTOM, LEFT, RIGHT, TOP, panels
 from galr.report.intervals import comparison, verdicts
 from galr.report.metrics import Result
@@ -129,9 +129,21 @@ def test_curves_stand_where_their_numbers_are():
             assert (line.kept.x, line.kept.y) in points
 
 
+@pytest.mark.parametrize("last", [2, 3, 7, 12, 13, 20, 70, 1000])
+def test_epochs_are_marked_whole_and_none_beyond_the_last(last):
+    laid = counting(last, LEFT, RIGHT)
+    marked = [float(tick.label) for tick in laid.ticks()]
+    assert (laid.at(1), laid.at(last)) == (LEFT, RIGHT)
+    assert all(mark.is_integer() and 1 <= mark <= last for mark in marked)
+    assert 2 <= len(marked) <= 7
+    assert len(set(np.diff(marked))) == 1
+    assert [tick.at for tick in laid.ticks()] == [laid.at(mark) for mark in marked]
+
+
 def test_one_epoch_and_no_history_at_all():
     (loss, _) = panels({Run("a", 0): history([1], [2.0], [5.0], 1)})
-    assert value_at(loss.lines[0].kept.x, *known(loss.across)) == pytest.approx(1)
+    (tick,) = loss.across
+    assert (tick.label, tick.at) == ("1", loss.lines[0].kept.x)
     assert panels({}) == []
 
 

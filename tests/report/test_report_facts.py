@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galr.errors import ShapeError
 from galr.report.facts import dropped, histogram, region_facts, splits
 from galr.report.metrics import Result
 from galr.report.origin import common, flat
@@ -33,15 +32,9 @@ def test_splits_are_counted_as_one_would_by_hand():
     assert (test.fewest, test.most) == (2, 2)
 
 
-def some_regions(counts, seed=0, classes=4, keep=3):
-    """Detections of images; a fifth of them are redundant, `keep` of the others are kept."""
+def some_regions(counts, seed=0, classes=4):
+    """Detections of images."""
     random = np.random.default_rng(seed)
-    kept = np.full((len(counts), keep), -1)
-    redundant = np.zeros(len(counts), int)
-    for image, count in enumerate(counts):
-        good = np.flatnonzero(random.random(count) > 0.2)
-        redundant[image] = count - len(good)
-        kept[image, : len(good)] = good[:keep]
     total = sum(counts)
     return Regions(
         names=[str(image) for image in range(len(counts))],
@@ -50,18 +43,14 @@ def some_regions(counts, seed=0, classes=4, keep=3):
         scores=random.random(total),
         classes=random.integers(0, classes, total),
         class_names=[f"class {number}" for number in range(classes)],
-        kept=kept,
-        redundant=redundant,
     )
 
 
 @pytest.mark.parametrize("counts", [[5, 0, 1, 12, 3], [0, 0], [], [100, 7]])
-def test_every_region_is_found_once_and_ends_somewhere(counts):
+def test_every_region_is_found_once(counts):
     regions = some_regions(counts)
     facts = region_facts(regions)
     assert (facts.images, facts.found, facts.empty) == (len(counts), sum(counts), counts.count(0))
-    assert facts.redundant + facts.beyond + facts.kept == facts.found
-    assert facts.kept == sum(len(regions.kept_of(image)) for image in range(len(counts)))
     by_class, in_images = Counter(), Counter()
     for image in range(len(counts)):
         own = regions.classes[regions.offsets[image] : regions.offsets[image + 1]].tolist()
@@ -73,15 +62,6 @@ def test_every_region_is_found_once_and_ends_somewhere(counts):
     assert [each.regions for each in facts.classes] == sorted(by_class.values(), reverse=True) + [
         0
     ] * (len(facts.classes) - len(by_class))
-
-
-def test_graphs_of_other_regions_are_refused():
-    regions = some_regions([4, 4])
-    regions.redundant[1] = 4
-    with pytest.raises(ShapeError, match="of the 4 regions of image 1"):
-        region_facts(regions)
-    with pytest.raises(ShapeError, match=r"regions\.h5 is of 2 images and graphs\.h5 of 1"):
-        Regions(**vars(regions) | {"kept": regions.kept[:1]})
 
 
 @pytest.mark.parametrize("most", [0, 5, 23, 24, 300])
@@ -114,12 +94,15 @@ def test_dropped_items_are_counted_by_kind(tmp_path):
 
 
 def test_the_most_frequent_classes_have_a_colour_each():
-    regions = some_regions([40] * 6, classes=COLOURS + 4, keep=30)
-    colours = class_colours(range(6), regions)
+    regions = some_regions([40] * 6, classes=COLOURS + 4)
+    kept = np.tile(np.r_[np.arange(30), -1], (6, 1))
+    colours = class_colours(range(6), regions, kept)
     own = [colour for colour in colours.values() if colour]
     assert own == list(range(1, COLOURS + 1))
     count = Counter(
-        regions.class_names[regions.classes[r]] for i in range(6) for r in regions.kept_of(i)
+        regions.class_names[regions.classes[40 * i + place]]
+        for i in range(6)
+        for place in range(30)
     )
     assert [count[name] for name in colours] == sorted(count.values(), reverse=True)
 

@@ -33,8 +33,8 @@ class Reader(HTMLParser):
         elif tag in ("td", "th") and self.table is not None:
             self.cell = [given.get("data-column"), ""]
             self.table[-1].append(self.cell)
-        elif tag == "small":
-            self.cell = None  # the spread below a mean
+        elif tag == "small" or given.get("class") == "source":
+            self.cell = None  # the spread below a mean, what a variant changes below its name
 
     def handle_endtag(self, tag):
         if tag in ("td", "th"):
@@ -165,7 +165,7 @@ def test_the_boxes_are_the_kept_regions_in_their_pixels(draw):
     html = results.page("--examples", ALL)
     with (
         store.reading(results.folder / "regions.h5", store.REGIONS) as found,
-        store.reading(results.folder / "graphs.h5", store.GRAPHS) as graph,
+        store.reading(results.folder / "corrected" / "graphs.h5", store.GRAPHS) as graph,
     ):
         offsets, boxes, kept = found["offsets"][:], found["boxes"][:], graph["kept"][:]
     pictures = re.findall(r'<svg class="picture".*?</svg>', html, flags=re.DOTALL)
@@ -210,6 +210,67 @@ def test_no_regions_at_all(draw):
     html = results.page()
     assert not re.search(r'<rect class="box', html)
     assert "The detector found no region on any of 14 images" in Reader(html).text
+
+
+def outcomes(page):
+    """The rows of the table of what DREA made of the regions, by their first cell."""
+    return {
+        names[0]: {column: text.replace(",", "") for column, text in cells.items()}
+        for names, cells in page.rows("outcomes")
+    }
+
+
+def test_every_way_to_make_graphs_has_a_row(draw):
+    variants = ("corrected", "still", "iou", "no_drea", "published", "global")
+    results = draw(variants=variants, folds=1)
+    html = results.page()
+    page = Reader(html)
+    rows = outcomes(page)
+    assert list(rows) == [
+        "corrected, still",
+        "iou",
+        "no_drea",
+        "published",
+    ]
+    below = re.findall(r'class="names">(\w+)<span class="source">(.*?)</span>', html)
+    assert below == [
+        ("iou", "measure iou, redundant 0.5"),
+        ("no_drea", "closeness uniform, measure none, no salience"),
+        ("published", "published UCM"),
+    ]
+    with store.reading(results.folder / "regions.h5", store.REGIONS) as file:
+        scores = file["scores"][:]
+    for name, row in rows.items():
+        path = results.folder / name.split(",")[0] / "graphs.h5"
+        with store.reading(path, store.GRAPHS) as file:
+            mask, redundant = file["mask"][:], file["redundant"][:]
+        assert int(row["kept"]) == mask.sum()
+        assert int(row["empty"]) == (~mask.any(axis=1)).sum()
+        assert row["an_image"] == f"{mask.sum() / len(mask):.2f}"
+        if name == "published":
+            continue
+        ends = [int(row[end]) for end in ("weak", "redundant", "beyond", "kept")]
+        assert sum(ends) == int(row["found"]) == len(scores)
+        assert ends[:2] == [(scores < 0.3).sum(), redundant.sum()]
+    assert {rows["published"][end] for end in ("found", "weak", "redundant", "beyond")} == {
+        "not known"
+    }
+    assert (
+        "The settings of corrected: bandwidth 0.2, closeness gaussian, least score 0.3,"
+        in page.text
+    )
+    told = [f"<summary>{variant}/graphs.h5</summary>" in html for variant in variants]
+    assert told == [True] * 5 + [False]
+
+
+def test_where_no_variant_looks_at_regions_the_page_says_so(draw):
+    html = draw(variants=("global",)).page()
+    page = Reader(html)
+    assert "No variant looked at them" in page.text
+    assert "outcomes" not in page.tables
+    assert "No variant looks at regions, so none are drawn" in page.text
+    assert not re.search(r'<rect class="box', html)
+    assert "graphs.h5" not in html
 
 
 def edit(path, change):
