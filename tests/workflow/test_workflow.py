@@ -1,11 +1,13 @@
 """The house as a whole: it plans, runs small from entrance to exit, resumes, refuses."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -41,7 +43,7 @@ SMALL = {
     "run": ["corrected", "global"],
     "folds": {"count": 1, "validation": 0.3},
     "data": {"size": 64},
-    "graphs": {"most": 8},
+    "graphs": {"most": 8, "least_score": 0.0},
     "model": {"weights": "none", "crop": 32, "embedding": 16, "word_size": 8, "text_size": 8,
               "heads": 2, "feed_forward": 16},
     "train": {"epochs": 2, "batch": 20, "grouped": True, "min_count": 1},
@@ -74,10 +76,11 @@ TOUCHED = {
 PLAN = """
 import contextlib, io, sys
 from snakemake.cli import main
-for name in sys.argv[1:]:
+target, *names = sys.argv[1:]
+for name in names:
     print(f"== {name}", flush=True)
     with contextlib.suppress(SystemExit):
-        main(["--dry-run", "--cores", "2", "--configfile", name, "--", "results/demo/report.html"])
+        main(["--dry-run", "--cores", "2", "--configfile", name, "--", target])
 """
 
 
@@ -96,7 +99,12 @@ def house(folder):
     for part in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / part, folder)
     edit(folder / "config/datasets/demo.yaml", {"images": 24, "drawn": {"images": 24, "size": 96}})
-    edit(folder / "config/detectors/demo.yaml", {"train": {"epochs": 1, "input": [96, 96]}})
+    detector = {
+        "model": {"overrides": {"test_cfg": {"score_thr": 0.0}}},  # one epoch makes no score high
+        "train": {"epochs": 1, "input": [96, 96]},
+        "detect": {"score": 0.0, "regions": 12},
+    }
+    edit(folder / "config/detectors/demo.yaml", detector)
     (folder / "config/small.yaml").write_text(yaml.safe_dump(SMALL))
     return folder
 
@@ -140,8 +148,9 @@ def test_every_stage_leaves_what_it_promises(dollhouse):
     with store.reading(results / "dataset.h5", store.DATASET) as dataset:
         names = store.texts(dataset["names"])
         assert dataset["images"].shape == (24, 64, 64, 3)
-    with store.reading(results / "graphs.h5", store.GRAPHS) as graphs:
+    with store.reading(results / "corrected/graphs.h5", store.GRAPHS) as graphs:
         assert graphs["adjacency"].shape == (24, 8, 8)
+        assert graphs["mask"][:].any(axis=1).all()
         assert graphs["representation"].shape == (24, 8, 6 + 5)
         assert store.texts(graphs["names"]) == names
     with store.reading(results / "regions.h5", store.REGIONS) as regions:
@@ -163,15 +172,19 @@ def test_one_key_reruns_exactly_the_stages_it_touches(dollhouse):
             inner[last] = value
         files.append(f"config/{key}.yaml")
         (dollhouse / files[-1]).write_text(yaml.safe_dump(override(SMALL, changed)))
+    planned = plans(dollhouse, "results/demo/report.html", files)
+    expected = {"nothing": {}} | {key: jobs for key, (_, jobs) in TOUCHED.items()}
+    assert planned == {f"config/{key}.yaml": jobs for key, jobs in expected.items()}
+
+
+def plans(folder, target, files):
+    """Jobs of each rule that a dry run plans, under each config file; one start-up for all."""
     ran = subprocess.run(
-        [sys.executable, "-c", PLAN, *files],
-        cwd=dollhouse, capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, "-c", PLAN, target, *files],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
-    plans = re.split(r"^== config/(\S+)\.yaml\n", ran.stdout, flags=re.MULTILINE)[1:]
-    planned = dict(zip(plans[::2], (jobs_of(text) for text in plans[1::2]), strict=True))
-    assert planned == {"nothing": {}} | {key: jobs for key, (_, jobs) in TOUCHED.items()}, (
-        ran.stderr
-    )
+    said = re.split(r"^== (\S+)\n", ran.stdout, flags=re.MULTILINE)[1:]
+    return dict(zip(said[::2], map(jobs_of, said[1::2]), strict=True))
 
 
 def jobs_of(text):
@@ -216,10 +229,106 @@ def test_a_mistake_stops_before_the_first_job(tmp_path, file, changes, says):
     assert "Traceback" not in ran.stderr
 
 
-def test_a_paper_dataset_plans(tmp_path):
-    ran = snakemake(house(tmp_path), "--dry-run", "--", "results/rsitmd/metrics.csv")
-    assert ran.returncode == 0, ran.stdout
-    assert jobs_of(ran.stdout + ran.stderr) == {
-        "download": 5, "extract": 1, "draw": 1, "train_detector": 1, "data": 1, "regions": 1, "graphs": 1,
-        "folds": 1, "train": 6, "similarity": 6, "evaluate": 6, "tabulate": 1,
-    }  # fmt: skip
+PAPER = {
+    "download": 5, "extract": 1, "data": 1, "regions": 1, "graphs": 1,
+    "folds": 1, "train": 6, "similarity": 6, "evaluate": 6, "tabulate": 1,
+}  # fmt: skip
+DETECTORS = {  # and the jobs that bring their weights, or replace them
+    "demo": {"draw": 1, "train_detector": 1},
+    "hrplanes": {"download_boxes": 1, "extract_boxes": 1, "train_detector": 1},
+    "rtmdet-coco": {"download_detector": 1},
+    "dota": {"cut_dota": 1, "train_detector": 1},
+    "coco-results": {"import_regions": 1, "regions": 0},
+}
+
+
+def test_a_paper_dataset_plans_with_every_detector(tmp_path):
+    folder = house(tmp_path)
+    (folder / "resources/dota").mkdir(parents=True)
+    (folder / "resources/boxes").mkdir()
+    (folder / "resources/boxes/rsitmd.json").write_text("[]")
+    for name in DETECTORS:
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"regions": {"detector": name}}))
+    planned = plans(folder, "results/rsitmd/metrics.csv", [f"{name}.yaml" for name in DETECTORS])
+    for name, jobs in DETECTORS.items():
+        expected = {rule: count for rule, count in (PAPER | jobs).items() if count}
+        assert planned[f"{name}.yaml"] == expected, name
+
+
+@pytest.mark.slow
+def test_ready_boxes_and_published_matrices_are_taken(dollhouse, tmp_path):
+    """What the dollhouse found and made, in other people's forms, leads to the same files again."""
+    folder = house(tmp_path)
+    shutil.copytree(dollhouse / "resources/demo", folder / "resources/demo")
+    before = dollhouse / "results/demo"
+    write_results(before / "regions.h5", folder / "resources/boxes/demo.json")
+    write_published(before / "corrected/graphs.h5", folder / "resources/matrices/demo")
+    variant = {
+        "graphs": {"published": "resources/matrices/{dataset}"},
+        "train": {"regions_move": False},
+    }
+    ready = {"regions": {"detector": "coco-results"}, "variants": {"published": variant}}
+    ready |= {"run": ["corrected", "published", "no_drea"]}
+    (folder / "config/ready.yaml").write_text(yaml.safe_dump(override(SMALL, ready)))
+    targets = [
+        "regions.h5",
+        "corrected/graphs.h5",
+        "no_drea/graphs.h5",
+        "published/fold0/metrics.csv",
+    ]
+    ran = snakemake(
+        folder, "--configfile", "config/ready.yaml", "--", *(f"results/demo/{t}" for t in targets)
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    after = folder / "results/demo"
+    same_tables(before / "regions.h5", after / "regions.h5", store.REGIONS)
+    same_tables(before / "corrected/graphs.h5", after / "corrected/graphs.h5", store.GRAPHS)
+    computed = ("representation", "adjacency", "mask")
+    same_tables(
+        before / "corrected/graphs.h5", after / "published/graphs.h5", store.GRAPHS, computed
+    )
+    with store.reading(after / "no_drea/graphs.h5", store.GRAPHS) as graphs:
+        assert not graphs["redundant"][:].any()
+        mask = graphs["mask"][:]
+        pairs = mask[:, :, None] & mask[:, None, :]
+        expected = pairs / np.maximum(mask.sum(axis=1), 1)[:, None, None]
+        np.testing.assert_allclose(graphs["adjacency"][:], expected, atol=1e-6)
+    assert "so likely 6 classes" in (after / "published/graphs.txt").read_text()
+
+
+def write_results(regions, path):
+    """Write regions as COCO results."""
+    with store.reading(regions, store.REGIONS) as file:
+        names = store.texts(file["names"])
+        image = np.repeat(np.arange(len(names)), np.diff(file["offsets"][:]))
+        boxes = file["boxes"][:].astype(float)
+        rows = zip(image, file["classes"][:], boxes, file["scores"][:].astype(float), strict=True)
+        found = [
+            {
+                "image_id": names[i],
+                "category_id": int(label) + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": score,
+            }
+            for i, label, (x1, y1, x2, y2), score in rows
+        ]
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(found))
+
+
+def write_published(graphs, folder):
+    """Write graphs as the authors wrote theirs: a pickled dictionary of matrices for each image."""
+    with store.reading(graphs, store.GRAPHS) as file:
+        tables = zip(
+            store.texts(file["names"]), file["adjacency"][:], file["representation"][:], strict=True
+        )
+        known = {f"{name}.txt": {"adj_matrix": a, "local_rep": x} for name, a, x in tables}
+    folder.mkdir(parents=True)
+    np.save(folder / "local.npy", np.array(known, dtype=object), allow_pickle=True)
+
+
+def same_tables(one, other, layout, tables=None):
+    """Two files hold the same."""
+    with store.reading(one, layout) as before, store.reading(other, layout) as after:
+        for table in tables or layout.tables:
+            assert np.array_equal(before[table][:], after[table][:]), table

@@ -12,20 +12,23 @@ from pathlib import Path
 from galr.config import check, override
 from galr.data.dataset_file import read_dataset_file
 from galr.errors import ConfigError, GalrError
-from galr.regions.detector import read_detector
+from galr.regions.detector import Detector, read_detector_file
 
 RECIPE = {  # bump a stage's number when its code would give other numbers from the same input
     "draw": 1,
     "data": 1,
+    "cut_dota": 1,
     "train_detector": 1,
     "regions": 1,
+    "import_regions": 1,
     "graphs": 1,
+    "import_graphs": 1,
     "folds": 1,
     "train": 1,
     "similarity": 1,
     "evaluate": 1,
     "tabulate": 1,
-    "report": 1,
+    "report": 2,
 }
 
 
@@ -37,7 +40,7 @@ def checked_variants():
         raise ConfigError(
             f"run: variant '{unknown[0]}' is unknown; choose from {known}"
         )
-    sections = {part: config[part] for part in ("model", "train")}
+    sections = {part: config[part] for part in ("graphs", "model", "train")}
     return {
         name: override(sections, config["variants"][name]) for name in config["run"]
     }
@@ -49,13 +52,24 @@ def checked_detector():
     if name not in DETECTORS:
         known = ", ".join(sorted(DETECTORS))
         raise ConfigError(f"regions.detector: '{name}' is unknown; choose from {known}")
-    training = DETECTORS[name].training
-    if training and training.dataset and training.dataset not in DATASETS:
+    detector = DETECTORS[name]
+    source = detector.training.dataset if is_trained(detector) else None
+    if source is not None and source not in DATASETS:
         known = ", ".join(sorted(DATASETS))
         raise ConfigError(
-            f"detector {name}: train.dataset '{training.dataset}' is unknown; choose from {known}"
+            f"detector {name}: train.dataset '{source}' is unknown; choose from {known}"
         )
-    return DETECTORS[name]
+    return detector
+
+
+def is_run(detector):
+    """Whether this detector looks at pictures here; else it brings boxes that another tool found."""
+    return isinstance(detector, Detector)
+
+
+def is_trained(detector):
+    """Whether this detector is trained here."""
+    return is_run(detector) and detector.training is not None
 
 
 try:
@@ -67,7 +81,7 @@ try:
         for path in Path("config/datasets").glob("*.yaml")
     }
     DETECTORS = {
-        path.stem: read_detector(path)
+        path.stem: read_detector_file(path)
         for path in Path("config/detectors").glob("*.yaml")
     }
     VARIANTS = checked_variants()
@@ -111,14 +125,24 @@ def names_where(files, answer):
     return "|".join(name for name, file in files.items() if answer(file)) or "(?!)"
 
 
-def is_trained(detector):
-    """Whether this detector is trained here."""
-    return detector.training is not None
+def variants_where(answer):
+    """A wildcard constraint: the variants of which something is true, or nothing."""
+    return "|".join(filter(answer, VARIANTS)) or "(?!)"
 
 
 def is_published(detector):
     """Whether this detector's weights are fetched."""
-    return detector.url is not None
+    return is_run(detector) and detector.url is not None
+
+
+def has_boxes_in_archives(detector):
+    """Whether the boxes that this detector trains on come as archives."""
+    return is_trained(detector) and bool(detector.training.archives)
+
+
+def has_boxes_in_dota(detector):
+    """Whether the boxes that this detector trains on are cut out of a folder in DOTA's layout."""
+    return is_trained(detector) and detector.training.dota is not None
 
 
 def is_drawn(dataset):
@@ -140,6 +164,20 @@ def archives_of(wildcards):
     )
 
 
+def archives_of_boxes(wildcards):
+    """The downloads that a detector trains on."""
+    return expand(
+        "resources/detectors/{detector}/archives/{archive}",
+        detector=wildcards.detector,
+        archive=[each.file for each in DETECTORS[wildcards.detector].recipe().archives],
+    )
+
+
+def source_of_boxes(wildcards):
+    """Where an archive of boxes lies and what it hashes to."""
+    return asdict(DETECTORS[wildcards.detector].archive(wildcards.archive))
+
+
 def source_of(wildcards):
     """Where an archive lies and what it hashes to: a change of these, and of nothing else, fetches anew."""
     return asdict(DATASETS[wildcards.dataset].archive(wildcards.archive))
@@ -158,7 +196,44 @@ def folder_of_dataset(wildcards):
 def folder_of_boxes(wildcards):
     """The pictures and boxes that a detector trains on."""
     recipe = DETECTORS[wildcards.detector].recipe()
-    return recipe.folder or folder_of(recipe.dataset)
+    if recipe.dataset is not None:
+        return folder_of(recipe.dataset)
+    return recipe.folder or f"resources/detectors/{wildcards.detector}/files"
+
+
+def dota_of(wildcards):
+    """The folder in DOTA's layout that a detector trains on."""
+    return DETECTORS[wildcards.detector].recipe().dota.folder
+
+
+def dota_flags(wildcards):
+    """How the images of that folder are cut, and for which classes."""
+    detector = DETECTORS[wildcards.detector]
+    cut = without(asdict(detector.recipe().dota), "folder")
+    return as_flags(cut | {"classes": list(detector.classes)})
+
+
+def results_of(wildcards):
+    """The boxes that another tool found on a dataset, and the document that explains their ids."""
+    said = asdict(DETECTOR.results)
+    files = (said["file"], said["annotations"])
+    return [
+        file.format(dataset=wildcards.dataset) for file in files if file is not None
+    ]
+
+
+def results_flags(wildcards):
+    """How ready boxes are to be read."""
+    said = DETECTOR.results
+    return as_flags(
+        {
+            "name": DETECTOR.name,
+            "classes": list(DETECTOR.classes),
+            "first_category": said.first_category,
+            "annotations": said.annotations
+            and said.annotations.format(dataset=wildcards.dataset),
+        }
+    )
 
 
 def weights_source_of(wildcards):
@@ -192,9 +267,48 @@ def has_local_branch(variant):
     return VARIANTS[variant]["model"]["branches"] != "global"
 
 
+def has_drea(variant):
+    """Whether a variant's graphs are made here."""
+    return (
+        has_local_branch(variant) and VARIANTS[variant]["graphs"]["published"] is None
+    )
+
+
+def has_published_graphs(variant):
+    """Whether a variant's graphs are the authors' own."""
+    return has_local_branch(variant) and not has_drea(variant)
+
+
+def drea_flags(wildcards):
+    """The graphs section as this variant has it."""
+    return as_flags(without(VARIANTS[wildcards.variant]["graphs"], "published"))
+
+
+def published_of(wildcards):
+    """The folder of the authors' own matrices of a dataset."""
+    return VARIANTS[wildcards.variant]["graphs"]["published"].format(**wildcards)
+
+
 def graphs_of(wildcards):
     """The graphs, for a variant that looks at them."""
-    return "results/{dataset}/graphs.h5" if has_local_branch(wildcards.variant) else []
+    local = has_local_branch(wildcards.variant)
+    return "results/{dataset}/{variant}/graphs.h5" if local else []
+
+
+def all_graphs(wildcards):
+    """The graphs of every variant that looks at them."""
+    local = [variant for variant in VARIANTS if has_local_branch(variant)]
+    return expand(
+        "results/{dataset}/{variant}/graphs.h5",
+        dataset=wildcards.dataset,
+        variant=local,
+    )
+
+
+def all_graphs_flag(wildcards):
+    """Where the report finds the graphs, if there are any."""
+    graphs = all_graphs(wildcards)
+    return as_flag("--graphs", graphs) if graphs else ""
 
 
 def graphs_flag(wildcards):

@@ -1,8 +1,8 @@
 """
-DREA: turn the regions of each image into a representation and an adjacency matrix.
+DREA: turn the regions of each image into a representation and an adjacency matrix, as each variant wants it.
 
-IN   results/{dataset}/regions.h5
-OUT  results/{dataset}/graphs.h5
+IN   results/{dataset}/regions.h5, or the authors' own matrices
+OUT  results/{dataset}/{variant}/graphs.h5
 """
 
 
@@ -10,22 +10,56 @@ rule graphs:
     input:
         regions="results/{dataset}/regions.h5",
     output:
-        graphs="results/{dataset}/graphs.h5",
+        graphs="results/{dataset}/{variant}/graphs.h5",
     log:
-        "logs/graphs/{dataset}.log",
+        "logs/graphs/{dataset}/{variant}.log",
     benchmark:
-        "benchmarks/graphs/{dataset}.tsv"
+        "benchmarks/graphs/{dataset}/{variant}.tsv"
+    wildcard_constraints:
+        variant=variants_where(has_drea),
     conda:
         "../../environment.yml"
     resources:
         mem="2GB",
         runtime="30m",
     params:
-        flags=as_flags(config["graphs"]),
+        flags=drea_flags,
         recipe=RECIPE["graphs"],
     shell:
         "python -m galr graphs"
         " --regions {input.regions:q}"
         " --output {output.graphs:q}"
         " {params.flags}"
+        " 2> {log:q}"
+
+
+rule import_graphs:
+    input:
+        dataset="results/{dataset}/dataset.h5",
+        folder=published_of,
+    output:
+        graphs="results/{dataset}/{variant}/graphs.h5",
+        summary=report(
+            "results/{dataset}/{variant}/graphs.txt",
+            caption="../report/graphs.rst",
+            category="Regions",
+            labels={"dataset": "{dataset}", "exhibit": "published matrices"},
+        ),
+    log:
+        "logs/import_graphs/{dataset}/{variant}.log",
+    wildcard_constraints:
+        variant=variants_where(has_published_graphs),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem="2GB",
+        runtime="30m",
+    params:
+        recipe=RECIPE["import_graphs"],
+    shell:
+        "python -m galr import-graphs"
+        " --dataset {input.dataset:q}"
+        " --folder {input.folder:q}"
+        " --output {output.graphs:q}"
+        " --summary {output.summary:q}"
         " 2> {log:q}"

@@ -1,9 +1,10 @@
 """
-Detect the regions of every image, with a detector that is trained here or brought.
+Detect the regions of every image, with a detector that is trained here or brought; or take another tool's.
 
-IN   config/detectors/{detector}.yaml, and the boxes it trains on or its weights
+IN   config/detectors/{detector}.yaml, and the boxes it trains on, its weights, or ready boxes
      results/{dataset}/dataset.h5, and the dataset's pictures
-OUT  resources/detectors/{detector}/checkpoint.pth, ap.csv
+OUT  resources/detectors/{detector}/archives/{archive}, SHA256SUMS, files/
+     resources/detectors/{detector}/checkpoint.pth, ap.csv
      results/{dataset}/regions.h5
 """
 
@@ -30,6 +31,72 @@ rule download_detector:
         " --mirror {resources.mirror:q}"
         " --sums resources/detectors/{wildcards.detector}/SHA256SUMS"
         " --output {output.checkpoint:q}"
+        " 2> {log:q}"
+
+
+rule download_boxes:
+    input:
+        detector=ancient("config/detectors/{detector}.yaml"),
+    output:
+        archive="resources/detectors/{detector}/archives/{archive}",
+    log:
+        "logs/download_boxes/{detector}/{archive}.log",
+    wildcard_constraints:
+        detector=names_where(DETECTORS, has_boxes_in_archives),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    resources:
+        mirror=config["mirror"] or "none",
+    params:
+        source=source_of_boxes,
+    shell:
+        "python -m galr download-detector"
+        " --detector {input.detector:q}"
+        " --archive {wildcards.archive:q}"
+        " --mirror {resources.mirror:q}"
+        " --sums resources/detectors/{wildcards.detector}/SHA256SUMS"
+        " --output {output.archive:q}"
+        " 2> {log:q}"
+
+
+use rule extract as extract_boxes with:
+    input:
+        archives=archives_of_boxes,
+    output:
+        folder=directory("resources/detectors/{detector}/files"),
+    log:
+        "logs/extract_boxes/{detector}.log",
+    benchmark:
+        "benchmarks/extract_boxes/{detector}.tsv"
+    wildcard_constraints:
+        detector=names_where(DETECTORS, has_boxes_in_archives),
+
+
+rule cut_dota:
+    input:
+        folder=dota_of,
+    output:
+        folder=directory("resources/detectors/{detector}/files"),
+    log:
+        "logs/cut_dota/{detector}.log",
+    benchmark:
+        "benchmarks/cut_dota/{detector}.tsv"
+    wildcard_constraints:
+        detector=names_where(DETECTORS, has_boxes_in_dota),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem="4GB",
+        runtime="4h",
+    params:
+        flags=dota_flags,
+        recipe=RECIPE["cut_dota"],
+    shell:
+        "python -m galr cut-dota"
+        " --folder {input.folder:q}"
+        " --output {output.folder:q}"
+        " {params.flags}"
         " 2> {log:q}"
 
 
@@ -72,35 +139,64 @@ rule train_detector:
         " > {log:q} 2>&1"
 
 
-rule regions:
-    input:
-        dataset="results/{dataset}/dataset.h5",
-        folder=folder_of_dataset,
-        detector=f"config/detectors/{DETECTOR.name}.yaml",
-        checkpoint=weights_of(DETECTOR),
-    output:
-        regions="results/{dataset}/regions.h5",
-    log:
-        "logs/regions/{dataset}.log",
-    benchmark:
-        "benchmarks/regions/{dataset}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 8
-    resources:
-        gpu=1,
-        device="auto",
-        mem="8GB",
-        runtime="4h",
-    params:
-        recipe=RECIPE["regions"],
-    shell:
-        "python -m galr regions"
-        " --dataset {input.dataset:q}"
-        " --folder {input.folder:q}"
-        " --detector {input.detector:q}"
-        " --checkpoint {input.checkpoint:q}"
-        " --output {output.regions:q}"
-        " --device {resources.device:q}"
-        " --threads {threads}"
-        " > {log:q} 2>&1"
+if is_run(DETECTOR):
+
+    rule regions:
+        input:
+            dataset="results/{dataset}/dataset.h5",
+            folder=folder_of_dataset,
+            detector=f"config/detectors/{DETECTOR.name}.yaml",
+            checkpoint=weights_of(DETECTOR),
+        output:
+            regions="results/{dataset}/regions.h5",
+        log:
+            "logs/regions/{dataset}.log",
+        benchmark:
+            "benchmarks/regions/{dataset}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 8
+        resources:
+            gpu=1,
+            device="auto",
+            mem="8GB",
+            runtime="4h",
+        params:
+            recipe=RECIPE["regions"],
+        shell:
+            "python -m galr regions"
+            " --dataset {input.dataset:q}"
+            " --folder {input.folder:q}"
+            " --detector {input.detector:q}"
+            " --checkpoint {input.checkpoint:q}"
+            " --output {output.regions:q}"
+            " --device {resources.device:q}"
+            " --threads {threads}"
+            " > {log:q} 2>&1"
+
+else:
+
+    rule import_regions:
+        input:
+            dataset="results/{dataset}/dataset.h5",
+            detector=f"config/detectors/{DETECTOR.name}.yaml",
+            results=results_of,
+        output:
+            regions="results/{dataset}/regions.h5",
+        log:
+            "logs/import_regions/{dataset}.log",
+        conda:
+            "../../environment.yml"
+        resources:
+            mem="4GB",
+            runtime="30m",
+        params:
+            flags=results_flags,
+            recipe=RECIPE["import_regions"],
+        shell:
+            "python -m galr import-regions"
+            " --dataset {input.dataset:q}"
+            " --results {input.results[0]:q}"
+            " --output {output.regions:q}"
+            " {params.flags}"
+            " 2> {log:q}"

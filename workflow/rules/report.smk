@@ -12,7 +12,7 @@ rule report:
         dataset="results/{dataset}/dataset.h5",
         data_report="results/{dataset}/data_report.csv",
         regions="results/{dataset}/regions.h5",
-        graphs="results/{dataset}/graphs.h5",
+        graphs=all_graphs,
         histories=of_every_fold("history.csv"),
         similarities=of_every_fold("similarity.h5"),
     output:
@@ -29,6 +29,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
+        graphs=all_graphs_flag,
         flags=as_flags(config["report"]),
         recipe=RECIPE["report"],
     shell:
@@ -37,9 +38,9 @@ rule report:
         " --dataset {input.dataset:q}"
         " --data-report {input.data_report:q}"
         " --regions {input.regions:q}"
-        " --graphs {input.graphs:q}"
         " --histories {input.histories:q}"
         " --similarities {input.similarities:q}"
         " --output {output.report:q}"
+        " {params.graphs}"
         " {params.flags}"
         " > {log:q} 2>&1"

@@ -2,7 +2,7 @@
 Encode every image and sentence once and compare them all.
 
 IN   results/{dataset}/{variant}/fold{fold}/checkpoint.pt
-     results/{dataset}/dataset.h5, results/{dataset}/graphs.h5, results/{dataset}/folds.csv
+     results/{dataset}/dataset.h5, results/{dataset}/{variant}/graphs.h5, results/{dataset}/folds.csv
 OUT  results/{dataset}/{variant}/fold{fold}/similarity.h5
 """
 

@@ -1,7 +1,7 @@
 """
 Draw the folds, then fit each variant on each.
 
-IN   results/{dataset}/dataset.h5, results/{dataset}/graphs.h5
+IN   results/{dataset}/dataset.h5, results/{dataset}/{variant}/graphs.h5
 OUT  results/{dataset}/folds.csv
      results/{dataset}/{variant}/fold{fold}/checkpoint.pt, history.csv
 """
