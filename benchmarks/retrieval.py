@@ -1,10 +1,11 @@
-"""How much faster than the plain definitions are ranks, rerank and bootstrap, in one run on one machine.
+"""How much faster than the plain definitions are ranks, reranks and bootstrap, in one run on one machine.
 
     python benchmarks/retrieval.py [images] [sentences an image]
 
 RSICD's test split by default: 1,093 images, 5,465 sentences. The plain loops are spelled out below; the
-slow ones run on a sample of their queries, and the time of all is told from it. Peak memory is what
-Python and NumPy allocate beside the matrix itself.
+slow ones run on a sample of their queries, and the time of all is told from it. Ours and the loop take
+turns, and the best of each counts. `matrices` writes the reranked matrices down, everything else ends
+in ranks. Peak memory is what Python and NumPy allocate beside the matrix itself.
 """
 
 import sys
@@ -18,36 +19,64 @@ import numpy as np
 
 from galr.retrieval.bootstrap import interval
 from galr.retrieval.choose import choose
+from galr.retrieval.evaluation import Compared
+from galr.retrieval.qbnorm import Bank
 from galr.retrieval.ranks import CUTOFFS, Ranks, ranks
+from galr.retrieval.relevance import Pairs
 from galr.retrieval.rerank import rerank_direction
+from galr.retrieval.sides import reranked_ranks
 
 SAMPLE = 20  # every so many queries are looped over where the loop takes long
-K, W1, W2, XI = 30, 0.3, 1.1, 0.05
+TURNS = 5
+K, W1, W2, XI, BETA = 30, 0.3, 1.1, 0.05, 20.0
+THREADS = 2
 
 
 def main(images: int, each: int) -> None:
     """Time all, print a table."""
-    similarity, image_of_sentence = matrix(images, each)
+    compared = draw(images, each)
+    similarity, image_of_sentence = compared.pairs.similarity, compared.pairs.image_of_sentence
     found = ranks(similarity, image_of_sentence)
     print(f"{images:,} images, {images * each:,} sentences, float32, NumPy {np.__version__}")
-    print(f"{'':34}{'ours':>10}{'loop':>10}{'ratio':>8}{'peak':>10}")
+    print(f"{'both directions':34}{'ours':>10}{'loop':>10}{'ratio':>8}{'peak':>10}")
     compare(
-        "ranks, both directions",
+        "ranks",
         lambda: ranks(similarity, image_of_sentence),
         lambda: loop_ranks(similarity, image_of_sentence),
     )
-    for variant in ("code", "paper"):
-        compare(
-            f"rerank {variant}, both directions",
-            partial(both_directions, similarity, variant),
-            partial(loop_both_directions, similarity, variant),
-            times=SAMPLE,
-        )
+    for variant in ("code", "paper", "reciprocal"):
+        loop = partial(loop_both_directions, similarity, variant)
+        for threads in (1, THREADS):
+            ours = partial(
+                reranked_ranks,
+                similarity,
+                image_of_sentence,
+                variant,
+                K,
+                W1,
+                W2,
+                XI,
+                threads=threads,
+            )
+            compare(f"rerank {variant}, {threads} threads", ours, loop, times=SAMPLE)
+    loop = partial(loop_both_directions, similarity, "code")
+    compare(
+        f"matrices code, {THREADS} threads",
+        lambda: both_matrices(similarity, "code"),
+        loop,
+        times=SAMPLE,
+    )
+    compare(
+        f"qbnorm, bank of {7 * images:,} and {7 * images * each:,}",
+        lambda: compared.normalised(BETA),
+        lambda: loop_qbnorm(compared),
+        times=SAMPLE,
+    )
     grid = (10, 20, 30), (0.0, 0.3, 1.0), (0.3, 0.7, 1.1)
     compare(
-        "choose among 27, both directions",
-        lambda: choose(similarity, image_of_sentence, "code", *grid, XI),
-        partial(loop_both_directions, similarity, "code"),
+        "choose among 27",
+        lambda: choose(compared.sides(K), "code", *grid, XI),
+        loop,
         times=27 * SAMPLE,
     )
     compare(
@@ -58,25 +87,36 @@ def main(images: int, each: int) -> None:
     )
 
 
-def matrix(images: int, each: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw embeddings that find each other now and then, and compare them."""
+def draw(images: int, each: int) -> Compared:
+    """Draw embeddings that find each other now and then, and a bank seven times as large."""
     random = np.random.default_rng(0)
+    seen, said = embeddings(random, images, each)
+    bank = embeddings(random, 7 * images, each)
+    pairs = Pairs(seen @ said.T, np.repeat(np.arange(images), each))
+    return Compared(pairs, (Bank(bank[0], said), Bank(bank[1], seen)))
+
+
+def embeddings(
+    random: np.random.Generator, images: int, each: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of 64 numbers for images and for their sentences."""
     seen = random.normal(size=(images, 64))
     said = np.repeat(seen, each, axis=0) + 3 * random.normal(size=(images * each, 64))
-    seen /= np.linalg.norm(seen, axis=1, keepdims=True)
-    said /= np.linalg.norm(said, axis=1, keepdims=True)
-    return (seen @ said.T).astype(np.float32), np.repeat(np.arange(images), each)
+    for table in (seen, said):
+        table /= np.linalg.norm(table, axis=1, keepdims=True)
+    return seen.astype(np.float32), said.astype(np.float32)
 
 
 def compare(name: str, ours: Callable[[], Any], loop: Callable[[], Any], times: int = 1) -> None:
-    """Print the best of three runs of ours, one of the loop, their ratio, and the memory of ours."""
-    fast = min(seconds(ours) for _ in range(3))
-    slow = seconds(loop) * times
+    """Print the best of some turns of ours and of the loop, their ratio, and the memory of ours."""
+    turns = [(seconds(ours), seconds(loop)) for _ in range(TURNS)]
+    fast, slow = (min(each) for each in zip(*turns, strict=True))
     tracemalloc.start()
     ours()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    print(f"{name:34}{fast:9.3f}s{slow:9.2f}s{slow / fast:8.0f}{peak / 2**20:7.0f} MB")
+    ratio = slow * times / fast
+    print(f"{name:34}{fast:9.3f}s{slow * times:9.2f}s{ratio:8.0f}{peak / 2**20:7.0f} MB")
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -86,10 +126,10 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def both_directions(similarity: np.ndarray, variant: str) -> None:
+def both_matrices(similarity: np.ndarray, variant: str) -> None:
     """Rerank for images and for sentences."""
     for side in ("i2t", "t2i"):
-        rerank_direction(similarity, side, variant, K, W1, W2, XI)
+        rerank_direction(similarity, side, variant, K, W1, W2, XI, threads=THREADS)
 
 
 def loop_both_directions(similarity: np.ndarray, variant: str) -> None:
@@ -113,12 +153,28 @@ def loop_rerank(similarity: np.ndarray, variant: str) -> None:
         candidates = np.argsort(-similarity[query])[:K]
         place = [np.flatnonzero(np.argsort(-similarity[:, c]) == query)[0] for c in candidates]
         among = np.argsort(np.argsort(place, kind="stable"))
+        if variant == "reciprocal":
+            continue
         for j, candidate in enumerate(candidates):
             reverse = np.exp(-XI * (among[j] + 1)) if variant == "code" else 0.0
             if variant == "paper" and place[j] < K:
                 reverse = np.exp(-XI * (place[j] + 1))
             significance = similarity[query, candidate] / total[candidate]
             _ = W1 * significance + np.exp(-XI * (j + 1)) + W2 * reverse
+
+
+def loop_qbnorm(compared: Compared) -> None:
+    """Ask each of the bank for its favourite, each candidate for its favour, then divide each query's list."""
+    assert compared.banks is not None
+    tables = (compared.pairs.similarity, compared.pairs.similarity.T)
+    for table, bank in zip(tables, compared.banks, strict=True):
+        favourites = {np.argmax(bank.candidates @ query) for query in bank.queries[::SAMPLE]}
+        favour = np.ones(len(bank.candidates))
+        for candidate in range(0, len(favour), SAMPLE):
+            favour[candidate] = np.exp(BETA * (bank.queries @ bank.candidates[candidate])).sum()
+        for row in table[::SAMPLE]:
+            scores = np.exp(BETA * row) / favour if np.argmax(row) in favourites else row
+            np.argsort(-scores)
 
 
 def loop_bootstrap(found: Ranks, image_of_sentence: np.ndarray, resamples: int) -> None:

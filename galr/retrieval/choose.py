@@ -1,17 +1,16 @@
-"""Choose the rerank's parameters on validation; the test matrix never takes part."""
+"""Choose a rerank's parameters on validation; the test split never takes part."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
-
-import numpy as np
 
 from galr.errors import ConfigError
 from galr.retrieval.metrics import scores
-from galr.retrieval.ranks import Ranks, places
-from galr.retrieval.relevance import check, direction
+from galr.retrieval.qbnorm import check as check_beta
+from galr.retrieval.ranks import Places, Ranks
 from galr.retrieval.rerank import check as check_parameters
-from galr.retrieval.rerank import components, reranked
+from galr.retrieval.rerank import components
+from galr.retrieval.sides import Side, reranked
 
 
 @dataclass(frozen=True)
@@ -20,22 +19,39 @@ class Choice:
 
     Attributes:
         k: candidates reranked.
-        w1: weight of significance.
+        w1: weight of significance; none where nothing is weighed, as with the next two.
         w2: weight of the reverse place.
         xi: decay a place.
         validation_mr: percent; none where nothing was chosen from.
     """
 
     k: int
-    w1: float
-    w2: float
-    xi: float
+    w1: float | None = None
+    w2: float | None = None
+    xi: float | None = None
+    validation_mr: float | None = None
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """w1 and w2 as numbers: none weighs nothing."""
+        return self.w1 or 0.0, self.w2 or 0.0
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """The same of qbnorm.
+
+    Attributes:
+        beta: how sharply it sees similarities.
+        validation_mr: percent; none where nothing was chosen from.
+    """
+
+    beta: float
     validation_mr: float | None = None
 
 
 def choose(
-    similarity: np.ndarray,
-    image_of_sentence: np.ndarray,
+    both: tuple[Side, Side],
     variant: str,
     k: Sequence[int],
     w1: Sequence[float],
@@ -48,9 +64,8 @@ def choose(
     One set serves both directions, as in the released script (which looked at the test matrix).
 
     Args:
-        similarity: (images, sentences) of the *validation* images.
-        image_of_sentence: (sentences,) row of the image a sentence speaks of.
-        variant: `code` or `paper`.
+        both: directions of the *validation* images, searched for the largest k at least.
+        variant: `code`, `paper` or `reciprocal`, which has no weights.
         k: candidates to rerank, to choose from.
         w1: weights of significance, to choose from.
         w2: weights of the reverse place, to choose from.
@@ -58,21 +73,50 @@ def choose(
         ties: `pessimistic`, `expected` or `optimistic`.
 
     Raises:
-        ShapeError: the two arrays do not belong together, or a number is not finite.
         ConfigError: an empty grid, or parameters that mean nothing.
     """
     check_grid(variant, k, w1, w2, xi)
-    check(similarity, image_of_sentence)
-    sides = [direction(similarity, image_of_sentence, name) for name in ("i2t", "t2i")]
-    before = [places(side) for side in sides]
     reached = {}
     for each in k:
-        found = [components(side.similarity, variant, each, xi) for side in sides]
-        for weights in product(w1, w2):
-            after = [reranked(*three, *weights) for three in zip(before, sides, found, strict=True)]
-            reached[each, *weights] = scores(Ranks.of_places(after[0], after[1], ties))["mr"]
+        found = [components(side.found, variant, each, xi) for side in both]
+        for point in points(variant, [each], w1, w2, xi):
+            i2t, t2i = (
+                reranked(side.before, side.relevant, parts.scores(*point.weights))
+                for side, parts in zip(both, found, strict=True)
+            )
+            reached[point] = _mr(i2t, t2i, ties)
     best = max(reached, key=reached.__getitem__)  # the first of equals
-    return Choice(*best, xi, reached[best])
+    return replace(best, validation_mr=reached[best])
+
+
+def choose_beta(
+    places: Callable[[float], tuple[Places, Places]],
+    beta: Sequence[float],
+    ties: str = "pessimistic",
+) -> Sharpness:
+    """Take the β with the best mR, the first of equals.
+
+    Args:
+        places: of both directions of the *validation* images under a β.
+        beta: to choose from.
+        ties: `pessimistic`, `expected` or `optimistic`.
+
+    Raises:
+        ConfigError: nothing to choose from, or a β that means nothing.
+    """
+    check_beta(*beta)
+    reached = {each: _mr(*places(each), ties) for each in beta}
+    best = max(reached, key=reached.__getitem__)
+    return Sharpness(best, reached[best])
+
+
+def points(
+    variant: str, k: Sequence[int], w1: Sequence[float], w2: Sequence[float], xi: float
+) -> list[Choice]:
+    """All points of a variant's grid, in order."""
+    if variant == "reciprocal":
+        return [Choice(each) for each in k]
+    return [Choice(*point, xi) for point in product(k, w1, w2)]
 
 
 def check_grid(
@@ -87,3 +131,8 @@ def check_grid(
         raise ConfigError("k, w1 and w2 need one value each at least to choose from")
     for each in k:
         check_parameters(variant, each, xi, *w1, *w2)
+
+
+def _mr(i2t: Places, t2i: Places, ties: str) -> float:
+    """What one point reaches, in percent."""
+    return scores(Ranks.of_places(i2t, t2i, ties))["mr"]

@@ -99,6 +99,16 @@ def write_matrix(path: Path, matrix: np.ndarray) -> None:
         np.save(file, matrix, allow_pickle=False)
 
 
+def write_top(path: Path, indices: np.ndarray, scores: np.ndarray) -> None:
+    """Write the first of every query and their scores as `.npz`, under exactly this name.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
+    with _new(path, "wb") as file:
+        np.savez(file, indices=indices, scores=scores)
+
+
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of the same columns as CSV: floats to four decimals, nothing where there is nothing.
 

@@ -1,103 +1,132 @@
-"""Stable orders by a plain sort: a similarity and an index packed into one integer.
-
-Equal similarities are ordered by index, the lower first. A stable sort says the same, ten times slower:
-packed keys are unique, so that the fastest unstable sort and partition have no choice left.
-"""
+"""What reranking asks of lists: their best members, places in them, sums of them. No list is ordered for it."""
 
 import numpy as np
 
-from galr.retrieval.relevance import blocks
+from galr.retrieval.parallel import in_blocks
+from galr.retrieval.relevance import BLOCK, blocks
 
-INDEX_BITS = 29  # what a float32 leaves free in the mantissa of a float64; 536 million members
-INDEX = (1 << INDEX_BITS) - 1
+# Members copied at once where lists run across memory: what a cache line brings is used up.
+TILE = 64
 
 
-def keys(lists: np.ndarray) -> np.ndarray:
-    """Pack each member of each list with its index.
+def first(lists: np.ndarray, count: int, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Find the first members of every list in stable descending order: of equals the lower index first.
 
     Args:
         lists: (lists, members) finite real numbers, larger first.
+        count: how many to find, at most `members`.
+        threads: to work with; the result does not depend on it.
 
     Returns:
-        (lists, members) int64, unique within a list; descending keys are the stable descending order.
+        (lists, count) int64 indices, and (lists, count) members.
     """
-    members = lists.shape[1]
-    return (ordered(np.ascontiguousarray(lists)) << INDEX_BITS) | np.arange(members - 1, -1, -1)
+    size, members = lists.shape
+    index, value = np.empty((size, count), np.int64), np.empty((size, count), lists.dtype)
+
+    def search(rows: slice) -> None:
+        index[rows], value[rows] = _first(side_by_side(lists, rows), count)
+
+    in_blocks(search, blocks(size, members, 4 * BLOCK), threads)
+    return index, value
 
 
-def index(packed: np.ndarray, members: int) -> np.ndarray:
-    """Unpack the index of a key of a list of so many members."""
-    return members - 1 - (packed & INDEX)
-
-
-def first(lists: np.ndarray, k: int) -> np.ndarray:
-    """Find the k first of every list.
+def ask(
+    lists: np.ndarray, which: np.ndarray, value: np.ndarray, largest: float, threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ask lists where values would stand in them, and sum all lists.
 
     Args:
-        lists: (lists, members) finite real numbers, larger first.
-        k: at most `members`.
-
-    Returns:
-        (lists, k) int64 indices in stable descending order.
-    """
-    count, members = lists.shape
-    found = np.empty((count, k), np.int64)
-    for rows in blocks(count, members):
-        packed = keys(lists[rows])
-        if k < members:
-            packed = np.partition(packed, members - k, axis=1)[:, members - k :]
-        packed.sort(axis=1)
-        found[rows] = index(packed[:, ::-1], members)
-    return found
-
-
-def places(lists: np.ndarray, which: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """Find where members stand in the stable descending order of lists.
-
-    Args:
-        lists: (lists, members) finite real numbers, larger first.
+        lists: (lists, members) finite real numbers.
         which: (pairs,) list that is asked.
-        member: (pairs,) member whose place is wanted.
+        value: (pairs,) what its members are compared with.
+        largest: the largest magnitude in the lists.
+        threads: to work with; the result does not depend on it.
 
     Returns:
-        (pairs,) int64 places from 0.
+        (pairs,) int64, how many members are larger: the place from 0, equal ones sharing the best; and
+        (lists,) float64, the `sums`.
     """
-    count, members = lists.shape
-    found = np.empty(len(which), np.int64)
-    by_list = np.argsort(which)
-    sorted_which = which[by_list]
-    for rows in blocks(count, members):
-        pairs = by_list[slice(*np.searchsorted(sorted_which, (rows.start, rows.stop)))]
-        if pairs.size == 0:
-            continue
-        packed = keys(lists[rows])
-        packed.sort(axis=1)
-        place = np.empty(packed.shape, np.int64)
-        np.put_along_axis(
-            place, index(packed, members), np.arange(members - 1, -1, -1)[None], axis=1
-        )
-        found[pairs] = place[which[pairs] - rows.start, member[pairs]]
-    return found
+    size, members = lists.shape
+    # By list, and within a list more or less by value: a search near the one before is much faster.
+    by_list = np.argsort(which + np.divide(value, 4 * largest or 1, dtype=np.float64))
+    ends = np.cumsum(np.bincount(which, minlength=size))
+    values, counts, total = value[by_list], np.empty(len(which), np.int64), np.empty(size)
+
+    def search(rows: slice) -> None:
+        block = side_by_side(lists, rows)
+        total[rows] = sums(block, largest)
+        start = ends[rows.start - 1] if rows.start else 0
+        for ascending, end in zip(np.sort(block, axis=1), ends[rows], strict=True):
+            counts[start:end] = ascending.searchsorted(values[start:end], side="right")
+            start = end
+
+    in_blocks(search, blocks(size, members, 4 * BLOCK), threads)
+    found = np.empty_like(counts)
+    found[by_list] = members - counts
+    return found, total
 
 
-def ordered(values: np.ndarray) -> np.ndarray:
-    """Turn numbers into small integers of the same order.
+def sums(lists: np.ndarray, largest: float) -> np.ndarray:
+    """Sum every list so that no order of its members changes a bit.
 
-    A float32 is widened to float64, which leaves the low bits of its mantissa empty, and the bits of
-    floats of one sign already have the order of the floats. Other numbers are replaced by their rank
-    among the distinct values, which is slower and as exact.
+    So equal lists have equal sums however they lie in memory and the work is cut, and a last bit never
+    decides which of two equals comes first.
 
     Args:
-        values: finite real numbers of any shape.
+        lists: (lists, members) finite real numbers.
+        largest: the largest magnitude among them, or more; the same for all that is compared.
 
     Returns:
-        int64 of `values`' shape, within ±2^(63 - INDEX_BITS); equal where the values are equal.
+        (lists,) float64.
     """
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32, copy=False)
-    if narrow is not values and (narrow != values).any():
-        rank = np.unique(values, return_inverse=True)[1]
-        return rank.reshape(values.shape).astype(np.int64)
-    bits = (narrow.astype(np.float64) + 0.0).view(np.int64)  # + 0.0: minus zero is zero
-    bits ^= (bits >> 63) & np.iinfo(np.int64).max  # of negatives the larger magnitude is smaller
-    return bits >> INDEX_BITS
+    shift = grid_shift(largest, lists.shape[1])
+    rounded = lists.astype(np.float64)
+    rounded += shift
+    rounded -= shift
+    return rounded.sum(axis=1)
+
+
+def grid_shift(largest: float, members: int) -> float:
+    """Find what a number is added to and freed of again, in float64, to lie on a grid where sums are exact.
+
+    The grid is about 2^-50 of the largest possible sum, as near as any sum in float64 can hope to be.
+
+    Args:
+        largest: the largest magnitude that is summed, or more.
+        members: how many are summed.
+    """
+    exponent = np.frexp(largest)[1] + np.frexp(members)[1]  # no sum reaches 2^exponent
+    return float(np.ldexp(1.5, min(exponent + 1, 1022)))  # float64s near it are one grid apart
+
+
+def side_by_side(lists: np.ndarray, rows: slice) -> np.ndarray:
+    """Take some lists, each in one piece of memory: a view where they are, else a copy in tiles."""
+    some = lists[rows]
+    if some.flags.c_contiguous:
+        return some
+    copy = np.empty(some.shape, some.dtype)
+    for start in range(0, some.shape[1], TILE):
+        copy[:, start : start + TILE] = some[:, start : start + TILE]
+    return copy
+
+
+def descending(values: np.ndarray) -> np.ndarray:
+    """Sort every row from large to small, equals from left to right: (rows, columns) indices."""
+    last = values.shape[1] - 1
+    return last - np.argsort(values[:, ::-1], axis=1, kind="stable")[:, ::-1]
+
+
+def _first(block: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """`first` of lists that lie side by side in memory."""
+    lists, members = block.shape
+    border = np.partition(block, members - count, axis=1)[:, members - count, None]
+    inside = block >= border
+    found = np.flatnonzero(inside)
+    if len(found) > lists * count:  # more tie with the last of them than there is room for
+        tied = block == border
+        room = count - (inside & ~tied).sum(axis=1, keepdims=True)
+        found = np.flatnonzero(inside & (~tied | (np.cumsum(tied, axis=1) <= room)))
+    index = (found % members).reshape(lists, count)
+    value = np.take_along_axis(block, index, axis=1)
+    order = descending(value)
+    return np.take_along_axis(index, order, axis=1), np.take_along_axis(value, order, axis=1)

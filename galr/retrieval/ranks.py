@@ -140,7 +140,7 @@ def places(queries: Direction) -> Places:
     above, level = np.empty(count, np.int64), np.empty(count, np.int64)
     for rows in blocks(count, candidates, 64 * BLOCK):  # one byte an entry, so larger blocks
         block, limit = similarity[rows], best[rows, None]
-        above[rows] = (block > limit).sum(axis=1)
-        level[rows] = (block == limit).sum(axis=1)
+        above[rows] = (block > limit).sum(axis=1, dtype=np.uint32)  # twice as fast as int64
+        level[rows] = (block == limit).sum(axis=1, dtype=np.uint32)
     own = own.astype(np.int64)
     return Places(above, level - own, own)

@@ -91,7 +91,15 @@ def check(similarity: np.ndarray, image_of_sentence: np.ndarray) -> None:
             image's row for each sentence; or an image has no sentence.
     """
     check_similarity(similarity)
-    images, sentences = similarity.shape
+    check_images_of_sentences(image_of_sentence, *similarity.shape)
+
+
+def check_images_of_sentences(image_of_sentence: np.ndarray, images: int, sentences: int) -> None:
+    """Refuse a relevance that does not belong to so many images and sentences.
+
+    Raises:
+        ShapeError: it is not one image's row for each sentence, or an image has no sentence.
+    """
     whole = image_of_sentence.dtype.kind in "iu" and np.can_cast(image_of_sentence.dtype, np.int64)
     if image_of_sentence.shape != (sentences,) or not whole:
         raise ShapeError(

@@ -6,13 +6,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from galr.errors import ConfigError
-from galr.retrieval import orders
-from galr.retrieval.ranks import Places, Ranks, places
-from galr.retrieval.relevance import Direction, blocks, check_similarity, direction
-from galr.retrieval.relevance import check as check_relevance
+from galr.errors import ConfigError, ShapeError
+from galr.retrieval.candidates import Candidates, candidates, run_starts
+from galr.retrieval.orders import side_by_side
+from galr.retrieval.parallel import in_blocks
+from galr.retrieval.relevance import BLOCK, blocks, check_similarity
 
-Variant = Literal["code", "paper"]
+Variant = Literal["code", "paper", "reciprocal"]
 LEAST_K = 10  # as in the released code, whatever k is asked for
 NO_SUM = 1e-12  # a column sum that is nearer to 0 has no shares
 
@@ -23,7 +23,8 @@ class Components:
 
     Attributes:
         order: (queries, k) int64, the candidates in stable descending order of similarity.
-        forward: (k,) float64, e^(-ξ(j+1)) of forward place j.
+        forward: (queries, k) float64, what the candidate's place in the query's list says; -inf where the
+            candidate ties with one that is not among the k, and stays behind with it.
         reverse: (queries, k) float64, what the candidate's own list says of the query.
         significance: (queries, k) float64, share of the candidate's similarities that is the query's.
     """
@@ -34,27 +35,51 @@ class Components:
     significance: np.ndarray
 
     def scores(self, w1: float, w2: float) -> np.ndarray:
-        """Weigh them: w1·significance + forward + w2·reverse, (queries, k)."""
+        """Weigh them: w1·significance + forward + w2·reverse, (queries, k); -inf stays behind."""
         return w1 * self.significance + self.forward + w2 * self.reverse
 
 
+def least_k(variant: str, k: int) -> int:
+    """How many candidates a variant reranks where k are asked for."""
+    return max(LEAST_K, k) if variant == "code" else k
+
+
 def components(
-    similarity: np.ndarray, variant: str, k: int, xi: float, limit: int | None = None
+    found: Candidates, variant: str, k: int, xi: float, limit: int | None = None
 ) -> Components:
-    """Compute everything that does not depend on the weights; see `rerank` for the arguments."""
+    """Compute everything that does not depend on the weights.
+
+    Args:
+        found: searched for `least_k(variant, k)` candidates at least.
+        variant: and all that follow: see `rerank`.
+        k: candidates to rerank.
+        xi: decay a place.
+        limit: the paper's l.
+
+    Raises:
+        ShapeError: fewer candidates were searched for.
+        ConfigError: parameters that mean nothing.
+    """
     check(variant, k, xi)
     if limit is not None and limit < 1:
         raise ConfigError(f"limit counts the places a candidate looks at, at least 1; got {limit}")
-    asked = max(LEAST_K, k) if variant == "code" else k
-    k = min(asked, similarity.shape[1])
-    order = orders.first(similarity, k)
-    place = _reverse_places(similarity, order)
+    k = min(least_k(variant, k), found.among)
+    width = found.order.shape[1]
+    if width < min(k + 1, found.among):
+        raise ShapeError(f"the {width} best candidates are known, expected {k + 1} to rerank {k}")
+    order, above, reverse = (each[:, :k] for each in (found.order, found.above, found.reverse))
+    stays = found.level[:, :k] > k
+    if variant == "reciprocal":  # nothing is weighed
+        place, none = _places_among(reverse, above, stays), np.zeros(order.shape)
+        return Components(order, np.where(stays, -np.inf, 0.0 - place), none, none)
+    decay = np.exp(-xi * np.arange(1, k + 1))  # of a place
     if variant == "code":
-        reverse = np.exp(-xi * (_places_among(place) + 1))
+        answer = decay[_places_among(reverse, above, stays)]
     else:
-        reverse = np.where(place < (k if limit is None else limit), np.exp(-xi * (place + 1.0)), 0)
-    forward = np.exp(-xi * np.arange(1, k + 1))
-    return Components(order, forward, reverse, _significance(similarity, order, variant))
+        near = reverse < (k if limit is None else limit)
+        answer = np.where(near, np.exp(-xi * (reverse + 1.0)), 0)
+    forward = np.where(stays, -np.inf, decay[above])
+    return Components(order, forward, answer, _significance(found, variant, k))
 
 
 def check(variant: str, k: int, xi: float, *weights: float) -> None:
@@ -84,12 +109,13 @@ def rerank(
     w2: float,
     xi: float,
     limit: int | None = None,
+    threads: int = 1,
 ) -> np.ndarray:
-    """Rerank the k best candidates of every query and leave the others behind them, in their order.
+    """Rerank the k best candidates of every query.
 
-    With j the forward place of candidate t in query i's list and r the place of i in t's list, both from
-    0 and by descending similarity S (equal similarity: lower index first), t scores
-    w1·significance + e^(-ξ(j+1)) + w2·reverse, where
+    With f the forward place of candidate t in query i's list and r the place of i in t's list, both from
+    0 and counting only what is strictly more alike, t scores
+    w1·significance + e^(-ξ(f+1)) + w2·reverse, where
 
     - `code` (the released script): at least 10 candidates are reranked. They are put in the order of r
       (equal r: forward order); reverse = e^(-ξ(q+1)) of place q in that order.
@@ -97,19 +123,25 @@ def rerank(
       it huge and a negative one turns it round. A defect that we keep; only where |Σ| < 1e-12 it is 0.
     - `paper`: reverse = e^(-ξ(r+1)) if r < limit, else 0. Where S has negative entries its minimum is
       subtracted before the significance is taken, so that a share is a share (our reconstruction).
+    - `reciprocal`: the reverse search that MR grew from; the score is -q, and no weight counts.
 
-    The other candidates get scores between m - 2 and m - 1, m being the query's lowest reranked score: in
-    the order of their similarity, and equal where that is equal. So a stable descending sort of a row is
-    always the order. Among the k, a tie of S is broken by index.
+    Equals stay equal: candidates with the same column of S get the same score, and of those that tie at
+    the k-th place none is reranked. The released script lets the index decide both, which pays where the
+    tie rule would not; without ties nothing differs.
+
+    The other candidates get scores between m - 2 and m - 1, m being the query's lowest reranked score (0
+    where none is): in the order of their similarity, and equal where that is equal. So a stable
+    descending sort of a row is always the order.
 
     Args:
         similarity: (queries, candidates) finite real numbers, larger is more alike.
-        variant: `code` or `paper`.
+        variant: `code`, `paper` or `reciprocal`.
         k: candidates to rerank, at least 1; beyond the table is the table.
         w1: weight of significance.
         w2: weight of the reverse place.
         xi: decay a place, at least 0.
         limit: the paper's l, how far down its own list a candidate looks for the query; none is k.
+        threads: to work with; the result does not depend on it.
 
     Returns:
         (queries, candidates) float64.
@@ -120,12 +152,18 @@ def rerank(
     """
     check(variant, k, xi, w1, w2)
     check_similarity(similarity)
-    found = components(similarity, variant, k, xi, limit)
+    queries, among = similarity.shape
+    found = components(candidates(similarity, least_k(variant, k), threads), variant, k, xi, limit)
     scores = found.scores(w1, w2)
-    reranked = np.empty(similarity.shape)
-    for rows in blocks(*similarity.shape):
-        reranked[rows] = _behind(similarity[rows], scores[rows].min(axis=1, keepdims=True))
-    np.put_along_axis(reranked, found.order, scores, axis=1)
+    moved, least = scores > -np.inf, floor(scores)
+    reranked = np.empty((queries, among))
+
+    def write(rows: slice) -> None:
+        reranked[rows] = behind(side_by_side(similarity, rows), least[rows])
+        row, place = np.nonzero(moved[rows])
+        reranked[rows][row, found.order[rows][row, place]] = scores[rows][row, place]
+
+    in_blocks(write, blocks(queries, among, 4 * BLOCK), threads)
     return reranked
 
 
@@ -138,6 +176,7 @@ def rerank_direction(
     w2: float,
     xi: float,
     limit: int | None = None,
+    threads: int = 1,
 ) -> np.ndarray:
     """Rerank one direction of a matrix of images by sentences, in that same orientation.
 
@@ -151,6 +190,7 @@ def rerank_direction(
         w2: weight of the reverse place.
         xi: decay a place.
         limit: the paper's l.
+        threads: to work with.
 
     Returns:
         (images, sentences) float64.
@@ -160,111 +200,80 @@ def rerank_direction(
         ConfigError: parameters that mean nothing.
     """
     if name == "i2t":
-        return rerank(similarity, variant, k, w1, w2, xi, limit)
+        return rerank(similarity, variant, k, w1, w2, xi, limit, threads)
     if name == "t2i":
-        return rerank(similarity.T, variant, k, w1, w2, xi, limit).T
+        return rerank(similarity.T, variant, k, w1, w2, xi, limit, threads).T
     raise ConfigError(f"direction '{name}' is unknown; choose i2t or t2i")
 
 
-def reranked_ranks(
-    similarity: np.ndarray,
-    image_of_sentence: np.ndarray,
-    variant: str,
-    k: int,
-    w1: float,
-    w2: float,
-    xi: float,
-    ties: str = "pessimistic",
-) -> Ranks:
-    """Rerank both directions and rank the result, without writing the reranked matrices down.
-
-    Args:
-        similarity: (images, sentences) finite real numbers, larger is more alike.
-        image_of_sentence: (sentences,) row of the image a sentence speaks of.
-        variant: and all that follow: see `rerank`.
-        k: candidates to rerank.
-        w1: weight of significance.
-        w2: weight of the reverse place.
-        xi: decay a place.
-        ties: `pessimistic`, `expected` or `optimistic`.
-
-    Raises:
-        ShapeError: the two arrays do not belong together, or a number is not finite.
-        ConfigError: parameters that mean nothing.
-    """
-    check(variant, k, xi, w1, w2)
-    check_relevance(similarity, image_of_sentence)
-    after = []
-    for name in ("i2t", "t2i"):
-        queries = direction(similarity, image_of_sentence, name)
-        found = components(queries.similarity, variant, k, xi)
-        after.append(reranked(places(queries), queries, found, w1, w2))
-    return Ranks.of_places(after[0], after[1], ties)
+def floor(scores: np.ndarray) -> np.ndarray:
+    """Find the lowest reranked score of every query: (queries, k) to (queries, 1); 0 where none is."""
+    lowest = np.where(scores > -np.inf, scores, np.inf).min(axis=1, keepdims=True)
+    return np.where(lowest < np.inf, lowest, 0.0)
 
 
-def reranked(before: Places, queries: Direction, found: Components, w1: float, w2: float) -> Places:
-    """Count what stands before and beside every query's best relevant candidate after reranking.
-
-    The same as ranking the matrix that `rerank` returns, without that matrix: only the k best move.
-
-    Args:
-        before: places in the similarity matrix itself.
-        queries: the direction that was reranked.
-        found: its components.
-        w1: weight of significance.
-        w2: weight of the reverse place.
-    """
-    scores = found.scores(w1, w2)
-    relevant = queries.candidate_image[found.order] == queries.query_image[:, None]
-    best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)
-    beside = scores == best
-    inside = relevant.any(axis=1)
-    # Behind the k nothing moves, but of those that tied some may have come among the k: now above.
-    ahead = np.maximum(before.above, scores.shape[1])
-    return Places(
-        above=np.where(inside, (scores > best).sum(axis=1), ahead),
-        tied=np.where(
-            inside, (beside & ~relevant).sum(axis=1), before.tied - (ahead - before.above)
-        ),
-        own=np.where(inside, (beside & relevant).sum(axis=1), before.own),
-    )
-
-
-def _reverse_places(similarity: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Find the place of each query in the list of each of its candidates: (queries, k) int64."""
-    query = np.repeat(np.arange(len(order)), order.shape[1])
-    return orders.places(similarity.T, order.ravel(), query).reshape(order.shape)
-
-
-def _places_among(place: np.ndarray) -> np.ndarray:
-    """Number the entries of each row by size, equal ones from left to right: (queries, k) from 0."""
-    return np.argsort(np.argsort(place, axis=1, kind="stable"), axis=1)
-
-
-def _significance(similarity: np.ndarray, order: np.ndarray, variant: str) -> np.ndarray:
-    """Divide each candidate's similarity by its sum over all queries: (queries, k) float64."""
-    lowest = min(float(similarity.min()), 0.0) if variant == "paper" else 0.0
-    total = similarity.sum(axis=0, dtype=np.float64) - lowest * len(similarity)
-    share = np.take_along_axis(similarity, order, axis=1).astype(np.float64) - lowest
-    total = total[order]
-    return np.divide(share, total, out=np.zeros_like(share), where=np.abs(total) >= NO_SUM)
-
-
-def _behind(similarity: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def behind(similarity: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """Score every candidate below a floor without touching the order, however near two of them are.
 
     Differences of similarities would vanish beside the floor; the integers that count how many floats lie
     between two similarities do not.
 
     Args:
-        similarity: (queries, candidates).
-        floor: (queries, 1).
+        similarity: (queries, candidates), each query's largest among them.
+        floor: (queries, 1), see the function of that name.
 
     Returns:
         (queries, candidates) float64, at most floor - 1; the more alike the larger.
     """
-    code = orders.ordered(similarity)
-    below = code.max(axis=1, keepdims=True) - code
+    scores = _codes(similarity).astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
     # Fine enough for all codes to lie within 1, unless the floor is so huge that it would swallow them.
     step = np.maximum(2.0**-36, 4 * np.spacing(np.abs(floor)))
-    return floor - np.maximum(1, step) - step * below
+    scores *= step
+    scores += floor - np.maximum(1, step)
+    return scores
+
+
+def _places_among(reverse: np.ndarray, above: np.ndarray, stays: np.ndarray) -> np.ndarray:
+    """Number a query's candidates by their reverse places, equal ones by their forward places.
+
+    Args:
+        reverse: (queries, k) int64.
+        above: (queries, k) int64 in [0, k).
+        stays: (queries, k) bool, what is not numbered and comes last.
+
+    Returns:
+        (queries, k) int64 places from 0; the same where both are.
+    """
+    key = np.where(stays, np.iinfo(np.int64).max, reverse * above.shape[1] + above)
+    return _ascending_places(key)
+
+
+def _significance(found: Candidates, variant: str, k: int) -> np.ndarray:
+    """Divide each candidate's similarity by its sum over all queries: (queries, k) float64."""
+    lowest = found.lowest if variant == "paper" else 0.0
+    share = found.similarity[:, :k].astype(np.float64) - lowest
+    total = (found.total - lowest * len(found.order))[found.order[:, :k]]
+    return np.divide(share, total, out=np.zeros_like(share), where=np.abs(total) >= NO_SUM)
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    """Turn every row into integers of the same order, equal where its numbers are equal.
+
+    The bits of float32s of one sign already have the order of the floats. Numbers of other kinds are
+    replaced by their place in their row, which is slower and as exact.
+    """
+    if not np.can_cast(values.dtype, np.float32):
+        return _ascending_places(values)
+    bits = (np.ascontiguousarray(values, np.float32) + np.float32(0)).view(
+        np.int32
+    )  # no minus zero
+    return bits ^ ((bits >> 31) & np.iinfo(np.int32).max)  # of negatives the larger is smaller
+
+
+def _ascending_places(rows: np.ndarray) -> np.ndarray:
+    """Number the entries of each row by size from 0, equal ones alike: (rows, columns) int64."""
+    by = np.argsort(rows, axis=1)
+    place = np.empty(rows.shape, np.int64)
+    np.put_along_axis(place, by, run_starts(np.take_along_axis(rows, by, axis=1)), axis=1)
+    return place

@@ -12,7 +12,7 @@ from galr.retrieval.metrics import RECALLS, chance, scores
 from galr.retrieval.ranks import Ranks
 
 MEASURES = (*RECALLS, "mr", "i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr")
-CHOSEN = ("k", "w1", "w2", "xi", "validation_mr")
+CHOSEN = ("k", "w1", "w2", "xi", "beta", "validation_mr")
 
 
 @dataclass(frozen=True, eq=False)

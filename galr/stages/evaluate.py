@@ -1,30 +1,41 @@
 """Recalls, mR, median and mean rank of anybody's similarity matrix, with bootstrap intervals.
 
 IN   S.npy          images by sentences, larger is more alike; or a similarity.h5
+     V.npy, T.npy   or the embeddings of images and sentences, whose products are never written down:
+                    the same numbers in memory that grows with images plus sentences
      I.npy          (sentences,) integers, the image's row of each sentence; without it a similarity.h5
                     says so itself, and in a .npy each image owns an equal block of neighbours
 OUT  metrics.csv    a row, or with --rerank a row for each; recalls and mr in percent, ranks from 1
      ranks.h5       the rank of every query, from 0 (for tabulate)
 
   galr evaluate --similarity S.npy --output metrics.csv
+  galr evaluate --images V.npy --sentences T.npy --output metrics.csv
 
-Reranking with a choice of k, w1 and w2 needs a similarity.h5, which holds the validation matrix to
-choose on; given one of each, it is done on any matrix.
+Reranking with a choice of k, w1 and w2, or of beta, needs a similarity.h5, which holds the validation
+matrix to choose on; given one of each, it is done on any matrix. qbnorm always needs one, for its bank of
+training images and sentences.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from galr import store, versions
-from galr.retrieval import bootstrap, files, table
+from galr.devices import device_of
+from galr.errors import ConfigError
+from galr.retrieval import bootstrap, files, parallel, qbnorm, table
+from galr.retrieval.banks import read_banks
 from galr.retrieval.choose import check_grid
-from galr.retrieval.evaluation import Evaluated, Rerank, evaluate
+from galr.retrieval.evaluation import Compared, Evaluated, Rerank, Source, evaluate
 from galr.retrieval.metrics import ceiling
 from galr.retrieval.ranks import Ties
+from galr.retrieval.relevance import contiguous
+from galr.retrieval.tables.products import Tables
+from galr.retrieval.tables.search import Search
 from galr.settings import Settings, setting
 
 
@@ -32,7 +43,11 @@ from galr.settings import Settings, setting
 class Flags(Settings):
     """What comes in, what goes out, and how to count."""
 
-    similarity: Path = setting("S.npy (images by sentences) or similarity.h5")
+    similarity: Path | None = setting(
+        "S.npy (images by sentences) or similarity.h5; or give both tables", default=None
+    )
+    images: Path | None = setting("V.npy, an embedding a row", default=None)
+    sentences: Path | None = setting("T.npy, likewise", default=None)
     image_of_sentence: Path | None = setting(
         "I.npy, the image's row of each sentence", default=None
     )
@@ -44,9 +59,12 @@ class Flags(Settings):
     )
     w2: tuple[float, ...] = setting("weights of the reverse place", default=(0.3, 0.7, 1.1))
     xi: float = setting("decay a place", default=0.05)
+    beta: tuple[float, ...] = setting("sharpness of qbnorm, to choose from", default=(20.0,))
     resamples: int = setting("bootstrap resamples of the images", default=1000)
     confidence: float = setting("share of the resamples in the interval", default=0.95)
     seed: int = setting("seed of the bootstrap", default=0)
+    device: str = setting("of the tables: auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = setting("CPU threads", default=1)
     output: Path = setting("metrics.csv to write")
     ranks: Path | None = setting("ranks.h5 to write", default=None)
 
@@ -54,25 +72,49 @@ class Flags(Settings):
         """Refuse what means nothing before any work is done."""
         bootstrap.check(self.resamples, self.confidence, self.seed)
         check_grid("code", self.k, self.w1, self.w2, self.xi)
+        qbnorm.check(*self.beta)
+        parallel.check(self.threads)
+        given = [self.similarity is not None, self.images is not None, self.sentences is not None]
+        if given not in ([True, False, False], [False, True, True]):
+            raise ConfigError("give either --similarity, or both --images and --sentences")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is ranked, and what is known of it.
+
+    test: images and sentences, however they are compared.
+    validation: what parameters are chosen on, if there is anything.
+    image_of_sentence: (sentences,) of the test split.
+    sentences: their text, if anybody knows it.
+    origin: where it came from.
+    """
+
+    test: Source
+    validation: Source | None
+    image_of_sentence: np.ndarray
+    sentences: Sequence[str] | None
+    origin: Mapping[str, Any]
 
 
 def run(flags: Flags) -> None:
     """Read, rank, write."""
-    given = files.read_similarity(flags.similarity, flags.image_of_sentence)
+    asked = of_tables(flags) if flags.similarity is None else of_similarity(flags, flags.similarity)
     found = evaluate(
-        given.test,
-        given.validation,
+        asked.test,
+        asked.validation,
         flags.rerank,
         flags.k,
         flags.w1,
         flags.w2,
         flags.xi,
+        flags.beta,
         flags.ties,
     )
     rows = {
         rerank: table.row(
             [each.ranks],
-            given.test.image_of_sentence,
+            asked.image_of_sentence,
             flags.resamples,
             flags.confidence,
             bootstrap_seed=flags.seed,
@@ -81,30 +123,54 @@ def run(flags: Flags) -> None:
         for rerank, each in found.items()
     }
     if flags.ranks is not None:
-        write_ranks(flags.ranks, flags, given, found)
+        write_ranks(flags.ranks, flags, asked, found)
     named = flags.rerank != ("none",)
     files.write_table(
         flags.output, [({"rerank": name} if named else {}) | row for name, row in rows.items()]
     )
 
 
-def write_ranks(
-    path: Path, flags: Flags, given: files.Similarity, found: Mapping[str, Evaluated]
-) -> None:
+def of_similarity(flags: Flags, path: Path) -> Asked:
+    """Read a matrix, and what a similarity.h5 holds beside it."""
+    given = files.read_similarity(path, flags.image_of_sentence)
+    banks = read_banks(path) if "qbnorm" in flags.rerank else None
+    test = Compared(given.test, banks.test if banks else None, flags.threads)
+    validation = None
+    if given.validation is not None:
+        validation = Compared(given.validation, banks.validation if banks else None, flags.threads)
+    origin = dict(given.provenance) | {"similarity_sha256": versions.sha256(path)}
+    return Asked(test, validation, given.test.image_of_sentence, given.sentences, origin)
+
+
+def of_tables(flags: Flags) -> Asked:
+    """Open two embedding tables."""
+    assert flags.images is not None and flags.sentences is not None
+    torch.set_num_threads(flags.threads)
+    images, sentences = files.read_array(flags.images), files.read_array(flags.sentences)
+    tables = Tables(images, sentences, device_of(flags.device))
+    if flags.image_of_sentence is None:
+        image_of_sentence = contiguous(tables.images, tables.sentences)
+    else:
+        image_of_sentence = files.read_array(flags.image_of_sentence)
+    origin = {
+        "images_sha256": versions.sha256(flags.images),
+        "sentences_sha256": versions.sha256(flags.sentences),
+    }
+    return Asked(Search(tables, image_of_sentence), None, image_of_sentence, None, origin)
+
+
+def write_ranks(path: Path, flags: Flags, asked: Asked, found: Mapping[str, Evaluated]) -> None:
     """Store the ranks under each rerank, and what they were made of and with."""
     origin: dict[str, Any] = {
-        "similarity_sha256": versions.sha256(flags.similarity),
         "ties": flags.ties,
         "bootstrap_seed": flags.seed,
         "reranks": list(found),
         "chosen": {
             name: asdict(each.choice) if each.choice else {} for name, each in found.items()
         },
-        "ceiling": ceiling(given.sentences, given.test.image_of_sentence)
-        if given.sentences
-        else {},
+        "ceiling": ceiling(asked.sentences, asked.image_of_sentence) if asked.sentences else {},
     }
-    with store.writing(path, store.RANKS, dict(given.provenance) | origin) as file:
-        store.write_arrays(file, image_of_sentence=given.test.image_of_sentence.astype(np.int32))
+    with store.writing(path, store.RANKS, dict(asked.origin) | origin) as file:
+        store.write_arrays(file, image_of_sentence=asked.image_of_sentence.astype(np.int32))
         for name, each in found.items():
             store.write_arrays(file.create_group(name), **vars(each.ranks))

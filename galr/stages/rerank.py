@@ -1,4 +1,4 @@
-"""Rerank anybody's similarity matrix (multivariate rerank, MR).
+"""Rerank anybody's similarity matrix (multivariate rerank, MR), or two embedding tables without it.
 
 IN   S.npy          images by sentences, any real numbers, larger is more alike; or a similarity.h5
 OUT  R.npy          float64, shape and orientation of S
@@ -7,15 +7,30 @@ A query's k best candidates are scored anew; all others get finite scores below 
 their order. `np.argsort(-R, axis=1, kind="stable")` is the new order of every image's sentences
 (for t2i: of every sentence's images, with axis=0).
 
+IN   V.npy, T.npy   floating numbers, a row for each image and sentence; similarity is their product
+OUT  top.npz        indices (queries, k) int64, the k first candidates of every query in their new order;
+                    scores (queries, k) float32
+
+The same order as by way of the matrix, in memory that grows with images plus sentences. Every product is
+made twice.
+
   galr rerank --similarity S.npy --direction i2t --variant paper --output R.npy
+  galr rerank --images V.npy --sentences T.npy --direction t2i --variant code --output top.npz
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from galr.devices import device_of
+from galr.errors import ConfigError
 from galr.retrieval import files
 from galr.retrieval.relevance import DirectionName
-from galr.retrieval.rerank import Variant, check, rerank_direction
+from galr.retrieval.rerank import Variant, check, least_k, rerank_direction
+from galr.retrieval.tables.products import Tables
+from galr.retrieval.tables.search import search
+from galr.retrieval.tables.top import top
 from galr.settings import Settings, setting
 
 
@@ -23,24 +38,44 @@ from galr.settings import Settings, setting
 class Flags(Settings):
     """What comes in, what goes out, and how to rerank."""
 
-    similarity: Path = setting("S.npy (images by sentences) or similarity.h5")
+    similarity: Path | None = setting(
+        "S.npy (images by sentences) or similarity.h5; or give both tables", default=None
+    )
+    images: Path | None = setting("V.npy, an embedding a row", default=None)
+    sentences: Path | None = setting("T.npy, likewise", default=None)
     direction: DirectionName = setting("who asks: images (i2t) or sentences (t2i)")
-    variant: Variant = setting("as the released code does it, or as the paper says")
+    variant: Variant = setting("as the released code does it, as the paper says, or reverse search")
     k: int = setting("candidates to rerank (code: at least 10)", default=30)
     w1: float = setting("weight of significance", default=0.3)
     w2: float = setting("weight of the reverse place", default=1.1)
     xi: float = setting("decay a place", default=0.05)
-    output: Path = setting("R.npy to write")
+    device: str = setting("of the tables: auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = setting("CPU threads", default=1)
+    output: Path = setting("R.npy, or top.npz of tables, to write")
 
     def __post_init__(self) -> None:
-        """Refuse parameters that mean nothing."""
+        """Refuse parameters that mean nothing, and anything but one road."""
         check(self.variant, self.k, self.xi, self.w1, self.w2)
+        if self.threads < 1:
+            raise ConfigError(f"threads must be at least 1, got {self.threads}")
+        given = [self.similarity is not None, self.images is not None, self.sentences is not None]
+        if given not in ([True, False, False], [False, True, True]):
+            raise ConfigError("give either --similarity, or both --images and --sentences")
 
 
 def run(flags: Flags) -> None:
     """Read, rerank, write."""
-    similarity = files.read_matrix(flags.similarity)
-    reranked = rerank_direction(
-        similarity, flags.direction, flags.variant, flags.k, flags.w1, flags.w2, flags.xi
+    chosen = flags.variant, flags.k, flags.w1, flags.w2, flags.xi
+    if flags.similarity is not None:
+        similarity = files.read_matrix(flags.similarity)
+        reranked = rerank_direction(similarity, flags.direction, *chosen, threads=flags.threads)
+        files.write_matrix(flags.output, reranked)
+        return
+    assert flags.images is not None and flags.sentences is not None
+    torch.set_num_threads(flags.threads)
+    tables = Tables(
+        files.read_array(flags.images), files.read_array(flags.sentences), device_of(flags.device)
     )
-    files.write_matrix(flags.output, reranked)
+    found = search(tables, least_k(flags.variant, flags.k), [flags.direction])
+    indices, scores = top(found.candidates[flags.direction], *chosen)
+    files.write_top(flags.output, indices, scores)

@@ -2,7 +2,8 @@
 
 IN   checkpoint.pt, dataset.h5, graphs.h5, folds.csv
 OUT  similarity.h5   the test split's matrix and both embedding tables; the same of the fold's
-                     validation images under /validation, for choosing rerank parameters
+                     validation images under /validation, for choosing rerank parameters; both tables
+                     of its training images and their distinct sentences under /bank, for qbnorm
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from galr.data.words import Vocabulary
 from galr.devices import device_of
 from galr.errors import StoreError
 from galr.model import checkpoint as checkpoints
+from galr.retrieval.tables.products import similarity
 from galr.settings import Settings, setting
 from galr.training.embed import Graphs, embed_images, embed_sentences
 from galr.training.parts import Part, fold_parts, read_folds
@@ -35,6 +37,7 @@ class Flags(Settings):
     batch: int = setting("images or sentences at a time", default=64)
     device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
     threads: int = setting("CPU threads", default=1)
+    bank: bool = setting("encode the training images too, which qbnorm needs", default=True)
     output: Path = setting("similarity.h5 to write")
 
 
@@ -66,27 +69,37 @@ def run(flags: Flags) -> None:
             "epoch": checkpoint.epoch,
             "validation_mr": checkpoint.mr,
         }
+
+        def seen(part: Part) -> np.ndarray:
+            return embed_images(
+                model,
+                dataset["images"],
+                graphs,
+                part.rows,
+                crop=checkpoint.architecture["crop"],
+                batch=flags.batch,
+                device=device,
+            )
+
+        def said(sentences: list[str]) -> np.ndarray:
+            numbers = vocabulary.numbers(sentences, checkpoint.max_words)
+            return embed_sentences(model, numbers, batch=flags.batch, device=device)
+
         with store.writing(flags.output, store.SIMILARITY, origin) as output:
             for group, part in (
                 (output, parts["test"]),
                 (output.create_group("validation"), parts["val"]),
             ):
-                seen = embed_images(
-                    model,
-                    dataset["images"],
-                    graphs,
-                    part.rows,
-                    crop=checkpoint.architecture["crop"],
-                    batch=flags.batch,
-                    device=device,
+                write(
+                    group, part, [names[row] for row in part.rows], seen(part), said(part.sentences)
                 )
-                said = embed_sentences(
-                    model,
-                    vocabulary.numbers(part.sentences, checkpoint.max_words),
-                    batch=flags.batch,
-                    device=device,
+            if flags.bank:
+                train = parts["train"]
+                store.write_arrays(
+                    output.create_group("bank"),
+                    image_embeddings=seen(train),
+                    sentence_embeddings=said(list(dict.fromkeys(train.sentences))),
                 )
-                write(group, part, [names[row] for row in part.rows], seen, said)
 
 
 def write(
@@ -95,7 +108,7 @@ def write(
     """Store one part's six tables."""
     store.write_arrays(
         group,
-        similarity=seen @ said.T,
+        similarity=similarity(seen, said, torch.device("cpu")),
         image_embeddings=seen,
         sentence_embeddings=said,
         image_of_sentence=part.image_of_sentence,

@@ -9,6 +9,7 @@ import pytest
 from galr import store
 from galr.__main__ import main
 from galr.retrieval.metrics import ceiling, chance, scores
+from galr.retrieval.qbnorm import hubs, normalised
 from galr.retrieval.ranks import Ranks, ranks
 from galr.retrieval.rerank import rerank_direction
 
@@ -40,19 +41,31 @@ def similarity_of(seed):
     return (random.normal(size=own.shape) + own).astype(np.float32)
 
 
-def write_similarity(path, fold, variant="corrected", image_of_sentence=IMAGE_OF_SENTENCE):
+def embeddings_of(seed, rows):
+    return np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
+
+
+def write_similarity(
+    path, fold, variant="corrected", image_of_sentence=IMAGE_OF_SENTENCE, bank=True
+):
     origin = {"dataset": "demo", "variant": variant, "fold": fold, "seed": 42, "validation_mr": 1.0}
     with store.writing(path, store.SIMILARITY, origin) as file:
         for group, seed in ((file, fold), (file.create_group("validation"), 100 + fold)):
             store.write_arrays(
                 group,
                 similarity=similarity_of(seed),
-                image_embeddings=np.zeros((12, 4), np.float32),
-                sentence_embeddings=np.zeros((len(image_of_sentence), 4), np.float32),
+                image_embeddings=embeddings_of(seed, 12),
+                sentence_embeddings=embeddings_of(seed, len(image_of_sentence)),
                 image_of_sentence=image_of_sentence.astype(np.int32),
             )
             store.write_texts(group, "names", [f"{n}.png" for n in range(12)])
             store.write_texts(group, "sentences", SENTENCES)
+        if bank:
+            store.write_arrays(
+                file.create_group("bank"),
+                image_embeddings=embeddings_of(7, 9),
+                sentence_embeddings=embeddings_of(8, 40),
+            )
     return path
 
 
@@ -191,6 +204,34 @@ def test_evaluate_with_reranks_names_them_and_says_what_it_chose(tmp_path):
     assert origin["ceiling"] == pytest.approx(ceiling(SENTENCES, IMAGE_OF_SENTENCE))
 
 
+def test_every_rerank_is_a_row_and_qbnorm_asks_the_bank_of_the_file(tmp_path):
+    reranks = ["reciprocal", "none", "qbnorm"]
+    with store.reading(
+        evaluate(tmp_path, 0, "--beta", 2, 9, "--threads", 2, reranks=reranks), store.RANKS
+    ) as file:
+        origin, found = store.provenance(file), {name: file[name]["t2i"][:] for name in reranks}
+    _, rows = table(tmp_path / "metrics0.csv")
+    assert [row["rerank"] for row in rows] == origin["reranks"] == reranks
+    assert origin["chosen"]["reciprocal"]["k"] in (5, 12)
+    beta = origin["chosen"]["qbnorm"]["beta"]
+    assert beta in (2, 9) and origin["chosen"]["qbnorm"]["validation_mr"] > 0
+    bank = embeddings_of(8, 40) @ embeddings_of(0, 12).T  # training sentences to test images
+    scores = normalised(similarity_of(0).T, hubs([bank], beta), beta).T
+    assert found["qbnorm"].tolist() == ranks(scores, IMAGE_OF_SENTENCE).t2i.tolist()
+    assert found["qbnorm"].tolist() != found["none"].tolist()
+
+
+def test_qbnorm_without_a_bank_says_what_is_missing(saved, capsys):
+    asked = ["--rerank", "none", "qbnorm", "--output", saved / "M.csv"]
+    said = ["--image-of-sentence", saved / "I.npy"]
+    line = refused(capsys, "evaluate", "--similarity", saved / "S.npy", *said, *asked)
+    assert "S.npy is a bare matrix, and qbnorm needs the embeddings of training images" in line
+    h5 = write_similarity(saved / "similarity.h5", 0, bank=False)
+    line = refused(capsys, "evaluate", "--similarity", h5, *asked)
+    assert "was made with --no-bank" in line and "leave qbnorm out of --rerank" in line
+    assert not (saved / "M.csv").exists()
+
+
 @pytest.mark.parametrize("ties", ["pessimistic", "expected"])
 def test_tabulate_gathers_folds_their_mean_and_their_spread(tmp_path, ties):
     paths = [evaluate(tmp_path, fold, "--ties", ties) for fold in (0, 1, 2)]
@@ -258,6 +299,8 @@ def test_tabulate_refuses_what_does_not_belong_together(tmp_path, capsys):
         (["--rerank", "mr-code"], "no validation matrix to choose on; give one of each"),
         (["--rerank", "mr-code", "--k", "0"], "ConfigError: k counts the candidates"),
         (["--rerank", "mr"], "invalid choice: 'mr'"),
+        (["--beta", "0"], "ConfigError: beta is a sharpness over 0"),
+        (["--threads", "0"], "ConfigError: threads must be at least 1, got 0"),
         (["--image-of-sentence", "nowhere.npy"], "DataError: nowhere.npy does not exist"),
         ([], "30 sentences cannot be shared out equally among 12 images"),
     ],

@@ -133,7 +133,7 @@ def test_every_stage_leaves_what_it_promises(dollhouse):
         f"{variant} {fold} {rerank}"
         for variant in ("corrected", "global")
         for fold in ("0", "mean", "std")
-        for rerank in ("none", "mr-code", "mr-paper")
+        for rerank in ("none", "reciprocal", "mr-code", "mr-paper", "qbnorm")
     )
     measured = table[table["fold"] != "std"]
     recalls = measured[COLUMNS[4:10]]

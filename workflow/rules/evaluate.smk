@@ -19,6 +19,7 @@ rule evaluate:
         "benchmarks/evaluate/{dataset}/{variant}/fold{fold}.tsv"
     conda:
         "../../environment.yml"
+    threads: 4
     resources:
         mem="4GB",
         runtime="30m",
@@ -30,6 +31,7 @@ rule evaluate:
         " --similarity {input.similarity:q}"
         " --output {output.metrics:q}"
         " --ranks {output.ranks:q}"
+        " --threads {threads}"
         " {params.flags}"
         " 2> {log:q}"
 
