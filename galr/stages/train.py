@@ -172,6 +172,7 @@ def run(flags: Flags) -> None:
                 if key in {each.name for each in (*fields(ModelSettings), *fields(TrainSettings))}
             },
             "device": str(device),
+            "threads": flags.threads,  # on a CPU their number decides how sums are rounded
             "versions": versions.code(),
         }
     checkpoints.save(

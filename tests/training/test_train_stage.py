@@ -13,7 +13,7 @@ FLAGS = (
     "--backbone resnet18 --weights none --crop 32 --embedding 16 --word-size 8 --text-size 8 --heads 2"
     " --feed-forward 16 --dropout 0.1 --epochs 2 --batch 8 --sentences-per-epoch none --grouped"
     " --learning-rate 0.001 --decay 0.7 --decay-every 20 --margin 0.2 --clip 2 --rotate 90"
-    " --min-count 1 --max-words 30 --no-shared-negatives --seed 5 --device cpu --fold 0"
+    " --min-count 1 --max-words 30 --no-shared-negatives --no-regions-move --seed 5 --device cpu --fold 0"
 )
 COUNTS = [1, 7, 5, 2, 3, 1, 4, 5, 1, 2, 3, 5, 1, 1]  # sentences of each image
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
         store.write_texts(file, "splits", ["train"] * 10 + ["test"] * 4)
     mask = np.arange(3) < draw.integers(0, 4, images)[:, None]
     mask[::3] = False
-    with store.writing(folder / "graphs.h5", store.GRAPHS, {}) as file:
+    with store.writing(folder / "graphs.h5", store.GRAPHS, {"settings": {}}) as file:
         store.write_arrays(
             file,
             representation=(draw.random((images, 3, 7)) * mask[..., None]).astype(np.float32),
