@@ -66,6 +66,20 @@ def decode(path: Path, size: int) -> Picture:
         raise DataError(f"{path} cannot be decoded ({error})") from error
 
 
+def open_rgb(path: Path) -> Image.Image:
+    """Decode a picture at its full size.
+
+    Raises:
+        DataError: it is missing, damaged, or of a kind that has no RGB.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return as_rgb(image)
+    except (*DAMAGED, DataError) as error:
+        raise DataError(f"{path} cannot be decoded ({error}); replace or remove it") from error
+
+
 def as_rgb(image: Image.Image) -> Image.Image:
     """Turn any mode into 8-bit RGB.
 

@@ -1,12 +1,17 @@
 """Find the regions of pictures: cut what is large, look in batches, join what was found.
 
 METHOD section 2: slices overlap, and their boxes are merged by non-maximum suppression within a class.
+Pictures are opened and fitted in threads while the network looks at the batch before them.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +21,8 @@ from PIL import Image
 from galr.regions.detector import Detection, Slices
 from galr.regions.looking import for_detection, shown
 from galr.regions.mmlab import BaseDetector, Compose, quiet
+
+Opening = Callable[[], Image.Image]  # gives a picture, RGB, when it is called
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,20 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Slices that the network sees at once.
+
+    slices: where they lie.
+    inputs: (slices, 3, height, width) uint8, BGR, fitted into the network's input.
+    samples: one mmdet sample a slice, which knows the way back to the slice's pixels.
+    """
+
+    slices: Sequence[Slice]
+    inputs: torch.Tensor
+    samples: Sequence[Any]
+
+
+@dataclass(frozen=True)
 class Sighting:
     """What the network sees in one slice: boxes (n, 4) in its pixels, scores (n,), classes (n,)."""
 
@@ -62,27 +83,69 @@ class Sighting:
 
 
 def detect(
-    model: BaseDetector, pictures: Iterable[Image.Image], how: Detection
+    model: BaseDetector, pictures: Iterable[Opening], how: Detection, *, threads: int = 1
 ) -> Iterator[Regions]:
-    """Find the regions of each picture, in order; pictures are taken as they are needed.
+    """Find the regions of each picture, in order.
+
+    A few pictures more than the network needs are in memory: those of a batch that waits, and one a
+    thread and one. Whoever stops early waits for what the threads have in hand, and for no more.
 
     Args:
         model: on the device where it is to run.
-        pictures: RGB, of any sizes.
+        pictures: what opens them; of any sizes, opened as they are needed, in threads.
         how: input size, batch, thresholds, slices.
+        threads: that open pictures, at least 1.
+
+    Raises:
+        DataError: whatever opening a picture raises; later pictures are then not opened.
     """
     model.eval()
+    pinned = _device_of(model).type == "cuda"
+    with closing(ahead(prepared(pictures, how, threads=threads, pinned=pinned))) as batches:
+        seen = (
+            pair for batch in batches for pair in zip(batch.slices, look(model, batch), strict=True)
+        )
+        for _, parts in groupby(seen, key=lambda pair: pair[0].picture):
+            yield join(
+                list(parts),
+                score=how.score,
+                overlap=how.overlap,
+                agnostic_overlap=how.agnostic_overlap,
+                regions=how.regions,
+            )
+
+
+def prepared(
+    pictures: Iterable[Opening], how: Detection, *, threads: int, pinned: bool = False
+) -> Generator[Batch, None, None]:
+    """Open pictures in threads, cut them, and fit their slices into batches, in order.
+
+    Args:
+        pictures: as in `detect`.
+        how: input size, batch, slices.
+        threads: that open pictures, at least 1.
+        pinned: whether batches lie where a GPU can fetch them while the CPU goes on.
+    """
     fit = for_detection(how.input)
-    slices = (
-        each for place, picture in enumerate(pictures) for each in cut(place, picture, how.slices)
-    )
-    seen = (
-        pair
-        for batch in _batches(slices, how.batch)
-        for pair in zip(batch, look(model, batch, fit), strict=True)
-    )
-    for _, parts in groupby(seen, key=lambda pair: pair[0].picture):
-        yield join(list(parts), score=how.score, overlap=how.overlap, regions=how.regions)
+    workers = ThreadPoolExecutor(threads, "pictures")
+    try:
+        opened = _opened(pictures, workers, threads)
+        slices = (
+            each for place, picture in enumerate(opened) for each in cut(place, picture, how.slices)
+        )
+        while group := list(islice(slices, how.batch)):
+            yield pack(group, fit, pinned=pinned)
+    finally:
+        workers.shutdown(cancel_futures=True)
+
+
+def ahead(batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
+    """Prepare each batch in a thread of its own while the one before it is in use."""
+    with closing(batches), ThreadPoolExecutor(1, "batches") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def cut(place: int, picture: Image.Image, slices: Slices | None) -> Iterator[Slice]:
@@ -93,8 +156,9 @@ def cut(place: int, picture: Image.Image, slices: Slices | None) -> Iterator[Sli
         picture: RGB.
         slices: side and overlap; None leaves every picture whole.
     """
-    pixels = np.asarray(picture)
     width, height = picture.size
+    bgr = np.frombuffer(picture.tobytes("raw", "BGR"), np.uint8).reshape(height, width, 3)
+    pixels = bgr[..., ::-1]  # RGB to look at; `shown` turns it back into BGR without moving a byte
     side = max(width, height) if slices is None else slices.size
     overlap = 0.0 if slices is None else slices.overlap
     for y in starts(height, side, overlap):
@@ -117,28 +181,55 @@ def starts(length: int, side: int, overlap: float) -> list[int]:
     return [step * (length - side) // steps for step in range(steps + 1)]
 
 
-def look(model: BaseDetector, slices: Sequence[Slice], fit: Compose) -> list[Sighting]:
-    """Show the network some slices at once."""
+def pack(slices: Sequence[Slice], fit: Compose, *, pinned: bool = False) -> Batch:
+    """Fit slices into the network's input and lay them side by side.
+
+    Args:
+        slices: one or more.
+        fit: as `looking.for_detection` gives it, to one size for all.
+        pinned: as in `prepared`.
+    """
     items = [fit(shown(each.pixels)) for each in slices]
-    batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
+    shape = (len(items), *items[0]["inputs"].shape)
+    inputs = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+    np.stack([item["inputs"].numpy() for item in items], out=inputs.numpy())
+    return Batch(slices, inputs, [item["data_samples"] for item in items])
+
+
+def look(model: BaseDetector, batch: Batch) -> list[Sighting]:
+    """Show the network a batch; one transfer brings it to the device, three bring the boxes back."""
+    inputs = batch.inputs.to(_device_of(model), non_blocking=True)
     with quiet(), torch.inference_mode():
-        found = [sample.pred_instances for sample in model.test_step(batch)]
-    return [Sighting(each.bboxes.cpu(), each.scores.cpu(), each.labels.cpu()) for each in found]
+        samples = model.test_step({"inputs": inputs, "data_samples": batch.samples})
+        found = [sample.pred_instances for sample in samples]
+        counts = [len(each.scores) for each in found]
+        boxes, scores, classes = (
+            torch.cat([getattr(each, name) for each in found]).cpu().split(counts)
+            for name in ("bboxes", "scores", "labels")
+        )
+    return [Sighting(*each) for each in zip(boxes, scores, classes, strict=True)]
 
 
 def join(
-    parts: Sequence[tuple[Slice, Sighting]], *, score: float, overlap: float, regions: int
+    parts: Sequence[tuple[Slice, Sighting]],
+    *,
+    score: float,
+    overlap: float,
+    regions: int,
+    agnostic_overlap: float | None = None,
 ) -> Regions:
     """Make one picture's regions of what was seen in its slices.
 
     Boxes move to where their slice lies and are clipped to the picture; those of no area go.
-    Non-maximum suppression within a class removes what neighbouring slices saw twice.
+    Non-maximum suppression within a class removes what neighbouring slices saw twice; a second one
+    among what is left removes, if asked for, what was taken for two things at once.
 
     Args:
         parts: the picture's slices, one or more, and what was seen in each.
         score: lowest score of a region.
         overlap: of two regions of a class with a larger intersection over union, the lower-scored goes.
         regions: at most so many are kept, best first.
+        agnostic_overlap: then, of two regions of any classes with a larger one, the lower-scored goes.
     """
     first = parts[0][0]
     places = [torch.tensor([part.x, part.y, part.x, part.y]) for part, _ in parts]
@@ -151,8 +242,10 @@ def join(
     strong = scores >= score
     broad = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
     rows = (strong & broad).nonzero()[:, 0]
-    kept = torchvision.ops.batched_nms(boxes[rows], scores[rows], classes[rows], overlap)
-    rows = rows[kept[:regions]]
+    rows = rows[torchvision.ops.batched_nms(boxes[rows], scores[rows], classes[rows], overlap)]
+    if agnostic_overlap is not None:
+        rows = rows[torchvision.ops.nms(boxes[rows], scores[rows], agnostic_overlap)]
+    rows = rows[:regions]
     return Regions(
         boxes[rows].numpy(),
         scores[rows].numpy(),
@@ -178,8 +271,19 @@ def ragged(found: Sequence[Regions]) -> tuple[dict[str, np.ndarray], int]:
     return tables, sum(each.dropped for each in found)
 
 
-def _batches(slices: Iterable[Slice], size: int) -> Iterator[list[Slice]]:
-    """Group a stream; the last group may be smaller."""
-    stream = iter(slices)
-    while batch := list(islice(stream, size)):
-        yield batch
+def _opened(
+    pictures: Iterable[Opening], workers: ThreadPoolExecutor, most: int
+) -> Iterator[Image.Image]:
+    """Open pictures in other threads and give them in order; `most` are under way beyond the one given."""
+    under_way = deque[Future[Image.Image]]()
+    for opening in pictures:
+        under_way.append(workers.submit(opening))
+        if len(under_way) > most:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+def _device_of(model: BaseDetector) -> torch.device:
+    """Where a network is."""
+    return next(model.parameters()).device

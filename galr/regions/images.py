@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from galr.data.folder import PICTURES, files_below, pictures_by_stem, pictures_of, stem
-from galr.data.pictures import DAMAGED, as_rgb
+from galr.data.pictures import DAMAGED, open_rgb
 from galr.errors import DataError
 
 COLUMNS = ("image_id", "width", "height")
@@ -82,12 +82,7 @@ def picture_of(name: str, size: Sequence[int], folder: Path | None) -> Image.Ima
         many = f"holds {len(found)} pictures of image" if found else "holds no picture of image"
         raise DataError(f"{folder} {many} {name}; exactly one is expected")
     path = folder / found[0]
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            shown = as_rgb(picture)
-    except (*DAMAGED, DataError) as error:
-        raise DataError(f"{path} cannot be decoded ({error}); replace it") from error
+    shown = open_rgb(path)
     if shown.size != tuple(size):
         raise DataError(
             f"{path} is {shown.width} x {shown.height} pixels, and its boxes were measured on"

@@ -11,25 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from galr.data.pictures import DAMAGED, as_rgb
+from galr.data.pictures import open_rgb
 from galr.errors import DataError
 from galr.regions.mmlab import Compose
 
 GREY = {"img": (114, 114, 114)}  # mmdet's own filling for RTMDet and YOLOX
-
-
-def open_rgb(path: Path) -> Image.Image:
-    """Decode a picture at its full size.
-
-    Raises:
-        DataError: it is missing, damaged, or of a kind that has no RGB.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return as_rgb(image)
-    except (*DAMAGED, DataError) as error:
-        raise DataError(f"{path} cannot be decoded ({error}); replace or remove it") from error
 
 
 def open_as_stored(path: Path, size: Sequence[int]) -> Image.Image:
@@ -56,12 +42,13 @@ def for_detection(size: tuple[int, int]) -> Compose:
     return Compose([*_fit(size), _pack()])
 
 
-def for_training(size: tuple[int, int], scales: tuple[float, float]) -> Compose:
+def for_training(size: tuple[int, int], scales: tuple[float, float], *, colours: bool) -> Compose:
     """Read and vary an image of a COCO dataset; from above no side is up, so all flips are as likely.
 
     Args:
         size: width and height in pixels of what the network sees.
         scales: an image is enlarged by a random factor between these two, then cropped to `size`.
+        colours: whether hue, saturation and brightness vary, as other cameras see them.
     """
     flips = {"prob": [0.25, 0.25, 0.25], "direction": ["horizontal", "vertical", "diagonal"]}
     steps: list[Any] = [load, {"type": "LoadAnnotations", "with_bbox": True}]
@@ -74,6 +61,8 @@ def for_training(size: tuple[int, int], scales: tuple[float, float]) -> Compose:
             {"type": "RandomCrop", **crop},
             {"type": "Pad", "size": size, "pad_val": GREY},
         ]
+    if colours:
+        steps.append({"type": "YOLOXHSVRandomAug"})
     return Compose([*steps, {"type": "RandomFlip", **flips}, _pack("flip", "flip_direction")])
 
 

@@ -54,7 +54,7 @@ def softnms(
         (kept,) int64 indices, best first.
     """
     grown, scores = _grown(boxes, offset), scores.clone()
-    waiting, kept = torch.arange(len(boxes)), list[int]()
+    waiting, kept = torch.arange(len(boxes), device=boxes.device), list[int]()
     while len(waiting):
         best = waiting[scores[waiting].argmax()]
         dets[len(kept)] = torch.cat([boxes[best], scores[best, None]])
@@ -63,7 +63,7 @@ def softnms(
         overlap = torchvision.ops.box_iou(grown[best, None], grown[waiting])[0]
         scores[waiting] *= _softening(overlap, iou_threshold, sigma, method)
         waiting = waiting[scores[waiting] >= min_score]
-    return torch.tensor(kept, dtype=torch.int64)
+    return torch.tensor(kept, dtype=torch.int64, device=boxes.device)
 
 
 def roi_align_forward(
@@ -138,7 +138,7 @@ def refuse(operator: str, *_: object, **__: object) -> NoReturn:
 
 def _grown(boxes: Tensor, offset: int) -> Tensor:
     """Boxes whose last pixel is counted in, where `offset` is 1."""
-    return boxes + boxes.new_tensor([0, 0, offset, offset])
+    return torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1)
 
 
 def _softening(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:

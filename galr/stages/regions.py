@@ -16,6 +16,7 @@ OUT  regions.h5
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ class Flags(Settings):
     checkpoint: Path = setting("the detector's weights")
     output: Path = setting("regions.h5 to write")
     device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads", default=1)
+    threads: int = setting("CPU threads, for the network and for opening pictures", default=1)
 
 
 def run(flags: Flags) -> None:
@@ -51,14 +52,16 @@ def run(flags: Flags) -> None:
     model = network.load(detector, flags.checkpoint, device)
     with store.reading(flags.dataset, store.DATASET) as dataset:
         names, files = store.texts(dataset["names"]), store.texts(dataset["files"])
-        sizes = dataset["sizes"][:]
+        sizes, title = dataset["sizes"][:], store.provenance(dataset).get("dataset")
     pictures = (
-        open_as_stored(flags.folder / file, size) for file, size in zip(files, sizes, strict=True)
+        partial(open_as_stored, flags.folder / file, size)
+        for file, size in zip(files, sizes, strict=True)
     )
-    watched = tqdm(pictures, "regions", len(files), unit="image", disable=None)
-    found = list(detect(model, watched, detector.detection))
+    each = detect(model, pictures, detector.detection, threads=flags.threads)
+    found = list(tqdm(each, "regions", len(files), unit="image", disable=None))
     tables, dropped = ragged(found)
     origin = {
+        "dataset": title,
         "dataset_sha256": versions.sha256(flags.dataset),
         "detector": {
             "name": detector.name,

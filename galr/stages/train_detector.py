@@ -12,18 +12,19 @@ OUT  checkpoint.pth   weights and classes, a slim mmdet checkpoint
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from galr import versions
+from galr.data.pictures import open_rgb
 from galr.devices import device_of
 from galr.regions import precision, training
 from galr.regions.checkpoint import save_checkpoint
 from galr.regions.coco import read_parts
 from galr.regions.detect import detect
 from galr.regions.detector import read_detector
-from galr.regions.looking import open_rgb
 from galr.settings import Settings, setting
 
 
@@ -60,8 +61,9 @@ def run(flags: Flags) -> None:
     )
     known = {"fingerprint": origin, "versions": versions.code()}
     save_checkpoint(model, flags.checkpoint, detector.classes, known)
-    pictures = (open_rgb(images / image["file_name"]) for image in held_out.images)
-    rows = precision.average_precision(held_out, list(detect(model, pictures, detector.detection)))
+    pictures = (partial(open_rgb, images / image["file_name"]) for image in held_out.images)
+    found = list(detect(model, pictures, detector.detection, threads=flags.threads))
+    rows = precision.average_precision(held_out, found)
     precision.write(flags.table, rows)
     shutil.rmtree(work)
     print(f"{detector.name}: {precision.summary(rows)}", file=sys.stderr)

@@ -173,7 +173,6 @@ CALLS = {
 }
 
 
-
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 def test_what_calls_itself_a_matrix_is_read_as_an_array(tmp_path):
     """As scipy's `todense` gives, of which much code for graph networks makes its adjacency."""

@@ -1,16 +1,22 @@
+import random
+import threading
+import time
+from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.ops import box_iou
 
 from galr import store
+from galr.data.pictures import open_rgb
 from galr.errors import DataError, DeviceError, StoreError
 from galr.regions import network
-from galr.regions.detect import Sighting, Slice, cut, detect, join, ragged, starts
+from galr.regions.detect import Batch, detect, look, prepared
 from galr.regions.detector import Detection, Slices, read_detector
-from galr.regions.looking import open_rgb
 from galr.stages import regions as stage
 
 CPU = torch.device("cpu")
@@ -27,67 +33,9 @@ def pictures(trained):
     return [open_rgb(trained.folder / "images" / f"{number}.png") for number in range(6)]
 
 
-@pytest.mark.parametrize("length", [1, 63, 64, 65, 127, 128, 500, 1001])
-@pytest.mark.parametrize("overlap", [0.0, 0.2, 0.5, 0.9])
-def test_slices_cover_every_pixel_and_overlap_as_asked(length, overlap):
-    begins = starts(length, 64, overlap)
-    covered = np.zeros(length, bool)
-    for begin in begins:
-        assert begin >= 0
-        assert begin + min(64, length) <= length
-        covered[begin : begin + 64] = True
-    assert covered.all()
-    assert all(a + 64 - b >= 64 * overlap for a, b in pairwise(begins))
-
-
-def test_a_slice_shows_its_part_of_the_picture():
-    pixels = np.random.default_rng(0).integers(0, 256, (90, 150, 3), np.uint8)
-    parts = list(cut(7, Image.fromarray(pixels), Slices(64, 0.25)))
-    assert len(parts) == 2 * 3
-    for part in parts:
-        assert (part.picture, part.width, part.height) == (7, 150, 90)
-        seen = pixels[part.y : part.y + 64, part.x : part.x + 64]
-        np.testing.assert_array_equal(part.pixels, seen)
-
-
-def sighted(*rows):
-    """What a network saw, from (class, score, x1, y1, x2, y2)."""
-    table = torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)
-    return Sighting(table[:, 2:].float(), table[:, 1].float(), table[:, 0].long())
-
-
-def slice_at(x, y, width=100, height=80):
-    return Slice(0, width, height, x, y, np.zeros((64, 64, 3), np.uint8))
-
-
-def test_joining_moves_merges_clips_drops_and_sorts():
-    left = sighted(
-        (0, 0.6, 40, 10, 60, 30),  # the same square as in the right slice
-        (1, 0.7, 41, 10, 61, 30),  # there as well, but of another class
-        (0, 0.2, 0, 0, 9, 9),  # weak
-        (0, 0.9, -20, -20, -1, -1),  # no area once clipped
-    )
-    right = sighted((0, 0.8, 4, 10, 24, 30), (1, 0.5, 50, 60, 90, 99))  # the last juts out
-    found = join(
-        [(slice_at(0, 0), left), (slice_at(36, 0), right)], score=0.3, overlap=0.5, regions=9
-    )
-    np.testing.assert_allclose(found.scores, [0.8, 0.7, 0.5])
-    assert found.classes.tolist() == [0, 1, 1]
-    assert found.boxes.tolist() == [[40, 10, 60, 30], [41, 10, 61, 30], [86, 60, 100, 80]]
-    assert found.dropped == 1
-
-
-def test_joining_keeps_the_best_where_too_many_are_seen():
-    rows = [(0, score, 10 * i, 0, 10 * i + 5, 5) for i, score in enumerate((0.4, 0.9, 0.6))]
-    found = join([(slice_at(0, 0), sighted(*rows))], score=0.1, overlap=0.5, regions=2)
-    np.testing.assert_allclose(found.scores, [0.9, 0.6])
-
-
-def test_scores_that_are_no_number_are_no_regions():
-    found = join(
-        [(slice_at(0, 0), sighted((0, np.nan, 0, 0, 9, 9)))], score=0, overlap=1, regions=5
-    )
-    assert len(found.scores) == 0
+def opening(pictures):
+    """What opens pictures that are open already."""
+    return [partial(Image.Image.copy, each) for each in pictures]
 
 
 def test_batching_changes_no_box(model, pictures):
@@ -97,9 +45,9 @@ def test_batching_changes_no_box(model, pictures):
         *pictures[2:5],
         pictures[5].resize((128, 96)),
     ]
-    alone = [next(detect(model, [each], WHOLE)) for each in mixed]
+    alone = [next(detect(model, opening([each]), WHOLE)) for each in mixed]
     assert sum(len(each.scores) for each in alone) >= 6
-    for batched, single in zip(detect(model, mixed, WHOLE), alone, strict=True):
+    for batched, single in zip(detect(model, opening(mixed), WHOLE), alone, strict=True):
         np.testing.assert_allclose(batched.boxes, single.boxes, atol=1e-3)
         np.testing.assert_allclose(batched.scores, single.scores, atol=1e-5)
         np.testing.assert_array_equal(batched.classes, single.classes)
@@ -107,14 +55,15 @@ def test_batching_changes_no_box(model, pictures):
 
 def test_boxes_are_in_pixels_of_the_picture_as_it_came(model, pictures):
     for picture in pictures:
-        (small,) = detect(model, [picture], WHOLE)
-        (large,) = detect(model, [picture.resize((128, 128), Image.Resampling.NEAREST)], WHOLE)
+        (small,) = detect(model, opening([picture]), WHOLE)
+        twice = picture.resize((128, 128), Image.Resampling.NEAREST)
+        (large,) = detect(model, opening([twice]), WHOLE)
         np.testing.assert_allclose(large.boxes / 2, small.boxes, atol=1)
         np.testing.assert_array_equal(large.classes, small.classes)
 
 
 def test_invariants_hold_for_every_picture(model, pictures):
-    for found in detect(model, pictures, Detection((64, 64), 4, 0.01, 1.0, 1000)):
+    for found in detect(model, opening(pictures), Detection((64, 64), 4, 0.01, 1.0, 1000)):
         assert len(found.scores) > 2
         assert (found.boxes >= 0).all()
         assert (found.boxes <= 64).all()
@@ -125,45 +74,128 @@ def test_invariants_hold_for_every_picture(model, pictures):
         assert set(found.classes) <= {0, 1}
 
 
+def test_a_detector_file_asks_for_suppression_across_classes(model, pictures):
+    """With every pair of boxes touching at 0, one region a place is left, whatever its class."""
+    loose = Detection((64, 64), 4, 0.01, 1.0, 100)
+    strict = Detection((64, 64), 4, 0.01, 1.0, 100, agnostic_overlap=0.0)
+    for many, few in zip(
+        detect(model, opening(pictures), loose),
+        detect(model, opening(pictures), strict),
+        strict=True,
+    ):
+        assert 0 < len(few.scores) < len(many.scores)
+        overlaps = box_iou(torch.tensor(few.boxes), torch.tensor(few.boxes))
+        assert overlaps.count_nonzero() == len(few.scores)  # each with itself
+
+
 def test_slices_find_once_what_lies_in_several(model, pictures):
     """Four pictures laid together and cut so that each object is seen in two to four slices."""
     sheet = Image.new("RGB", (128, 128))
     for place, picture in enumerate(pictures[:4]):
         sheet.paste(picture, (place % 2 * 64, place // 2 * 64))
-    how = Detection((64, 64), 4, 0.3, 0.5, 100, Slices(64, 0.5))
-    (found,) = detect(model, [sheet], how)
-    for place, alone in enumerate(detect(model, pictures[:4], WHOLE)):
+    how = Detection((64, 64), 4, 0.3, 0.5, 100, slices=Slices(64, 0.5))
+    (found,) = detect(model, opening([sheet]), how)
+    for place, alone in enumerate(detect(model, opening(pictures[:4]), WHOLE)):
         x, y = place % 2 * 64, place // 2 * 64
         for box in alone.boxes[:2] + np.array([x, y, x, y]):
             near = np.abs(found.boxes - box).max(axis=1) < 4
             assert near.sum() == 1
 
 
-def test_pictures_are_taken_as_they_are_needed(model, pictures):
-    taken = []
+def test_pictures_come_out_in_order_however_long_each_takes_to_open(model, pictures):
+    pause = random.Random(0)
 
-    def stream():
-        for number in range(100):
-            taken.append(number)
-            yield pictures[0]
+    def late(picture):
+        time.sleep(pause.random() / 50)
+        return picture
 
-    next(detect(model, stream(), WHOLE))
-    assert len(taken) <= 2 * WHOLE.batch
+    openings = [partial(late, each) for each in pictures * 3]
+    for found, alone in zip(
+        detect(model, openings, WHOLE, threads=3),
+        [*detect(model, opening(pictures), WHOLE)] * 3,
+        strict=True,
+    ):
+        np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-3)
 
 
-def test_ragged_tables_give_each_picture_its_rows():
-    parts = [[(0, 0.9, 0, 0, 5, 5)], [], [(1, 0.8, 1, 1, 5, 5), (0, 0.7, 9, 9, 20, 20)]]
-    found = [
-        join([(slice_at(0, 0), sighted(*rows))], score=0, overlap=0.5, regions=9) for rows in parts
+@pytest.mark.parametrize("threads", [1, 3])
+def test_pictures_are_opened_a_little_ahead_and_no_further(model, pictures, threads):
+    opened = []
+
+    def note(number):
+        opened.append(number)
+        return pictures[0]
+
+    found = detect(model, (partial(note, number) for number in range(100)), WHOLE, threads=threads)
+    next(found)
+    most = 2 * WHOLE.batch + threads
+    deadline = time.monotonic() + 10
+    while len(opened) < most and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert sorted(opened) == list(range(most))
+    found.close()
+    assert len(opened) == most
+    assert not working()
+
+
+def working():
+    """Threads of ours that still run."""
+    return [each for each in threading.enumerate() if each.name.startswith(("pictures", "batches"))]
+
+
+def test_a_damaged_picture_is_named_and_nothing_goes_on_behind(model, pictures, tmp_path):
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"no picture")
+    openings = [*opening(pictures), partial(open_rgb, damaged), *opening(pictures)]
+    with pytest.raises(DataError, match=r"damaged.png cannot be decoded .*; replace or remove it$"):
+        list(detect(model, openings, WHOLE, threads=2))
+    assert not working()
+
+
+def test_a_network_that_fails_leaves_no_thread_behind(model, pictures, monkeypatch):
+    monkeypatch.setattr(model, "test_step", lambda batch: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(detect(model, opening(pictures * 4), WHOLE, threads=2))
+    assert not working()
+
+
+def test_slices_and_small_pictures_share_batches(pictures):
+    large = pictures[0].resize((100, 64))  # two slices
+    how = Detection((64, 64), 4, 0.3, 0.5, 9, slices=Slices(64, 0.2))
+    row = [pictures[0], large, pictures[1], large, pictures[2]]
+    batches = list(prepared(opening(row), how, threads=2))
+    assert [[each.picture for each in batch.slices] for batch in batches] == [
+        [0, 1, 1, 2],
+        [3, 3, 4],
     ]
-    tables, dropped = ragged(found)
-    assert tables["offsets"].tolist() == [0, 1, 1, 3]
-    for each, begin, end in zip(found, tables["offsets"], tables["offsets"][1:], strict=False):
-        np.testing.assert_array_equal(tables["boxes"][begin:end], each.boxes)
-    assert dropped == 0
-    empty, _ = ragged([])
-    assert empty["offsets"].tolist() == [0]
-    assert empty["boxes"].shape == (0, 4)
+    assert [tuple(batch.inputs.shape) for batch in batches] == [(4, 3, 64, 64), (3, 3, 64, 64)]
+
+
+def test_a_batch_reaches_the_device_in_one_piece():
+    """A network on a device that cannot compute: nothing but the batch may go there."""
+    arrived = []
+
+    def answer(batch):
+        arrived.append((batch["inputs"].device.type, tuple(batch["inputs"].shape)))
+        found = [
+            SimpleNamespace(
+                bboxes=torch.full((rows, 4), rows),
+                scores=torch.ones(rows),
+                labels=torch.arange(rows),
+            )
+            for rows in (1, 0, 2)
+        ]
+        return [SimpleNamespace(pred_instances=each) for each in found]
+
+    model = SimpleNamespace(
+        parameters=lambda: iter([torch.empty(1, device="meta")]), test_step=answer
+    )
+    batch = Batch([], torch.zeros((3, 3, 8, 8), dtype=torch.uint8), [])
+    found = look(model, batch)
+    assert arrived == [("meta", (3, 3, 8, 8))]
+    assert [each.classes.tolist() for each in found] == [[0], [], [0, 1]]
+    assert [each.boxes.tolist() for each in found] == [[[1] * 4], [], [[2] * 4] * 2]
 
 
 def dataset_of(path, files, sizes):
@@ -219,7 +251,7 @@ def test_the_stage_writes_regions_of_every_image(flags, model, pictures):
         boxes, scores = file["boxes"][:], file["scores"][:]
         strong = [(scores[a:b] > 0.3).sum() for a, b in pairwise(offsets)]
     assert strong[1] == 0
-    expected = list(detect(model, pictures[:2], WHOLE))
+    expected = list(detect(model, opening(pictures[:2]), WHOLE))
     assert [strong[0], strong[2]] == [len(each.scores) for each in expected]
     np.testing.assert_allclose(boxes[: strong[0]], expected[0].boxes, atol=1e-3)
     assert origin["detector"]["name"] == "small"

@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from galr.regions.looking import for_detection, for_training, open_rgb, shown
+from galr.data.pictures import open_rgb
+from galr.regions.looking import for_detection, for_training, shown
 from galr.regions.mmlab import set_random_seed
 
 BOX = (30, 20, 70, 36)  # x1 y1 x2 y2 of a white bar in a black picture
@@ -34,7 +35,7 @@ def seen(fit, item):
 @pytest.mark.parametrize("scales", [(1, 1), (0.6, 2.5)])
 def test_boxes_follow_the_picture_through_every_augmentation(item, scales):
     set_random_seed(0)
-    fit = for_training((96, 64), scales)
+    fit = for_training((96, 64), scales, colours=False)
     places = set()
     for _ in range(40):
         picture, boxes = seen(fit, item)
@@ -59,10 +60,21 @@ def test_training_and_detection_are_shown_the_same_picture(item):
     pixels = np.asarray(open_rgb(item["img_path"]))
     detected = for_detection((96, 64))(shown(pixels))["inputs"]
     turned = [detected, detected.flip(1), detected.flip(2), detected.flip(1, 2)]
-    fit = for_training((96, 64), (1, 1))
+    fit = for_training((96, 64), (1, 1), colours=False)
     for _ in range(8):
         picture, _ = seen(fit, item)
         assert any(torch.equal(picture, each) for each in turned)
+
+
+def test_colours_vary_where_asked_and_boxes_stay(item):
+    set_random_seed(2)
+    plain, varied = (for_training((96, 64), (1, 1), colours=colours) for colours in (False, True))
+    grey = {tuple(seen(plain, item)[0].unique().tolist()) for _ in range(8)}
+    assert len(grey) == 1
+    seen_varied = [seen(varied, item) for _ in range(20)]
+    assert len({tuple(picture.unique().tolist()) for picture, _ in seen_varied}) > 5
+    areas = {((x2 - x1) * (y2 - y1)).item() for _, boxes in seen_varied for x1, y1, x2, y2 in boxes}
+    assert max(areas) - min(areas) <= 60  # rounding of the same box, however it is flipped
 
 
 def test_colours_reach_the_network_in_its_order(tmp_path):

@@ -211,9 +211,9 @@ def attention(random):
 
 def attend(value, places, weights):
     """Call mmcv's operator, which it otherwise uses on a GPU only."""
-    shapes = torch.tensor([[4, 5], [2, 3]])
+    shapes, begins = (torch.tensor(each, device="cpu") for each in ([[4, 5], [2, 3]], [0, 20]))
     function = ops.multi_scale_deform_attn.MultiScaleDeformableAttnFunction
-    return function.apply(value, shapes, torch.tensor([0, 20]), places, weights, 64)
+    return function.apply(value, shapes, begins, places, weights, 64)
 
 
 def test_deformable_attention_matches_the_definition():
@@ -261,6 +261,60 @@ def test_gradients_match_finite_differences(function, inputs):
     assert torch.autograd.gradcheck(
         function, [torch.tensor(each, requires_grad=True) for each in inputs], atol=1e-6
     )
+
+
+def calls(random):
+    """A call of each operator, forward and backward, by its name."""
+    boxes, scores = (torch.tensor(each) for each in crowd(random, n=12))
+    features, offset, mask, weight = (torch.tensor(each) for each in deformable(random))
+    value, places, weights = (torch.tensor(each) for each in attention(random))
+    rois = torch.tensor([[0, 3.0, 4, 5, 6]]).double()
+    logits = torch.randn(3, 3)
+    target = torch.tensor([0, 2, 3])
+
+    def step(function, *inputs):
+        leaves = [each.detach().clone().requires_grad_() for each in inputs]
+        function(*leaves).sum().backward()
+        return [each.grad for each in leaves]
+
+    return {
+        "nms": lambda: ops.nms(boxes, scores, 0.5, 1),
+        "softnms": lambda: ops.soft_nms(boxes, scores, 0.3),
+        "roi_align": lambda: step(
+            lambda x: ops.roi_align(x, rois, 2, 1.0, 2, "avg", True), features
+        ),
+        "deform_conv": lambda: step(
+            lambda *x: ops.deform_conv2d(*x, 2, 1), features, offset, weight
+        ),
+        "modulated_deform_conv": lambda: step(
+            lambda *x: ops.modulated_deform_conv2d(*x, None, 2, 1), features, offset, mask, weight
+        ),
+        "sigmoid_focal_loss": lambda: step(
+            lambda x: ops.sigmoid_focal_loss(x, target, 2.0, 0.25, None, "mean"), logits
+        ),
+        "ms_deform_attn": lambda: step(attend, value, places, weights),
+    }
+
+
+@pytest.mark.parametrize("name", calls(np.random.default_rng(12)))
+def test_whatever_an_operator_makes_lies_where_its_inputs_lie(name):
+    """Where another device is the default one, a tensor made without saying where would go there."""
+    call = calls(np.random.default_rng(12))[name]
+    expected = call()
+    with torch.device("meta"):
+        found = call()
+    for one, other in zip(found, expected, strict=True):
+        assert one.device.type == "cpu"
+        torch.testing.assert_close(one, other)
+
+
+def test_each_operator_is_called_above():
+    called = set(calls(np.random.default_rng(12)))
+    stems = {
+        operator.__name__.split("_forward")[0].split("_backward")[0]
+        for operator in extension.PROVIDED
+    }
+    assert stems == called
 
 
 @pytest.mark.skipif(COMPILED, reason="a compiled mmcv has these operators")
