@@ -3,13 +3,14 @@
     python benchmarks/regions.py [small pictures] [large pictures] [threads of the network]
 
 256 pictures of 256 pixels for the demo's network and 4 of 1,000 pixels, cut into 4 slices each, for
-RTMDet-tiny at 640, by default on one thread, which leaves a core of two for opening pictures.
+RTMDet-tiny at 640; the network has all cores but one, which is left to open pictures, unless you say.
 `ours` is everything from files on disk to regions, `bare` is mmdet's `test_step` alone on the very same
 batches, prepared before; the two alternate, and medians are told. Weights are random, and up to 20
 boxes a level are kept however little they score, so that there is something to join. Peak memory is
 the whole process's, once ours has run, imports and network included.
 """
 
+import os
 import resource
 import sys
 import time
@@ -116,4 +117,5 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    main(*(map(int, sys.argv[1:4]) if len(sys.argv) == 4 else (256, 4, 1)))
+    given = map(int, sys.argv[1:4])
+    main(*given) if len(sys.argv) == 4 else main(256, 4, max((os.cpu_count() or 1) - 1, 1))

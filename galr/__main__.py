@@ -31,6 +31,8 @@ STAGES = {
     "similarity": "encode every test image and sentence once and compare them all",
     "rerank": "rerank anybody's similarity matrix (MR)",
     "evaluate": "recalls, mR and ranks of anybody's similarity matrix, with intervals",
+    "index": "embed a dataset's images, or a folder of your own, into an index to search",
+    "search": "find the pictures that a sentence describes, or that look like a picture",
     "tabulate": "gather all variants and folds into metrics.csv",
     "report": "write the report: one self-contained HTML file",
     "show": "print the table of numbers and where the report lies",

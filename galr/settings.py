@@ -7,9 +7,12 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, Self
 
 
-def setting(meaning: str, *, default: Any = MISSING) -> Any:  # noqa: ANN401  a dataclass field, typed at its line
-    """One field of a `Settings` class: what it means, and what it is when nobody says."""
-    return field(default=default, metadata={"meaning": meaning})
+def setting(meaning: str, *, default: Any = MISSING, positional: bool = False) -> Any:  # noqa: ANN401  a dataclass field, typed at its line
+    """One field of a `Settings` class: what it means, and what it is when nobody says.
+
+    A positional field is a word of its own on the command line instead of a flag.
+    """
+    return field(default=default, metadata={"meaning": meaning, "positional": positional})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,7 @@ class Settings:
 
     A field without a default is a required flag.
     `bool` becomes `--x | --no-x`, `Literal` a choice, `tuple[T, ...]` one or more values,
-    and `T | None` accepts the word `none`.
+    and `T | None` accepts the word `none`, which to a positional field is a word like any other.
     """
 
     @classmethod
@@ -27,11 +30,17 @@ class Settings:
         hints = typing.get_type_hints(cls)
         for each in fields(cls):
             required = each.default is MISSING
+            says = each.metadata["meaning"] + ("" if required else " (default: %(default)s)")
+            if each.metadata["positional"]:
+                parser.add_argument(
+                    each.name, help=says, **_word_type(hints[each.name], each.default)
+                )
+                continue
             parser.add_argument(
                 f"--{each.name.replace('_', '-')}",
                 required=required,
                 default=None if required else each.default,
-                help=each.metadata["meaning"] + ("" if required else " (default: %(default)s)"),
+                help=says,
                 **_flag_type(hints[each.name]),
             )
 
@@ -56,6 +65,12 @@ def _flag_type(hint: Any) -> dict[str, Any]:  # noqa: ANN401  a type hint has no
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     return {"type": hint, "metavar": hint.__name__.upper()}
+
+
+def _word_type(hint: Any, default: Any) -> dict[str, Any]:  # noqa: ANN401  as above
+    """What argparse must know to read a positional word; with a default it may be left out."""
+    given = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
+    return {"type": given[0]} | ({} if default is MISSING else {"nargs": "?", "default": default})
 
 
 def _or_none(read: Any) -> Any:  # noqa: ANN401  any callable argparse takes as a type

@@ -53,3 +53,38 @@ def test_what_no_field_allows_is_refused(words, capsys):
     with pytest.raises(SystemExit):
         parse(*words.split())
     assert "error" in capsys.readouterr().err
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worded(Settings):
+    word: str | None = setting("a word", default=None, positional=True)
+    number: int = setting("a number", default=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "word", "number"),
+    [
+        ([], None, 1),
+        (["two ships"], "two ships", 1),
+        (["--number", "3", "none"], "none", 3),
+        (["two ships", "--number", "3"], "two ships", 3),
+        (["--number", "3", "--", "-x"], "-x", 3),
+    ],
+)
+def test_a_positional_field_is_a_word(words, word, number):
+    parser = argparse.ArgumentParser()
+    Worded.add_flags(parser)
+    assert Worded.from_flags(parser.parse_args(words)) == Worded(word=word, number=number)
+
+
+def test_a_positional_field_without_a_default_is_required(capsys):
+    @dataclass(frozen=True, kw_only=True)
+    class Needy(Settings):
+        word: str = setting("a word", positional=True)
+
+    parser = argparse.ArgumentParser()
+    Needy.add_flags(parser)
+    assert Needy.from_flags(parser.parse_args(["x"])) == Needy(word="x")
+    with pytest.raises(SystemExit):
+        parser.parse_args([])
+    assert "word" in capsys.readouterr().err

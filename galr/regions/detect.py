@@ -1,10 +1,11 @@
 """Find the regions of pictures: cut what is large, look in batches, join what was found.
 
 METHOD section 2: slices overlap, and their boxes are merged by non-maximum suppression within a class.
-Pictures are opened and fitted in threads while the network looks at the batch before them.
+Pictures are opened in threads, and while the network looks at a batch the next one is prepared.
 """
 
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -87,8 +88,8 @@ def detect(
 ) -> Iterator[Regions]:
     """Find the regions of each picture, in order.
 
-    A few pictures more than the network needs are in memory: those of a batch that waits, and one a
-    thread and one. Whoever stops early waits for what the threads have in hand, and for no more.
+    Beside the batch that the network looks at, at most one more and a picture a thread are in memory.
+    Whoever stops early waits for what the threads have in hand, and for no more.
 
     Args:
         model: on the device where it is to run.
@@ -97,11 +98,12 @@ def detect(
         threads: that open pictures, at least 1.
 
     Raises:
-        DataError: whatever opening a picture raises; later pictures are then not opened.
+        DataError: or whatever else opening a picture raises; no more are then opened.
     """
     model.eval()
     pinned = _device_of(model).type == "cuda"
-    with closing(ahead(prepared(pictures, how, threads=threads, pinned=pinned))) as batches:
+    source = prepared(pictures, how, threads=threads, pinned=pinned)
+    with closing(ahead(source) if leaves_a_core(model) else source) as batches:
         seen = (
             pair for batch in batches for pair in zip(batch.slices, look(model, batch), strict=True)
         )
@@ -146,6 +148,16 @@ def ahead(batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]
         while (batch := coming.result()) is not None:
             coming = thread.submit(next, batches, None)
             yield batch
+
+
+def leaves_a_core(model: BaseDetector) -> bool:
+    """Whether the CPU has something to spare while a network looks.
+
+    Where it has not, a neighbour costs more than it brings: the threads of each layer wait for one
+    another, so one of two that is held up holds up both.
+    """
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return _device_of(model).type != "cpu" or torch.get_num_threads() < (mine or 1)
 
 
 def cut(place: int, picture: Image.Image, slices: Slices | None) -> Iterator[Slice]:

@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from galr import store, versions
-from galr.devices import device_of
 from galr.errors import ConfigError
 from galr.retrieval import bootstrap, files, parallel, qbnorm, table
 from galr.retrieval.banks import read_banks
@@ -34,8 +32,6 @@ from galr.retrieval.evaluation import Compared, Evaluated, Rerank, Source, evalu
 from galr.retrieval.metrics import ceiling
 from galr.retrieval.ranks import Ties
 from galr.retrieval.relevance import contiguous
-from galr.retrieval.tables.products import Tables
-from galr.retrieval.tables.search import Search
 from galr.settings import Settings, setting
 
 
@@ -144,6 +140,12 @@ def of_similarity(flags: Flags, path: Path) -> Asked:
 
 def of_tables(flags: Flags) -> Asked:
     """Open two embedding tables."""
+    import torch  # a matrix does without, and is answered at once
+
+    from galr.devices import device_of
+    from galr.retrieval.tables.products import Tables
+    from galr.retrieval.tables.search import Search
+
     assert flags.images is not None and flags.sentences is not None
     torch.set_num_threads(flags.threads)
     images, sentences = files.read_array(flags.images), files.read_array(flags.sentences)

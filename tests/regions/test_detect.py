@@ -15,7 +15,7 @@ from galr import store
 from galr.data.pictures import open_rgb
 from galr.errors import DataError, DeviceError, StoreError
 from galr.regions import network
-from galr.regions.detect import Batch, detect, look, prepared
+from galr.regions.detect import Batch, detect, leaves_a_core, look, prepared
 from galr.regions.detector import Detection, Slices, read_detector
 from galr.stages import regions as stage
 
@@ -119,7 +119,11 @@ def test_pictures_come_out_in_order_however_long_each_takes_to_open(model, pictu
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_pictures_are_opened_a_little_ahead_and_no_further(model, pictures, threads):
+@pytest.mark.parametrize("spare", [True, False])
+def test_pictures_are_opened_a_little_ahead_and_no_further(
+    model, pictures, monkeypatch, spare, threads
+):
+    monkeypatch.setattr("galr.regions.detect.leaves_a_core", lambda model: spare)
     opened = []
 
     def note(number):
@@ -128,7 +132,7 @@ def test_pictures_are_opened_a_little_ahead_and_no_further(model, pictures, thre
 
     found = detect(model, (partial(note, number) for number in range(100)), WHOLE, threads=threads)
     next(found)
-    most = 2 * WHOLE.batch + threads
+    most = WHOLE.batch * (2 if spare else 1) + threads
     deadline = time.monotonic() + 10
     while len(opened) < most and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -137,6 +141,15 @@ def test_pictures_are_opened_a_little_ahead_and_no_further(model, pictures, thre
     found.close()
     assert len(opened) == most
     assert not working()
+
+
+def test_a_network_that_takes_all_cores_is_left_alone(model, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    for threads, spare in ((2, True), (3, False)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert leaves_a_core(model) is spare
+    on_gpu = SimpleNamespace(parameters=lambda: iter([torch.empty(1, device="meta")]))
+    assert leaves_a_core(on_gpu)
 
 
 def working():

@@ -1,0 +1,139 @@
+"""What an index costs: memory, time to build, time a query and recall@10 of the three kinds.
+
+    python benchmarks/index.py [rows] [threads] [kind ...]
+
+100,000 rows of 512 numbers and 2 threads by default. The rows are synthetic: unit vectors drawn by seed around
+a cluster for every hundred of them, in 32 dimensions of 512 and with a tenth of noise in the others, as
+embeddings of pictures crowd in few directions too; true ones may be easier or harder. Queries are rows pushed
+off by half their length. Each kind is built in a process of its own and asked, a query at a time, in another
+one; memory is the peak of the process, less what it had before, and for asking counts the pages of files that
+it has touched.
+"""
+
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple, TypeVar, get_args
+
+import faiss
+import numpy as np
+
+from galr.search.nearest import CHUNK, Kind, Recall, Table, build, noisy, tune
+
+T = TypeVar("T")
+WIDTH, INNER = 512, 32
+QUERIES, WARM = 200, 20
+
+
+class Built(NamedTuple):
+    """A kind, built: seconds, MB of memory and of file."""
+
+    seconds: float
+    memory: float
+    file: float
+
+
+class Asked(NamedTuple):
+    """A kind, asked: milliseconds a query and MB of memory, and what it takes to find how much."""
+
+    milliseconds: float
+    slowest: float
+    memory: float
+    effort: int
+    recall: Recall
+
+
+def main(rows: int, threads: int, kinds: tuple[Kind, ...]) -> None:
+    """Draw, build, ask, print a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "embeddings.npy"
+        draw(table, rows)
+        size = table.stat().st_size / 2**20
+        print(
+            f"{rows:,} x {WIDTH} synthetic, {size:,.0f} MB of embeddings, {threads} threads,",
+            end="",
+        )
+        print(f" FAISS {faiss.__version__}, load {os.getloadavg()[0]:.1f}")
+        print(
+            "kind    build s  build MB  file MB   ms a query (worst)  search MB  recall@10  effort"
+        )
+        for kind in kinds:
+            path = Path(folder) / kind
+            made = alone(make, kind, table, path, threads)
+            found = alone(ask, kind, table, path, threads)
+            print(
+                f"{kind:6} {made.seconds:8.1f} {made.memory:9,.0f} {made.file:8,.0f}"
+                f" {found.milliseconds:12.1f} ({found.slowest:.1f})"
+                f" {found.memory:9,.0f} {found.recall.at_10:10.3f} {found.effort:7}",
+                flush=True,
+            )
+            path.unlink()
+
+
+def draw(path: Path, rows: int) -> None:
+    """Write clustered unit vectors, some at a time."""
+    random = np.random.default_rng(0)
+    spread = random.standard_normal((INNER, WIDTH), np.float32)
+    centres = 2 * random.standard_normal((max(rows // 100, 1), INNER), np.float32)
+    table = np.lib.format.open_memmap(path, "w+", np.float32, (rows, WIDTH))
+    for start in range(0, rows, CHUNK):
+        count = min(CHUNK, rows - start)
+        place = centres[random.integers(len(centres), size=count)]
+        place += random.standard_normal((count, INNER), np.float32)
+        block = place @ spread + 0.1 * INNER**0.5 * random.standard_normal(
+            (count, WIDTH), np.float32
+        )
+        table[start : start + count] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    table.flush()
+
+
+def alone(work: Callable[..., T], *args: object) -> T:
+    """Work in a fresh process, whose peak memory is its own."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, args)
+
+
+def make(kind: Kind, table: Path, path: Path, threads: int) -> Built:
+    """Build a kind and write it."""
+    faiss.omp_set_num_threads(threads)
+    rows, before = np.load(table, mmap_mode="r"), peak()
+    start = time.perf_counter()
+    faiss.write_index(build(kind, rows, 0), str(path))
+    seconds = time.perf_counter() - start
+    return Built(seconds, peak() - before, path.stat().st_size / 2**20)
+
+
+def ask(kind: Kind, table: Path, path: Path, threads: int) -> Asked:
+    """Ask a kind for 10 rows, a query at a time, with the effort that it is given in an index."""
+    faiss.omp_set_num_threads(threads)
+    rows, before = np.load(table, mmap_mode="r"), peak()
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    queries = noisy(rows, QUERIES + WARM, 1)
+    effort, recall = tune(kind, rows, index, queries[:QUERIES], "rows with noise")
+    measured = Table(kind, rows, index, effort)
+    faiss.omp_set_num_threads(1)  # one query is one thread's work; to wake a second costs more
+    taken = []
+    for query in queries:
+        start = time.perf_counter()
+        measured.nearest(query[None], 10)
+        taken.append(1000 * (time.perf_counter() - start))
+    milliseconds = statistics.median(taken[WARM:])
+    return Asked(milliseconds, max(taken[WARM:]), peak() - before, effort, recall)
+
+
+def peak() -> float:
+    """Most memory this process has had so far, MB; the kernel tells a new program from what it grew out of."""
+    said = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(said[1]) / 2**10 if said else float("nan")
+
+
+if __name__ == "__main__":
+    said = sys.argv[1:]
+    chosen = tuple(kind for kind in get_args(Kind) if kind in said[2:] or not said[2:])
+    main(int(said[0]) if said else 100_000, int(said[1]) if said[1:] else 2, chosen)

@@ -1,0 +1,207 @@
+"""An index on disk: what it holds, that its parts belong together, and who is at a row.
+
+    index.json                       what it is, who made it, which generation counts
+    sentences.pt, bank.npy           the model's text side; embeddings of training sentences
+    <generation>/embeddings.npy      (rows, embedding) float32, unit rows
+    <generation>/vectors.faiss       FAISS's index of them
+    <generation>/names.h5            which row is which tile of which picture
+    skipped.csv                      what the last `galr index` could not read
+
+A generation is written beside the one that counts and counts from the moment index.json names it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from galr import store
+from galr.errors import StoreError
+from galr.search.contents import TABLES
+from galr.search.nearest import Table
+from galr.search.places import Place, Window
+
+VERSION = 1
+ABOUT, ENCODER, BANK, SKIPPED = "index.json", "sentences.pt", "bank.npy", "skipped.csv"
+EMBEDDINGS, VECTORS, NAMES = "embeddings.npy", "vectors.faiss", "names.h5"
+PIECES, PIECE = 32, 1 << 16  # of a large file are hashed: so many, bytes each
+NAME_TABLES = store.Layout(
+    "index-names",
+    1,
+    TABLES
+    | {
+        "names": "(names,) text, path below the folder or name in the dataset",
+        "name_offsets": "(contents + 1,) int64; content i is called names[offsets[i]:offsets[i + 1]]",
+        "source_of_name": "(names,) int32, place in index.json's sources",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What is at a row of an index.
+
+    name: of the picture; where several are equal, the first.
+    also: the other names of the same content.
+    source: place in the index's sources of the first name.
+    size: width and height of the picture in pixels.
+    window: the tile, in its pixels.
+    place: where on Earth the picture lies; None where unknown.
+    """
+
+    name: str
+    also: tuple[str, ...]
+    source: int
+    size: tuple[int, int]
+    window: Window
+    place: Place | None
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """An index that is open for questions.
+
+    folder: where it lies.
+    about: what index.json says.
+    table: the embeddings and what finds the nearest.
+    offsets: (contents + 1,) int64, rows of each content.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    table: Table
+    offsets: np.ndarray
+
+    def named(self, rows: Sequence[int]) -> list[Named]:
+        """Tell what is at some rows."""
+        with store.reading(self.folder / self.about["generation"] / NAMES, NAME_TABLES) as file:
+            found = []
+            for row in rows:
+                content = int(np.searchsorted(self.offsets, row, side="right")) - 1
+                first, last = file["name_offsets"][content : content + 2]
+                names = [str(name) for name in file["names"].asstr()[first:last]]
+                transform = file["transforms"][content]
+                known = bool(np.isfinite(transform).all())
+                system = str(file["systems"].asstr()[content])
+                width, height = file["sizes"][content]
+                found.append(
+                    Named(
+                        names[0],
+                        tuple(names[1:]),
+                        int(file["source_of_name"][first]),
+                        (int(width), int(height)),
+                        Window(*(int(number) for number in file["windows"][row])),
+                        Place(tuple(float(n) for n in transform), system) if known else None,
+                    )
+                )
+            return found
+
+    def bank(self) -> np.ndarray:
+        """Embeddings of training sentences, (sentences, embedding) float32."""
+        return _array(self.folder / BANK)
+
+    def path(self, relative: str) -> Path:
+        """Where a file lies that index.json tells of relative to itself."""
+        return Path(os.path.normpath(self.folder / relative))
+
+
+def open_index(folder: Path) -> Index:
+    """Open an index and check that its parts belong together.
+
+    Raises:
+        StoreError: there is none, or a part is missing, damaged, or of another index.
+    """
+    about = read_about(folder)
+    place = folder / about["generation"]
+    for name, expected in about["files"].items():
+        path = folder / name
+        if not path.is_file() or fingerprint(path) != expected:
+            what = "has changed" if path.is_file() else "is missing"
+            raise StoreError(
+                f"{path} {what} since {folder} was made, so its parts do not belong together;"
+                " run galr index again into an empty folder"
+            )
+    rows = _array(place / EMBEDDINGS)
+    index = faiss.read_index(str(place / VECTORS), faiss.IO_FLAG_MMAP)
+    with store.reading(place / NAMES, NAME_TABLES) as file:
+        offsets = file["offsets"][:]
+    held = {"embeddings": len(rows), "FAISS": index.ntotal, "names": int(offsets[-1])}
+    if len(set(held.values())) != 1 or rows.shape[1] != index.d:
+        counts = ", ".join(f"{name} {count}" for name, count in held.items())
+        raise StoreError(
+            f"{folder} holds rows of {counts}, expected as many of each; run galr index again into"
+            " an empty folder"
+        )
+    return Index(
+        folder, about, Table(about["ann"]["kind"], rows, index, about["ann"]["effort"]), offsets
+    )
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read index.json.
+
+    Raises:
+        StoreError: it is missing, damaged, or of another version.
+    """
+    path = folder / ABOUT
+    if not path.is_file():
+        raise StoreError(f"{folder} holds no index; make one with galr index --output {folder}")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        kind, version = about["kind"], about["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is damaged ({error!r}); delete {folder} and index anew"
+        ) from error
+    if (kind, version) != ("index", VERSION):
+        raise StoreError(
+            f"{path} is format {version} of {kind}, this code reads {VERSION} of index; index anew"
+        )
+    return about
+
+
+def write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write index.json whole or not at all; from here on its generation counts."""
+    partial = folder / f".{ABOUT}.{os.getpid()}"
+    partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(folder / ABOUT)
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path as seen from an index, so that both can be moved together; see `Index.path`."""
+    return os.path.relpath(path.resolve(), folder.resolve())
+
+
+def fingerprint(path: Path) -> str:
+    """Hash a file's size and pieces of it, evenly spread: of 2 GB a thousandth is read.
+
+    It tells files of different making apart; it is no proof against somebody who changes a byte on purpose.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for piece in range(PIECES):
+            file.seek(max(size - PIECE, 0) * piece // (PIECES - 1))
+            digest.update(file.read(PIECE))
+    return digest.hexdigest()
+
+
+def _array(path: Path) -> np.ndarray:
+    """Map a (rows, width) float32 table.
+
+    Raises:
+        StoreError: it is none.
+    """
+    try:
+        table = np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    except Exception as error:  # of a damaged header NumPy lets anything through
+        raise StoreError(f"{path} is no whole table ({error}); run galr index again") from error
+    if table.dtype != np.float32 or table.ndim != 2:
+        raise StoreError(f"{path} is {table.dtype} {table.shape}, expected a float32 table")
+    return table

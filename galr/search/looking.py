@@ -1,0 +1,152 @@
+"""Pictures as a trained model sees them: resized, their regions found and linked as in training."""
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from galr import store, versions
+from galr.errors import ConfigError, DataError
+from galr.graph.adjacency import Edges
+from galr.graph.detections import Regions
+from galr.graph.drea import graphs
+from galr.model.galr import GaLR, Graph
+from galr.regions import network
+from galr.regions.detect import detect, ragged
+from galr.regions.detector import Detector, read_detector
+from galr.regions.mmlab import BaseDetector
+from galr.training.pixels import resized
+
+DETECTORS, WEIGHTS = (
+    Path("config/detectors"),
+    Path("resources/detectors"),
+)  # as the workflow has them
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds the regions of pictures and makes their graphs.
+
+    network: the detector, on the device where it is to run.
+    detector: what its file says.
+    choices: of DREA, by name, as graphs.h5 tells them.
+    """
+
+    network: BaseDetector
+    detector: Detector
+    choices: Mapping[str, Any]
+
+    def graphs(self, pictures: Sequence[Image.Image]) -> Graph:
+        """Make the graphs of some RGB pictures, on the CPU."""
+        openings = (partial(_same, picture) for picture in pictures)
+        tables, _ = ragged(list(detect(self.network, openings, self.detector.detection)))
+        sizes = np.array([picture.size for picture in pictures], np.int32)
+        edges = {each.name for each in fields(Edges)}
+        plain = {name: value for name, value in self.choices.items() if name not in edges}
+        weighed = Edges(**{name: self.choices[name] for name in edges & self.choices.keys()})
+        with contextlib.redirect_stderr(io.StringIO()):  # a bar for each batch would be noise
+            made = graphs(
+                Regions(**tables, sizes=sizes),
+                len(self.detector.classes),
+                edges=weighed,
+                **plain,
+            )
+        found = (made.representation, made.adjacency, made.mask)
+        return Graph(*(torch.from_numpy(table) for table in found))
+
+
+@dataclass(frozen=True)
+class Looker:
+    """Turns pictures into embeddings.
+
+    model: in evaluation mode, on `device`.
+    finder: of regions; None for a model without a local branch.
+    size: side in pixels that the dataset's pictures were stored at.
+    crop: side in pixels that the model sees.
+    device: where to compute.
+    """
+
+    model: GaLR
+    finder: Finder | None
+    size: int
+    crop: int
+    device: torch.device
+
+    @torch.inference_mode()
+    def embed(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Encode some RGB pictures of any sizes at once, each resized as a dataset's are.
+
+        Returns:
+            (pictures, embedding) float32, unit rows.
+        """
+        count, square = len(pictures), (self.size, self.size)
+        stored = [np.asarray(each.resize(square, Image.Resampling.BILINEAR)) for each in pictures]
+        pixels = torch.from_numpy(np.stack(stored)).permute(0, 3, 1, 2)
+        if self.finder is None:
+            none = torch.zeros(count, 0, 0)
+            graph = Graph(none, none, torch.zeros(count, 0, dtype=torch.bool))
+        else:
+            graph = Graph(*(table.to(self.device) for table in self.finder.graphs(pictures)))
+        return (
+            self.model.encode_images(resized(pixels.to(self.device), self.crop), graph)
+            .cpu()
+            .numpy()
+        )
+
+
+def open_finder(
+    graphs_file: Path, detector: Path | None, weights: Path | None, device: torch.device
+) -> Finder:
+    """Load the detector that found the regions of a run's graphs.
+
+    Args:
+        graphs_file: graphs.h5, which tells the detector's hashes and DREA's choices.
+        detector: the detector file; None means config/detectors/<name>.yaml.
+        weights: its weights; None means what its file names, or resources/detectors/<name>/checkpoint.pth.
+        device: where it is to run.
+
+    Raises:
+        ConfigError: no detector made these graphs, or the file is of another one.
+        DataError: the weights are others, missing or damaged.
+    """
+    with store.reading(graphs_file, store.GRAPHS) as file:
+        said = store.provenance(file)
+    made = said.get("detector") or {}
+    if "published" in said["settings"]:
+        raise ConfigError(
+            f"{graphs_file} holds the authors' published matrices, and nothing is known that makes such"
+            " matrices of other pictures; index the dataset itself, or a run whose graphs DREA made"
+        )
+    if "config_sha256" not in made or "checkpoint_sha256" not in made:
+        raise ConfigError(
+            f"{graphs_file} was made of ready boxes ({made.get('name', 'no detector')}), and there is no"
+            " network to find regions in other pictures; index the dataset itself, or a run with a detector"
+        )
+    detector = detector or DETECTORS / f"{made['name']}.yaml"
+    how = read_detector(detector)
+    if how.identity() != made["config_sha256"]:
+        raise ConfigError(
+            f"{detector} is not the detector that found the regions of {graphs_file} (hash"
+            f" {how.identity()[:12]}, expected {made['config_sha256'][:12]}); give it with --detector"
+        )
+    weights = weights or how.file or WEIGHTS / how.name / "checkpoint.pth"
+    if not weights.is_file():
+        raise DataError(f"{weights} is missing, the detector's weights; give them with --weights")
+    if (sha256 := versions.sha256(weights)) != made["checkpoint_sha256"]:
+        raise DataError(
+            f"{weights} are not the weights that found the regions of {graphs_file} (sha256"
+            f" {sha256[:12]}, expected {made['checkpoint_sha256'][:12]}); give them with --weights"
+        )
+    return Finder(network.load(how, weights, device), how, said["settings"])
+
+
+def _same(picture: Image.Image) -> Image.Image:
+    """Open a picture that is open already."""
+    return picture

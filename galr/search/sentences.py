@@ -1,0 +1,100 @@
+"""Sentences as queries: the text side of a trained model alone, small and quick to load."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from galr.data.words import Vocabulary, tokens
+from galr.errors import ConfigError, StoreError
+from galr.model.text import SentenceEncoder, pad
+
+VERSION = 1
+PART = "text."  # what the model calls its sentence encoder
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Turns sentences into embeddings.
+
+    encoder: in evaluation mode, on the CPU.
+    vocabulary: the words it knows.
+    max_words: a longer sentence is cut.
+    """
+
+    encoder: SentenceEncoder
+    vocabulary: Vocabulary
+    max_words: int
+
+    def embed(self, sentence: str) -> np.ndarray:
+        """Encode a sentence: (embedding,) float32 of length 1.
+
+        Raises:
+            ConfigError: it has no word.
+        """
+        if not tokens(sentence):
+            raise ConfigError(f"the query '{sentence}' has no word; say what the picture shows")
+        words, lengths = pad(self.vocabulary.numbers([sentence], self.max_words))
+        with torch.inference_mode():
+            return self.encoder(words, lengths)[0].numpy()
+
+    def unknown(self, sentence: str) -> list[str]:
+        """Words of a sentence that the model never learnt, each once; to it they are all the same."""
+        known = set(self.vocabulary.words)
+        return [word for word in dict.fromkeys(tokens(sentence)) if word not in known]
+
+
+def write(
+    path: Path,
+    architecture: dict[str, int],
+    state: dict[str, torch.Tensor],
+    words: list[str],
+    max_words: int,
+) -> None:
+    """Store the text side of a model, whole or not at all.
+
+    Args:
+        path: where.
+        architecture: of the whole model, as its checkpoint says.
+        state: weights of the whole model.
+        words: its vocabulary.
+        max_words: how long its sentences may be.
+    """
+    sizes = {
+        "words": architecture["words"],
+        "word_size": architecture["word_size"],
+        "hidden": architecture["text_size"],
+        "embedding": architecture["embedding"],
+    }
+    own = {name.removeprefix(PART): each for name, each in state.items() if name.startswith(PART)}
+    held = {"sizes": sizes, "state": own, "words": words, "max_words": max_words}
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save({"kind": "sentence-encoder", "version": VERSION, **held}, partial)
+    partial.replace(path)
+
+
+def read(path: Path) -> Asker:
+    """Load the text side of a model.
+
+    Raises:
+        StoreError: it is missing, damaged, foreign or of another version.
+    """
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+        kind, version = held["kind"], held["version"]
+        if (kind, version) != ("sentence-encoder", VERSION):
+            raise StoreError(
+                f"{path} is format {version} of {kind}, this code reads {VERSION} of sentence-encoder;"
+                " run galr index again"
+            )
+        encoder = SentenceEncoder(**held["sizes"]).eval()
+        encoder.load_state_dict(held["state"])
+        return Asker(encoder, Vocabulary(tuple(held["words"])), held["max_words"])
+    except StoreError:
+        raise
+    except Exception as error:  # torch raises whatever the damaged bytes happen to trip on
+        raise StoreError(
+            f"{path} is missing or damaged ({type(error).__name__}); run galr index again"
+        ) from error

@@ -1,0 +1,231 @@
+"""Where an index's pictures come from: a folder of anybody's, or a dataset; listed, then embedded in blocks."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import h5py
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from galr import versions
+from galr.data.folder import PICTURES, files_below
+from galr.errors import DataError
+from galr.search.contents import Block, Gathering
+from galr.search.looking import Looker
+from galr.search.pictures import opened
+from galr.search.places import Window
+from galr.search.tiles import Tiling
+from galr.training.embed import Graphs, embed_images
+
+BLOCK_ROWS = (
+    512  # embeddings of a block at least: what an interruption costs at most, one picture more
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a source.
+
+    names: name and key of every picture, in order of name; equal pictures have equal keys.
+    unreadable: name and reason of what could not even be hashed.
+    """
+
+    names: list[tuple[str, str]]
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """Pictures that lie together.
+
+    kind: `folder` or `dataset`.
+    path: the folder, or dataset.h5.
+    """
+
+    kind: str
+    path: Path
+
+    def listing(self) -> Listing:
+        """What lies there now."""
+
+    def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
+        """Embed pictures, given by their keys; how blocks are cut depends on nothing but these."""
+
+
+class Folder:
+    """All pictures below a folder, cut where they are large."""
+
+    kind = "folder"
+
+    def __init__(self, path: Path, looker: Looker, tiling: Tiling, batch: int) -> None:
+        """Say what to embed, and how.
+
+        Args:
+            path: the folder.
+            looker: what embeds.
+            tiling: how large pictures are cut.
+            batch: tiles at a time.
+
+        Raises:
+            DataError: there is no folder, or no picture in it.
+        """
+        if not path.is_dir():
+            raise DataError(f"{path} is no folder; give one that holds pictures")
+        self.path = path
+        self._names = [f for f in files_below(path) if f.suffix.lower() in PICTURES]
+        if not self._names:
+            raise DataError(
+                f"{path} holds no picture; expected {', '.join(sorted(PICTURES))} below it"
+            )
+        self._looker = looker
+        self._tiling = tiling
+        self._batch = batch
+        self._files: dict[str, Path] = {}  # one of each content
+
+    def listing(self) -> Listing:
+        """Hash every picture below the folder."""
+        found = Listing([])
+        how = f"{self._tiling.side}-{self._tiling.overlap:g}-{self._tiling.whole}"
+        for name in tqdm(self._names, "looking for changes", unit="file", disable=None):
+            try:
+                key = f"{versions.sha256(self.path / name)}-{how}"
+            except OSError as error:
+                found.unreadable.append((str(name), f"it cannot be read ({error.strerror})"))
+                continue
+            found.names.append((str(name), key))
+            self._files.setdefault(key, self.path / name)
+        return found
+
+    def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
+        """Embed the pictures of some keys of the last listing."""
+        with tqdm(total=len(keys), desc="embedding", unit="picture", disable=None) as bar:
+            work = _Work(self._looker, self._batch, bar)
+            for key in keys:
+                work.add(key, self._files[key], self._tiling)
+                bar.update()
+                if work.rows >= BLOCK_ROWS:
+                    yield work.done()
+                    work = _Work(self._looker, self._batch, bar)
+            if work.begun:
+                yield work.done()
+
+
+class _Work:
+    """A block in the making: tiles wait until a batch of them is full, whichever pictures they are of."""
+
+    def __init__(self, looker: Looker, batch: int, bar: tqdm) -> None:
+        self.begun = False
+        self.rows = 0
+        self._bar = bar
+        self._looker = looker
+        self._batch = batch
+        self._waiting: list[Image.Image] = []
+        self._embedded: list[np.ndarray] = []
+        self._whole: list[np.ndarray] = []  # rows of `_embedded` that are of whole pictures
+        self._gathering = Gathering()
+        self._skipped: dict[str, str] = {}
+
+    def add(self, key: str, path: Path, tiling: Tiling) -> None:
+        """Embed the tiles of a picture, all or none; what cannot be read is skipped."""
+        self.begun = True
+        first = self.rows
+        with ExitStack() as stack:
+            try:
+                picture = stack.enter_context(opened(path))
+            except DataError as error:
+                self._skipped[key] = str(error)
+                return
+            windows = tiling.windows(*picture.size)
+            for window in windows:
+                try:
+                    tile = picture.read(window)
+                except DataError as error:
+                    self._skipped[key] = str(error)
+                    return
+                self._take(tile)  # not to be tried: what goes wrong in there is no picture's fault
+            self._gathering.add(key, picture.size, picture.place, windows)
+        self._whole.append(np.arange(first, self.rows))
+
+    def done(self) -> Block:
+        """Embed what still waits, and drop the tiles of pictures that broke off."""
+        self._flush()
+        contents = self._gathering.contents()
+        if not self._embedded:
+            return Block(contents, np.zeros((0, 0), np.float32), self._skipped)
+        rows = np.concatenate([np.zeros(0, np.int64), *self._whole])
+        return Block(contents, np.concatenate(self._embedded)[rows], self._skipped)
+
+    def _take(self, tile: Image.Image) -> None:
+        self._waiting.append(tile)
+        self.rows += 1
+        if len(self._waiting) == self._batch:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._embedded.append(self._looker.embed(self._waiting))
+            self._waiting = []
+            self._bar.set_postfix(tiles=self.rows)  # of this block; a raster may have thousands
+
+
+@dataclass
+class Dataset:
+    """All images of a dataset, as they were stored, with the graphs they were given.
+
+    path: dataset.h5.
+    images: its pictures, (images, size, size, 3) uint8.
+    names: (images,) text.
+    sizes: (images, 2) int32, width and height of the originals.
+    graphs: of the same images.
+    looker: what embeds; its finder is not asked.
+    batch: images at a time.
+    """
+
+    path: Path
+    images: h5py.Dataset
+    names: list[str]
+    sizes: np.ndarray
+    graphs: Graphs
+    looker: Looker
+    batch: int
+    kind: str = "dataset"
+    _rows: dict[str, int] = field(default_factory=dict)  # one of each content
+
+    def listing(self) -> Listing:
+        """Hash every image together with its graph."""
+        tables = (self.graphs.representation, self.graphs.adjacency, self.graphs.mask)
+        found = Listing([])
+        for row in tqdm(range(len(self.names)), "looking for changes", unit="image", disable=None):
+            digest = hashlib.sha256(self.images[row].tobytes())
+            for table in tables:
+                digest.update(table[row].numpy().tobytes())
+            found.names.append((self.names[row], digest.hexdigest()))
+            self._rows.setdefault(digest.hexdigest(), row)
+        found.names.sort()
+        return found
+
+    def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
+        """Embed the images of some keys of the last listing."""
+        with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
+            for start in range(0, len(keys), BLOCK_ROWS):
+                some = keys[start : start + BLOCK_ROWS]
+                rows = [self._rows[key] for key in some]
+                made = Gathering()
+                for key, row in zip(some, rows, strict=True):
+                    width, height = (int(side) for side in self.sizes[row])
+                    made.add(key, (width, height), None, [Window(0, 0, width, height)])
+                embeddings = embed_images(
+                    self.looker.model,
+                    self.images,
+                    self.graphs,
+                    rows,
+                    crop=self.looker.crop,
+                    batch=self.batch,
+                    device=self.looker.device,
+                )
+                yield Block(made.contents(), embeddings, {})
+                bar.update(len(some))

@@ -1,0 +1,164 @@
+"""Find the pictures that a sentence describes, or that look like a picture, in an index.
+
+IN   an index that `galr index` made, and a sentence, a picture, or lines of sentences on standard input
+OUT  a table on standard output; with --json a JSON document a query, each on a line of its own; with --html
+     also one self-contained page with thumbnails
+
+  galr search --index index "two ships beside a dock"
+  galr search --index index --image x.png --html found.html
+  galr search --index index < sentences.txt
+
+The score is the cosine of the query and the tile, in [-1, 1]. A picture asks as a whole, resized, with its
+regions found as in training; that needs the run and takes longer to load than a sentence does.
+
+--rerank looks at the best --pool tiles again (multivariate rerank): training sentences, which the index
+holds, stand in for the other queries that a tile might answer. Scores of a second stage are marked * and mean
+nothing to those of another query.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import faiss
+import numpy as np
+import torch
+
+from galr.errors import ConfigError, DataError, GalrError
+from galr.search import sentences
+from galr.search.answers import Answered, Rerank, as_document, as_table, ask
+from galr.search.index import ENCODER, Index, open_index
+from galr.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """What is asked, of which index, and how it is to be told."""
+
+    query: str | None = setting(
+        "the sentence; without one, or a picture, lines are read", default=None, positional=True
+    )
+    index: Path = setting("the folder that galr index made")
+    image: Path | None = setting("a picture to ask with instead", default=None)
+    k: int = setting("answers", default=10)
+    json: bool = setting("JSON instead of a table", default=False)
+    html: Path | None = setting("a page to write as well", default=None)
+    rerank: Literal["none", "mr-code", "mr-paper", "reciprocal"] = setting(
+        "second stage", default="none"
+    )
+    pool: int = setting("tiles that the second stage looks at (mr-code: at least 10)", default=30)
+    w1: float = setting("weight of significance", default=0.3)
+    w2: float = setting("weight of the reverse place", default=1.1)
+    xi: float = setting("decay a place", default=0.05)
+    run: Path | None = setting(
+        "for --image: the run, if it does not lie where it did", default=None
+    )
+    detector: Path | None = setting(
+        "for --image: the detector file; none is config/detectors/<name>.yaml", default=None
+    )
+    weights: Path | None = setting("for --image: the detector's weights", default=None)
+    device: str = setting("for --image: auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = setting("CPU threads", default=1)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked."""
+        if self.k < 1:
+            raise ConfigError(f"--k counts the answers, at least 1; got {self.k}")
+        if self.threads < 1:
+            raise ConfigError(f"--threads must be at least 1, got {self.threads}")
+        if self.image is not None and self.query is not None:
+            raise ConfigError("give a sentence or --image, not both")
+        if self.image is not None and self.rerank != "none":
+            raise ConfigError(
+                "--rerank asks training sentences, which say nothing of a picture; give --rerank none"
+            )
+        self.second()
+
+    def second(self) -> Rerank | None:
+        """The second stage, if any."""
+        if self.rerank == "none":
+            return None
+        variant = self.rerank.removeprefix("mr-")
+        return Rerank(variant, self.pool, self.w1, self.w2, self.xi)
+
+
+def run(flags: Flags) -> None:
+    """Open the index, answer every query as it comes, write the page at the end."""
+    torch.set_num_threads(flags.threads)
+    faiss.omp_set_num_threads(flags.threads)
+    index = open_index(flags.index)
+    answered = []
+    for each in answers(flags, index):
+        document = json.dumps(as_document(index, each), ensure_ascii=False)
+        print(document if flags.json else as_table(each), flush=True)
+        if each.unknown:
+            print(f"the model never learnt: {', '.join(each.unknown)}", file=sys.stderr)
+        answered.append(each)
+    if flags.html is not None and answered:
+        from galr.search.page import render  # what draws is loaded when something is drawn
+
+        write_page(flags.html, render(index, answered))
+
+
+def answers(flags: Flags, index: Index) -> Iterator[Answered]:
+    """Answer what is asked: a picture, a sentence, or line after line."""
+    if flags.image is not None:
+        found = ask(index, seen(flags, index, flags.image), flags.k, None)
+        yield Answered(flags.image.name, [], "none", found)
+        return
+    asker = sentences.read(flags.index / ENCODER)
+    if flags.query is not None:
+        yield spoken(flags, index, asker, flags.query)
+        return
+    for line in lines():
+        try:
+            yield spoken(flags, index, asker, line)
+        except GalrError as error:  # a session outlives a sentence that makes no sense
+            print(f"galr: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def spoken(flags: Flags, index: Index, asker: sentences.Asker, sentence: str) -> Answered:
+    """Answer a sentence."""
+    found = ask(index, asker.embed(sentence), flags.k, flags.second())
+    return Answered(sentence, asker.unknown(sentence), flags.rerank, found)
+
+
+def lines() -> Iterator[str]:
+    """Sentences from standard input, one a line; a terminal is prompted."""
+    while True:
+        if sys.stdin.isatty():
+            print("> ", end="", file=sys.stderr, flush=True)
+        try:
+            line = sys.stdin.readline()
+        except KeyboardInterrupt:  # as good a farewell as the end of the file
+            return
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def seen(flags: Flags, index: Index, image: Path) -> np.ndarray:
+    """Embed a picture with the model that made the index: (embedding,) float32."""
+    from galr.search.asking import embed_picture  # the whole model: a sentence does without
+
+    run = flags.run or index.path(index.about["model"]["run"])
+    return embed_picture(image, index, run, flags.detector, flags.weights, flags.device)
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the page.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror}); choose another --html"
+        ) from error
