@@ -20,6 +20,7 @@ KNOWN = (
     ("pkg_resources is deprecated", UserWarning),
     ("`torch.cuda.amp.autocast", FutureWarning),
     ("torch.meshgrid", UserWarning),
+    ("The arguments `dropout` in MultiheadAttention", DeprecationWarning),  # of DINO's own config
     ("'pkgutil.find_loader' is deprecated", DeprecationWarning),  # from Python 3.12 on
 )
 

@@ -75,11 +75,6 @@ DETECTORS = {
 }
 
 
-pytestmark = pytest.mark.filterwarnings(  # mmdet's own DINO config says so to mmcv
-    "ignore:The arguments `dropout` in MultiheadAttention:DeprecationWarning"
-)
-
-
 @pytest.fixture(params=DETECTORS, ids=lambda base: base.split("/")[0])
 def model(request, detector_file):
     """One of the seven, random, on the CPU."""
