@@ -40,13 +40,11 @@ class Built(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A kind, asked: milliseconds a query and MB of memory, and what it takes to find how much."""
+    """A kind, asked: milliseconds a query, the median and the worst, and MB of memory."""
 
     milliseconds: float
     slowest: float
     memory: float
-    effort: int
-    recall: Recall
 
 
 def main(rows: int, threads: int, kinds: tuple[Kind, ...]) -> None:
@@ -66,11 +64,12 @@ def main(rows: int, threads: int, kinds: tuple[Kind, ...]) -> None:
         for kind in kinds:
             path = Path(folder) / kind
             made = alone(make, kind, table, path, threads)
-            found = alone(ask, kind, table, path, threads)
+            effort, recall = alone(reach, kind, table, path, threads)
+            found = alone(ask, kind, table, path, effort)
             print(
                 f"{kind:6} {made.seconds:8.1f} {made.memory:9,.0f} {made.file:8,.0f}"
                 f" {found.milliseconds:12.1f} ({found.slowest:.1f})"
-                f" {found.memory:9,.0f} {found.recall.at_10:10.3f} {found.effort:7}",
+                f" {found.memory:9,.0f} {recall.at_10:10.3f} {effort:7}",
                 flush=True,
             )
             path.unlink()
@@ -109,22 +108,26 @@ def make(kind: Kind, table: Path, path: Path, threads: int) -> Built:
     return Built(seconds, peak() - before, path.stat().st_size / 2**20)
 
 
-def ask(kind: Kind, table: Path, path: Path, threads: int) -> Asked:
-    """Ask a kind for 10 rows, a query at a time, with the effort that it is given in an index."""
+def reach(kind: Kind, table: Path, path: Path, threads: int) -> tuple[int, Recall]:
+    """Find the effort that a kind is given in an index, and its recall."""
     faiss.omp_set_num_threads(threads)
-    rows, before = np.load(table, mmap_mode="r"), peak()
+    rows = np.load(table, mmap_mode="r")
     index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
-    queries = noisy(rows, QUERIES + WARM, 1)
-    effort, recall = tune(kind, rows, index, queries[:QUERIES], "rows with noise")
-    measured = Table(kind, rows, index, effort)
-    faiss.omp_set_num_threads(1)  # one query is one thread's work; to wake a second costs more
+    return tune(kind, rows, index, noisy(rows, QUERIES, 1), "rows with noise")
+
+
+def ask(kind: Kind, table: Path, path: Path, effort: int) -> Asked:
+    """Ask a kind for 10 rows, a query at a time; by one thread, as to wake a second costs more."""
+    faiss.omp_set_num_threads(1)
+    rows, before = np.load(table, mmap_mode="r"), peak()
+    queries = noisy(rows, QUERIES + WARM, 2)
+    asked = Table(kind, rows, faiss.read_index(str(path), faiss.IO_FLAG_MMAP), effort)
     taken = []
     for query in queries:
         start = time.perf_counter()
-        measured.nearest(query[None], 10)
+        asked.nearest(query[None], 10)
         taken.append(1000 * (time.perf_counter() - start))
-    milliseconds = statistics.median(taken[WARM:])
-    return Asked(milliseconds, max(taken[WARM:]), peak() - before, effort, recall)
+    return Asked(statistics.median(taken[WARM:]), max(taken[WARM:]), peak() - before)
 
 
 def peak() -> float:
