@@ -2,6 +2,8 @@
 
     detections.in_order → denoise.denoised → drea.represented                      X
                              → adjacency.nearness → enhanced → normalised     A
+    fates → drawing, legend                                                 what became of each detection
+    unpickle → published, summary                                           the authors' own X and A instead
 
 The published code never released this step and the paper gives no formula. What follows is *our
 reconstruction* of what the paper says it does; each step is a named function and says what it computes.
