@@ -64,7 +64,7 @@ def load(detector: Detector, checkpoint: Path, device: torch.device) -> BaseDete
             belongs to another network.
     """
     found = read_checkpoint(checkpoint)
-    if not versions.sha256(checkpoint).startswith(detector.sha256 or ""):
+    if detector.sha256 and not versions.sha256(checkpoint).startswith(detector.sha256):
         raise DataError(
             f"{checkpoint} hashes to {versions.sha256(checkpoint)}, detector {detector.name} names"
             f" {detector.sha256}; delete it and download it again"
