@@ -4,9 +4,10 @@ Every function takes NumPy arrays or tensors on any device and gives the same ki
 training, and training again when a turned picture moves its boxes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from math import isfinite
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from array_api_compat import array_namespace, device
 
@@ -34,6 +35,13 @@ class Edges:
     salience: bool = True
     self_loops: bool = True
     normalisation: Normalisation = "symmetric"
+
+    @classmethod
+    def of(cls, choices: Mapping[str, Any]) -> Self:
+        """Take these out of all of DREA's choices by name; what is not named is as usual."""
+        return cls(
+            **{each.name: choices[each.name] for each in fields(cls) if each.name in choices}
+        )
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist or mean nothing.

@@ -1,8 +1,8 @@
 """The whole of DREA: detections in, X and A out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -73,7 +73,7 @@ def graphs(
         kept=np.full((images, most), -1, np.int32),
         redundant=np.zeros(images, np.int32),
     )
-    with tqdm(total=images, desc="graphs", unit="image", disable=None) as bar:
+    with tqdm(total=images, desc="graphs", unit="image", disable=None, delay=1) as bar:
         for batch in batches(regions.offsets, most):
             source, label, score, boxes = in_order(regions, batch)
             label = np.where(score >= least_score, label, -1)
@@ -88,6 +88,13 @@ def graphs(
             found.redundant[batch] = dropped
             bar.update(batch.stop - batch.start)
     return found
+
+
+def arguments(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """All of DREA's choices by name, as a config or graphs.h5 tells them, in the form that `graphs` takes."""
+    edges = {each.name for each in fields(Edges)}
+    plain = {name: choice for name, choice in choices.items() if name not in edges}
+    return plain | {"edges": Edges.of(choices)}
 
 
 def represented(

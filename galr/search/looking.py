@@ -1,9 +1,7 @@
 """Pictures as a trained model sees them: resized, their regions found and linked as in training."""
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,8 @@ from PIL import Image
 
 from galr import store, versions
 from galr.errors import ConfigError, DataError
-from galr.graph.adjacency import Edges
 from galr.graph.detections import Regions
-from galr.graph.drea import graphs
+from galr.graph.drea import arguments, graphs
 from galr.model.galr import GaLR, Graph
 from galr.regions import network
 from galr.regions.detect import detect, ragged
@@ -48,16 +45,11 @@ class Finder:
         openings = (partial(_same, picture) for picture in pictures)
         tables, _ = ragged(list(detect(self.network, openings, self.detector.detection)))
         sizes = np.array([picture.size for picture in pictures], np.int32)
-        edges = {each.name for each in fields(Edges)}
-        plain = {name: value for name, value in self.choices.items() if name not in edges}
-        weighed = Edges(**{name: self.choices[name] for name in edges & self.choices.keys()})
-        with contextlib.redirect_stderr(io.StringIO()):  # a bar for each batch would be noise
-            made = graphs(
-                Regions(**tables, sizes=sizes),
-                len(self.detector.classes),
-                edges=weighed,
-                **plain,
-            )
+        made = graphs(
+            Regions(**tables, sizes=sizes),
+            len(self.detector.classes),
+            **arguments(self.choices),
+        )
         found = (made.representation, made.adjacency, made.mask)
         return Graph(*(torch.from_numpy(table) for table in found))
 

@@ -28,10 +28,10 @@ from PIL import Image
 
 from galr import store, versions
 from galr.errors import ConfigError
-from galr.graph.adjacency import Closeness, Edges, Normalisation
+from galr.graph.adjacency import Closeness, Normalisation
 from galr.graph.denoise import Measure
 from galr.graph.drawing import draw
-from galr.graph.drea import columns, graphs
+from galr.graph.drea import arguments, columns, graphs
 from galr.graph.fates import outcome
 from galr.regions.images import picture_of, sizes_below, sizes_in, write_png
 from galr.regions.source import Source, from_regions, from_results
@@ -62,12 +62,6 @@ class DreaSettings(Settings):
     def choices(self) -> dict[str, Any]:
         """All of them by name, as graphs.h5 tells its origin."""
         return {each.name: getattr(self, each.name) for each in fields(DreaSettings)}
-
-    def how(self) -> dict[str, Any]:
-        """All of them as `graphs` takes them."""
-        edges = {each.name for each in fields(Edges)}
-        plain = {name: value for name, value in self.choices().items() if name not in edges}
-        return plain | {"edges": Edges(**{name: getattr(self, name) for name in edges})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +107,7 @@ def run(flags: Flags) -> None:
     if flags.show is not None:
         write_png(_drawn(flags, source, flags.show), flags.output)
         return
-    made = graphs(source.regions, len(source.class_names), **flags.how())
+    made = graphs(source.regions, len(source.class_names), **arguments(flags.choices()))
     origin = source.origin | {
         "settings": flags.choices(),
         "columns": columns(source.class_names),
@@ -128,7 +122,7 @@ def _drawn(flags: Flags, source: Source, said: str) -> Image.Image:
     """Draw the graph of one image on its picture, or on white where there is none."""
     image = source.place_of(said)
     name, size = source.names[image], source.regions.sizes[image]
-    found = outcome(source.regions, image, len(source.class_names), **flags.how())
+    found = outcome(source.regions, image, len(source.class_names), **arguments(flags.choices()))
     return draw(picture_of(name, size, flags.images), found, source.class_names, name)
 
 

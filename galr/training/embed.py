@@ -1,7 +1,7 @@
 """Every image once, every sentence once: the two embedding tables of a set of images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -39,11 +39,10 @@ class Graphs:
             if store.texts(file["names"]) != names:
                 raise DataError(f"{path} is of other images than dataset.h5; run snakemake again")
             said = store.provenance(file)["settings"]
-            weighed = {each.name: said[each.name] for each in fields(Edges) if each.name in said}
             representation, adjacency, mask = (
                 torch.from_numpy(file[t][:]) for t in ("representation", "adjacency", "mask")
             )
-        return cls(representation, adjacency, mask, Edges(**weighed) if weighed else None)
+        return cls(representation, adjacency, mask, Edges.of(said) if "closeness" in said else None)
 
     @property
     def shape(self) -> tuple[int, int]:
