@@ -4,7 +4,6 @@ METHOD section 2: slices overlap, and their boxes are merged by non-maximum supp
 Pictures are opened in threads, and while the network looks at a batch the next one is prepared.
 """
 
-import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from PIL import Image
 from galr.regions.detector import Detection, Slices
 from galr.regions.looking import for_detection, shown
 from galr.regions.mmlab import BaseDetector, Compose, quiet
+from galr.regions.slices import starts
 
 Opening = Callable[[], Image.Image]  # gives a picture, RGB, when it is called
 
@@ -176,21 +176,6 @@ def cut(place: int, picture: Image.Image, slices: Slices | None) -> Iterator[Sli
     for y in starts(height, side, overlap):
         for x in starts(width, side, overlap):
             yield Slice(place, width, height, x, y, pixels[y : y + side, x : x + side])
-
-
-def starts(length: int, side: int, overlap: float) -> list[int]:
-    """Where slices begin along a length: as few as possible, evenly spread, from edge to edge.
-
-    Args:
-        length: pixels to cover.
-        side: of a slice, pixels.
-        overlap: least share of the side that neighbours have in common, in [0, 1).
-    """
-    if length <= side:
-        return [0]
-    stride = max(side - math.ceil(side * overlap), 1)
-    steps = math.ceil((length - side) / stride)
-    return [step * (length - side) // steps for step in range(steps + 1)]
 
 
 def pack(slices: Sequence[Slice], fit: Compose, *, pinned: bool = False) -> Batch:

@@ -20,7 +20,7 @@ from galr.data.folder import files_below, pictures_by_stem
 from galr.data.pictures import DAMAGED, as_rgb
 from galr.errors import DataError
 from galr.regions.coco import Boxes
-from galr.regions.detect import starts
+from galr.regions.slices import starts
 
 TRAINING, HELD_OUT = "train", "val"  # DOTA's test images have no public labels
 LAYOUT = f"{TRAINING}/images/P0000.png, {TRAINING}/labelTxt/P0000.txt, and {HELD_OUT}/ likewise"

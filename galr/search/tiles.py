@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from galr.errors import ConfigError
-from galr.regions.detect import starts
+from galr.regions.slices import starts
 from galr.search.places import Window
 
 

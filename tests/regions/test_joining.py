@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from galr.regions.detect import Sighting, Slice, cut, join, ragged, starts
+from galr.regions.detect import Sighting, Slice, cut, join, ragged
 from galr.regions.detector import Slices
+from galr.regions.slices import starts
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 127, 128, 500, 1001])
