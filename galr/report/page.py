@@ -15,6 +15,7 @@ from galr.report.intervals import comparison
 from galr.report.metrics import best, results, told
 from galr.report.origin import Origin
 from galr.report.peers import peers, range_of
+from galr.report.templates import environment
 from galr.retrieval.metrics import RECALLS
 
 TEMPLATES = Path(__file__).parent
@@ -89,16 +90,10 @@ def render(
 
 
 def _templates() -> jinja2.Environment:
-    """The templates beside this file; everything they print is escaped, and a misspelt name fails."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"points": points, "thousands": thousands, "cell": cell}
-    return environment
+    """The templates beside this file, and how they print numbers."""
+    templates = environment(TEMPLATES)
+    templates.filters |= {"points": points, "thousands": thousands, "cell": cell}
+    return templates
 
 
 def points(value: float | None, digits: int = 2) -> str:

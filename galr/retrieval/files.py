@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from galr import store
-from galr.errors import DataError
+from galr.errors import ConfigError, DataError
 from galr.retrieval.relevance import Pairs, check_similarity, contiguous
 
 
@@ -59,6 +59,17 @@ def read_similarity(path: Path, image_of_sentence: Path | None) -> Similarity:
             group = file["validation"]
             validation = Pairs(group["similarity"][:], group["image_of_sentence"][:])
         return Similarity(test, validation, store.texts(file["sentences"]), store.provenance(file))
+
+
+def check_road(similarity: Path | None, images: Path | None, sentences: Path | None) -> None:
+    """Refuse anything but one road: a matrix, or two tables.
+
+    Raises:
+        ConfigError: neither, both, or half of one.
+    """
+    given = [path is not None for path in (similarity, images, sentences)]
+    if given not in ([True, False, False], [False, True, True]):
+        raise ConfigError("give either --similarity, or both --images and --sentences")
 
 
 def read_matrix(path: Path) -> np.ndarray:

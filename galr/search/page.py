@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-import jinja2
 import numpy as np
 
 from galr import store
 from galr.errors import GalrError
 from galr.report.pictures import address
+from galr.report.templates import environment
 from galr.search.answers import Answer, Answered, centre, source_of
 from galr.search.index import Index
 from galr.search.pictures import opened
@@ -62,14 +62,8 @@ def render(index: Index, queries: Sequence[Answered]) -> str:
             Section(answered, [_card(answer, thumbnails) for answer in answered.answers])
             for answered in queries
         ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(sections=sections, about=index.about)
+    template = environment(*TEMPLATES).get_template("page.html")
+    return template.render(sections=sections, about=index.about)
 
 
 class Thumbnails:

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from galr import store, versions
-from galr.errors import ConfigError
 from galr.retrieval import bootstrap, files, parallel, qbnorm, table
 from galr.retrieval.banks import read_banks
 from galr.retrieval.choose import check_grid
@@ -70,9 +69,7 @@ class Flags(Settings):
         check_grid("code", self.k, self.w1, self.w2, self.xi)
         qbnorm.check(*self.beta)
         parallel.check(self.threads)
-        given = [self.similarity is not None, self.images is not None, self.sentences is not None]
-        if given not in ([True, False, False], [False, True, True]):
-            raise ConfigError("give either --similarity, or both --images and --sentences")
+        files.check_road(self.similarity, self.images, self.sentences)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,7 @@ from pathlib import Path
 import torch
 
 from galr.devices import device_of
-from galr.errors import ConfigError
-from galr.retrieval import files
+from galr.retrieval import files, parallel
 from galr.retrieval.relevance import DirectionName
 from galr.retrieval.rerank import Variant, check, least_k, rerank_direction
 from galr.retrieval.tables.products import Tables
@@ -56,11 +55,8 @@ class Flags(Settings):
     def __post_init__(self) -> None:
         """Refuse parameters that mean nothing, and anything but one road."""
         check(self.variant, self.k, self.xi, self.w1, self.w2)
-        if self.threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {self.threads}")
-        given = [self.similarity is not None, self.images is not None, self.sentences is not None]
-        if given not in ([True, False, False], [False, True, True]):
-            raise ConfigError("give either --similarity, or both --images and --sentences")
+        parallel.check(self.threads)
+        files.check_road(self.similarity, self.images, self.sentences)
 
 
 def run(flags: Flags) -> None:
