@@ -9,7 +9,6 @@ from galr.graph.published import gathered, published_graphs, unused
 from galr.graph.unpickle import read_object
 from galr.stages import import_graphs
 
-CLASSES = 15
 NAMES = ["airport_1", "b.v2", "ärial", "empty"]
 
 
