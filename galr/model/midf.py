@@ -62,17 +62,26 @@ class MIDF(nn.Module):
     r"""Fuse global and local so that each image sets its own balance (METHOD 4, paper Fig. 5).
 
     :math:`g' = \sigma(l)\,g`, :math:`l' = g + l`, :math:`v = \gamma_0 g' + \gamma_1 l'` with
-    :math:`\gamma = softmax(W_2\,\sigma(W_1(g' + l')))`. The released code reads
-    :math:`\gamma_0` twice; here both weights are live.
+    :math:`\gamma = softmax(W_2\,\sigma(W_1(g' + l')))`.
 
     A feature is a sequence of length 1, as released, so attention weights are all 1.
 
     Shapes:
         - **seen**, **found:** :math:`(B, width)`, the global and the local feature
         - **output:** :math:`(B, width)`
+
+    Args:
+        width: of both features and of what comes out.
+        heads: of every attention; divides `width`.
+        inner: width inside the feed-forward layers.
+        dropout: share dropped, in [0, 1).
+        released: repeat the released code's defect, which reads :math:`\gamma_0` for both views;
+            otherwise both weights are live, as the paper has it.
     """
 
-    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, inner: int, dropout: float, *, released: bool
+    ) -> None:
         super().__init__()
         self.seen_self = SelfAttention(width, heads, inner, dropout)
         self.found_self = SelfAttention(width, heads, inner, dropout)
@@ -81,6 +90,7 @@ class MIDF(nn.Module):
         self.balance = nn.Sequential(
             nn.Linear(width, width), nn.Sigmoid(), nn.Dropout(dropout), nn.Linear(width, 2)
         )
+        self.released = released
 
     def forward(self, seen: Tensor, found: Tensor) -> Tensor:
         g = self.seen_self(seen.unsqueeze(1))  # (B, 1, width)
@@ -90,4 +100,8 @@ class MIDF(nn.Module):
         g, l = g.squeeze(1), l.squeeze(1)
         views = torch.stack([l.sigmoid() * g, g + l], dim=1)  # (B, 2, width)
         weights = self.balance(views.sum(dim=1)).softmax(dim=-1)  # (B, 2)
+        if self.released:
+            # Defect of the released code: both views share weight 0, so it only scales their sum;
+            # cosine removes a scale, and neither weight moves a score.
+            weights = weights[:, :1]
         return (weights.unsqueeze(-1) * views).sum(dim=1)

@@ -1,12 +1,19 @@
-"""Sentence encoder: a bidirectional GRU, averaged over directions and steps."""
+"""Sentence encoders: the paper's, and which one a model has.
+
+An encoder takes words (B, L) int64, 0 where padding, and their lengths (B,) int64 on the CPU, each at
+least 1, and gives (B, embedding) unit rows; padding changes nothing.
+"""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from galr.errors import ConfigError
+from galr.model.skipthoughts import SkipThoughts
 
-class SentenceEncoder(nn.Module):
+
+class BiGRU(nn.Module):
     r"""Words → embeddings → BiGRU → mean → MLP (METHOD 4, the paper's figure).
 
     Shapes:
@@ -32,6 +39,39 @@ class SentenceEncoder(nn.Module):
         total = ((forth + back) / 2).sum(dim=1)  # padded steps are zero
         mean = total / lengths.to(total.device, total.dtype).unsqueeze(1)
         return normalize(self.project(mean))
+
+
+SentenceEncoder = BiGRU | SkipThoughts
+
+
+def sentence_encoder(
+    *, text: str, words: int, word_size: int, text_size: int, text_dropout: float, embedding: int
+) -> SentenceEncoder:
+    """Build the encoder that a model's settings name.
+
+    Args:
+        text: `bigru`, the paper's figure, or `skipthoughts`, the released code's.
+        words: size of the vocabulary, padding included.
+        word_size: width of a word's embedding.
+        text_size: units of the GRU, each direction.
+        text_dropout: share dropped while `skipthoughts` learns; `bigru` drops nothing.
+        embedding: width of the common space.
+
+    Raises:
+        ConfigError: there is no such encoder, or it cannot drop that share.
+    """
+    if text == "bigru":
+        if text_dropout:
+            raise ConfigError(
+                f"model.text_dropout is {text_dropout} and model.text bigru, which drops nothing;"
+                " set text_dropout: 0 or text: skipthoughts"
+            )
+        return BiGRU(words, word_size, text_size, embedding)
+    if text == "skipthoughts":
+        if not 0 <= text_dropout < 1:
+            raise ConfigError(f"model.text_dropout must be in [0, 1), got {text_dropout}")
+        return SkipThoughts(words, word_size, text_size, embedding, text_dropout)
+    raise ConfigError(f"model.text '{text}' is unknown; choose from bigru, skipthoughts")
 
 
 def pad(sentences: list[list[int]]) -> tuple[Tensor, Tensor]:

@@ -3,16 +3,18 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from galr.data.words import Vocabulary, tokens
 from galr.errors import ConfigError, StoreError
-from galr.model.text import SentenceEncoder, pad
+from galr.model.text import SentenceEncoder, pad, sentence_encoder
 
-VERSION = 1
+VERSION = 2
 PART = "text."  # what the model calls its sentence encoder
+BUILT_FROM = ("text", "words", "word_size", "text_size", "text_dropout", "embedding")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Asker:
 
 def write(
     path: Path,
-    architecture: dict[str, int],
+    architecture: dict[str, Any],
     state: dict[str, torch.Tensor],
     words: list[str],
     max_words: int,
@@ -62,14 +64,9 @@ def write(
         words: its vocabulary.
         max_words: how long its sentences may be.
     """
-    sizes = {
-        "words": architecture["words"],
-        "word_size": architecture["word_size"],
-        "hidden": architecture["text_size"],
-        "embedding": architecture["embedding"],
-    }
+    encoder = {key: architecture[key] for key in BUILT_FROM}
     own = {name.removeprefix(PART): each for name, each in state.items() if name.startswith(PART)}
-    held = {"sizes": sizes, "state": own, "words": words, "max_words": max_words}
+    held = {"encoder": encoder, "state": own, "words": words, "max_words": max_words}
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     torch.save({"kind": "sentence-encoder", "version": VERSION, **held}, partial)
     partial.replace(path)
@@ -89,7 +86,7 @@ def read(path: Path) -> Asker:
                 f"{path} is format {version} of {kind}, this code reads {VERSION} of sentence-encoder;"
                 " run galr index again"
             )
-        encoder = SentenceEncoder(**held["sizes"]).eval()
+        encoder = sentence_encoder(**held["encoder"]).eval()
         encoder.load_state_dict(held["state"])
         return Asker(encoder, Vocabulary(tuple(held["words"])), held["max_words"])
     except StoreError:

@@ -1,23 +1,125 @@
-"""The bidirectional hinge loss."""
+"""What is minimised: losses over the cosines of a batch, all behind one interface.
+
+A loss takes similarity (B, B), image i with sentence j, pairs on the diagonal, and positive (B, B) bool,
+True where image and sentence belong together; it gives a scalar, a sum over pairs. B may count the pairs
+of one process or of several, gathered. It computes in float32, whatever precision the cosines come in, and
+is 0 where a batch has no negatives.
+"""
+
+import math
+from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from galr.errors import ShapeError
+from galr.errors import ConfigError, ShapeError
+
+Loss = Literal["hinge", "hardest", "infonce"]
+SHARPEST = 100.0  # of InfoNCE, as in CLIP: the most that cosines are multiplied by
 
 
-def hinge_loss(similarity: Tensor, positive: Tensor, margin: float) -> Tensor:
-    r"""Sum of the bidirectional hinge over all negatives of a batch (METHOD 5).
+class Hinge(nn.Module):
+    r"""Sum of the bidirectional hinge over all negatives (METHOD 5).
 
-    :math:`\sum_{i \neq j} [m - s_{ii} + s_{ij}]_+ + [m - s_{ii} + s_{ji}]_+`
+    :math:`\sum_{i \neq j} [m - s_{ii} + s_{ij}]_+ + [m - s_{jj} + s_{ij}]_+`, zero when every pair leads
+    its negatives by the margin m, cosine units in [0, 2].
+    """
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        """(B, B) cosines and (B, B) bool → scalar."""
+        of_images, of_sentences = _excess(similarity, positive, self.margin)
+        return (of_images + of_sentences).sum()
+
+
+class Hardest(nn.Module):
+    r"""Sum of the bidirectional hinge over each image's and each sentence's hardest negative.
+
+    :math:`\sum_i \max_{j \neq i} [m - s_{ii} + s_{ij}]_+ + \sum_j \max_{i \neq j} [m - s_{jj} + s_{ij}]_+`
+    (VSE++, Faghri et al. 2018). Equally hard negatives share the gradient, so their order is nothing.
+    """
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        """(B, B) cosines and (B, B) bool → scalar."""
+        of_images, of_sentences = _excess(similarity, positive, self.margin)
+        return of_images.amax(dim=1).sum() + of_sentences.amax(dim=0).sum()
+
+
+class InfoNCE(nn.Module):
+    r"""Cross-entropy of cosines over a learned temperature, both ways (CLIP; summed over pairs here).
+
+    Each image picks its sentence among all, and each sentence its image, by :math:`softmax(s / \tau)`; the
+    two sums are averaged. Positives beside the diagonal are left out: nobody is asked to pick them, nor
+    punished for it.
 
     Args:
-        similarity: (B, B) cosine, pairs on the diagonal.
-        positive: (B, B) bool, True where image and sentence belong together and are no negative.
-        margin: m, cosine units in [0, 2].
+        temperature: :math:`\tau` to begin with, at least 0.01, where it stays in training too.
 
-    Returns:
-        A scalar; zero when every pair leads its negatives by the margin.
+    Raises:
+        ConfigError: the temperature is lower.
+    """
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        if temperature < 1 / SHARPEST:
+            raise ConfigError(
+                f"train.temperature must be at least {1 / SHARPEST}, got {temperature}"
+            )
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+
+    def forward(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        """(B, B) cosines and (B, B) bool → scalar."""
+        similarity = _checked(similarity, positive)
+        with (
+            torch.no_grad()
+        ):  # the number itself: cut off later, it would get no gradient back down
+            self.log_scale.clamp_(max=math.log(SHARPEST))
+        itself = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+        logits = (similarity * self.log_scale.exp()).masked_fill(positive & ~itself, -math.inf)
+        own = torch.arange(len(logits), device=logits.device)
+        of_images = cross_entropy(logits, own, reduction="sum")
+        return (of_images + cross_entropy(logits.T, own, reduction="sum")) / 2
+
+
+def loss_of(name: str, margin: float, temperature: float) -> nn.Module:
+    """Build the loss that a setting names.
+
+    Args:
+        name: `hinge`, `hardest` or `infonce`.
+        margin: of the first two, cosine units in [0, 2].
+        temperature: that `infonce` begins with.
+
+    Raises:
+        ConfigError: there is no such loss, or it cannot begin there.
+    """
+    if name == "hinge":
+        return Hinge(margin)
+    if name == "hardest":
+        return Hardest(margin)
+    if name == "infonce":
+        return InfoNCE(temperature)
+    raise ConfigError(f"train.loss '{name}' is unknown; choose from {', '.join(get_args(Loss))}")
+
+
+def _excess(similarity: Tensor, positive: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """By how much each negative comes too near: to its row's pair, to its column's pair; both (B, B)."""
+    similarity = _checked(similarity, positive)
+    pairs = similarity.diagonal()
+    of_images = (margin - pairs.unsqueeze(1) + similarity).clamp(min=0)
+    of_sentences = (margin - pairs.unsqueeze(0) + similarity).clamp(min=0)
+    return of_images.masked_fill(positive, 0), of_sentences.masked_fill(positive, 0)
+
+
+def _checked(similarity: Tensor, positive: Tensor) -> Tensor:
+    """The cosines in float32.
 
     Raises:
         ShapeError: the matrices disagree or are not square.
@@ -27,10 +129,7 @@ def hinge_loss(similarity: Tensor, positive: Tensor, margin: float) -> Tensor:
             f"similarity is {tuple(similarity.shape)} and positive {tuple(positive.shape)};"
             " expected two square matrices of one size"
         )
-    pairs = similarity.diagonal()
-    over = (margin - pairs.unsqueeze(1) + similarity).clamp(min=0)
-    over = over + (margin - pairs.unsqueeze(0) + similarity).clamp(min=0)
-    return over.masked_fill(positive, 0).sum()
+    return similarity.float()
 
 
 def positives(images: Tensor, sentences: Tensor, *, shared_negatives: bool) -> Tensor:
@@ -46,5 +145,5 @@ def positives(images: Tensor, sentences: Tensor, *, shared_negatives: bool) -> T
         (B, B) bool.
     """
     if shared_negatives:
-        return torch.eye(len(images), dtype=torch.bool)
+        return torch.eye(len(images), dtype=torch.bool, device=images.device)
     return (images[:, None] == images) | (sentences[:, None] == sentences)
