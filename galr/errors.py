@@ -6,6 +6,7 @@ GalrError                 one line, exit code 2
 │   ├── DownloadError     an address that does not answer, an archive that is not what it was
 │   └── StoreError        a file of ours: of another kind or version, cut short, of other shapes
 ├── ShapeError            arrays that do not belong together
+├── VerifyError           a run whose numbers do not come out again
 └── DeviceError           a device that this machine does not have
 
 A message says what was found, what was expected, and what to do.
@@ -34,6 +35,10 @@ class StoreError(DataError):
 
 class ShapeError(GalrError):
     """Arrays whose shapes or values contradict each other."""
+
+
+class VerifyError(GalrError):
+    """A result that says one thing where its own making, repeated, says another."""
 
 
 class DeviceError(GalrError):

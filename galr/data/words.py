@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nltk.tokenize import TreebankWordTokenizer
+from galr.data import treebank
+from galr.data.stop_words import STOP_WORDS
 
 DROPPED = frozenset(",.:;?()[]&!*@#$%")
 PADDING, UNKNOWN = 0, 1
@@ -14,7 +15,7 @@ RESERVED = 2  # numbers below the first word of the vocabulary
 
 def tokens(sentence: str) -> list[str]:
     """Lower case, Treebank word tokens, punctuation dropped (METHOD 1)."""
-    return [t for t in TreebankWordTokenizer().tokenize(sentence.lower()) if t not in DROPPED]
+    return [word for word in treebank.words(sentence.lower()) if word not in DROPPED]
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,21 @@ class Vocabulary:
     words: tuple[str, ...]
 
     @classmethod
-    def count(cls, sentences: Iterable[str], min_count: int) -> "Vocabulary":
+    def count(
+        cls, sentences: Iterable[str], min_count: int, *, stop_words: bool = True
+    ) -> "Vocabulary":
         """Take the words seen at least `min_count` times, in alphabetical order.
 
-        Stop words stay: in English lists `two`, `beside` and `between` are stop words, and they are
-        what a sentence about an aerial image is made of. The released code leaves them out.
+        Args:
+            sentences: to count in.
+            min_count: how often a word must be seen.
+            stop_words: keep English stop words: `between`, `on` and `under`, which say where things are in
+                an aerial image, are among them. The released code leaves them out, and to its model they are
+                all the same unknown word.
         """
         seen = Counter(token for sentence in sentences for token in tokens(sentence))
-        return cls(tuple(sorted(word for word, times in seen.items() if times >= min_count)))
+        often = {word for word, times in seen.items() if times >= min_count}
+        return cls(tuple(sorted(often if stop_words else often - STOP_WORDS)))
 
     def __len__(self) -> int:
         """Numbers in use, padding and unknown included."""

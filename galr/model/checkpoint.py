@@ -1,6 +1,5 @@
 """A trained model as one file: weights, how to build it again, its words, its origin."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ import torch
 
 from galr.errors import StoreError
 from galr.model.galr import GaLR
+from galr.whole import whole
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +26,17 @@ class Checkpoint:
     provenance: dict[str, Any]
 
     def model(self) -> GaLR:
-        """Build the model again, in evaluation mode on the CPU."""
-        model = GaLR(**self.architecture)
-        model.load_state_dict(self.state)
+        """Build the model again, in evaluation mode on the CPU; its weights are these very tensors."""
+        with torch.device("meta"):  # draws no numbers that the weights would only replace
+            model = GaLR(**self.architecture)
+        model.load_state_dict(self.state, assign=True)
         return model.eval()
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save({"kind": "checkpoint", "version": VERSION, **vars(checkpoint)}, partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        torch.save({"kind": "checkpoint", "version": VERSION, **vars(checkpoint)}, partial)
 
 
 def load(path: Path) -> Checkpoint:
@@ -57,17 +56,36 @@ def load(path: Path) -> Checkpoint:
         ) from error
     if not isinstance(held, dict) or held.pop("kind", None) != "checkpoint":
         raise StoreError(f"{path} is no checkpoint of ours; expected one written by galr train")
-    if (version := held.pop("version", None)) != VERSION:
+    return checked(path, held.pop("version", None), held)
+
+
+def checked(
+    path: Path,
+    version: object,
+    held: dict[str, Any],
+    cure: str = "delete it and run snakemake again",
+) -> Checkpoint:
+    """Take what a file of ours holds for a checkpoint, if it is one of this version and can be built.
+
+    Args:
+        path: the file.
+        version: of its format, as it says.
+        held: the fields.
+        cure: what to do if it is not.
+
+    Raises:
+        StoreError: it is of another version, lacks a field, or its weights do not fit.
+    """
+    if version != VERSION:
         raise StoreError(
-            f"{path} is format {version} of checkpoint, this code reads {VERSION};"
-            " delete it and run snakemake again"
+            f"{path} is format {version} of checkpoint, this code reads {VERSION}; {cure}"
         )
-    checkpoint = Checkpoint(**held)
     try:
+        checkpoint = Checkpoint(**held)
         checkpoint.model()
     except (RuntimeError, TypeError) as error:
         raise StoreError(
-            f"{path} holds weights of other shapes than it says ({str(error).splitlines()[-1].strip()});"
-            " delete it and run snakemake again"
+            f"{path} lacks something, or holds weights of other shapes than it says"
+            f" ({str(error).splitlines()[-1].strip()}); {cure}"
         ) from error
     return checkpoint

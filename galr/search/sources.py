@@ -21,6 +21,7 @@ from galr.search.pictures import opened
 from galr.search.places import Window
 from galr.search.tiles import Tiling
 from galr.training.embed import Graphs, embed_images
+from galr.training.pictures import Streamed
 
 BLOCK_ROWS = (
     512  # embeddings of a block at least: what an interruption costs at most, one picture more
@@ -180,7 +181,7 @@ class Dataset:
     images: its pictures, (images, size, size, 3) uint8.
     names: (images,) text.
     sizes: (images, 2) int32, width and height of the originals.
-    graphs: of the same images.
+    graphs: of the same images, on the CPU.
     looker: what embeds; its finder is not asked.
     batch: images at a time.
     """
@@ -210,6 +211,8 @@ class Dataset:
 
     def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
         """Embed the images of some keys of the last listing."""
+        pictures = Streamed(self.images, self.looker.device)
+        graphs = self.graphs.to(self.looker.device)
         with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
             for start in range(0, len(keys), BLOCK_ROWS):
                 some = keys[start : start + BLOCK_ROWS]
@@ -220,12 +223,11 @@ class Dataset:
                     made.add(key, (width, height), None, [Window(0, 0, width, height)])
                 embeddings = embed_images(
                     self.looker.model,
-                    self.images,
-                    self.graphs,
+                    pictures,
+                    graphs,
                     rows,
                     crop=self.looker.crop,
                     batch=self.batch,
-                    device=self.looker.device,
                 )
                 yield Block(made.contents(), embeddings, {})
                 bar.update(len(some))

@@ -22,6 +22,7 @@ from galr.retrieval.tables.products import similarity
 from galr.settings import Settings, setting
 from galr.training.embed import Graphs, embed_images, embed_sentences
 from galr.training.parts import Part, fold_parts, read_folds
+from galr.training.pictures import Streamed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,8 @@ def run(flags: Flags) -> None:
             store.texts(dataset["sentences"]),
             dataset["image_of_sentence"][:],
         )
+        graphs = graphs.to(device)
+        pictures = Streamed(dataset["images"], device)  # each is looked at once
         model = checkpoint.model().to(device)
         vocabulary = Vocabulary(tuple(checkpoint.words))
         origin = checkpoint.provenance | {
@@ -73,12 +76,11 @@ def run(flags: Flags) -> None:
         def seen(part: Part) -> np.ndarray:
             return embed_images(
                 model,
-                dataset["images"],
+                pictures,
                 graphs,
                 part.rows,
                 crop=checkpoint.architecture["crop"],
                 batch=flags.batch,
-                device=device,
             )
 
         def said(sentences: list[str]) -> np.ndarray:

@@ -3,16 +3,23 @@
 IN   dataset.h5, graphs.h5, folds.csv
 OUT  checkpoint.pt   weights of the kept epoch, how to build the model, its vocabulary, its origin
      history.csv     a row an epoch: loss, learning rate, speed, validation recalls, which one was kept
+     run.json        what made them: settings, versions, device, git state, seeds, hashes of the data
+     events/         the same curves for TensorBoard, with --events
 
 The vocabulary is counted on the fold's training sentences alone.
+A training that was killed goes on by itself when the same command is called again: checkpoint.unfinished.pt
+lies beside checkpoint.pt until it is done.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
 import pandas as pd
 import torch
+from lightning_fabric import Fabric
 
 from galr import store, versions
 from galr.data.words import Vocabulary
@@ -20,28 +27,45 @@ from galr.devices import device_of
 from galr.errors import ConfigError
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
-from galr.model.weights import load_backbone, parameters
+from galr.model.weights import load_backbone, load_skipthoughts, parameters
 from galr.settings import Settings, setting
 from galr.training.embed import Graphs
-from galr.training.fit import fit
+from galr.training.feed import Feed
+from galr.training.fit import Fitted, fit, validate
 from galr.training.folds import seed_of
-from galr.training.parts import fold_parts, read_folds
+from galr.training.learner import Learner
+from galr.training.loss import Loss, loss_of
+from galr.training.parts import Part, fold_parts, read_folds
+from galr.training.pictures import open_pictures
+from galr.training.processes import Precision, launched
+from galr.training.record import record, write_record
+from galr.training.telling import Telling
+from galr.training.unfinished import Unfinished
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Settings):
     """What is built; config section `model`."""
 
-    backbone: str = setting("torchvision's name of a residual network")
+    backbone: str = setting("torchvision's name of a network in stages, for example resnet18")
     weights: str = setting("imagenet, none, or a file with a state dict of the backbone")
     crop: int = setting("height and width the model sees, pixels; a multiple of 32")
     embedding: int = setting("width of the common space")
+    text: Literal["bigru", "skipthoughts"] = setting("sentence encoder")
+    text_weights: str = setting("none, or a folder with the weights of skip-thoughts")
     word_size: int = setting("width of a word's embedding")
-    text_size: int = setting("units of the GRU, each direction")
+    text_size: int = setting("units of the GRU, each direction it has")
+    text_dropout: float = setting("share dropped in skipthoughts, in [0, 1); 0 with bigru")
     heads: int = setting("attention heads of the fusion; divides embedding")
     feed_forward: int = setting("inner width of the fusion's feed-forward layers")
     dropout: float = setting("share dropped in the fusion, in [0, 1)")
+    fusion: Literal["midf", "midf_released", "sum"] = setting("how both image features become one")
     branches: Literal["both", "global", "local"] = setting("which image features are live")
+
+    def architecture(self) -> dict[str, Any]:
+        """What of it the model itself is told; weights come from elsewhere."""
+        said = {each.name: getattr(self, each.name) for each in fields(ModelSettings)}
+        return {key: said[key] for key in said if key not in ("weights", "text_weights")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +79,20 @@ class TrainSettings(Settings):
     learning_rate: float = setting("Adam's step size")
     decay: float = setting("factor on the learning rate every decay-every epochs")
     decay_every: int = setting("epochs")
-    margin: float = setting("of the hinge loss, cosine units in [0, 2]")
-    clip: float = setting("largest norm of the gradient")
+    loss: Loss = setting("what is minimised")
+    margin: float = setting("of hinge and hardest, cosine units in [0, 2]")
+    temperature: float = setting("of infonce, where learning it starts")
+    clip: float | None = setting("largest norm of the gradient; none clips nothing")
     rotate: float = setting("largest random rotation of a training picture, degrees")
+    stop_words: bool = setting("English stop words are in the vocabulary")
     min_count: int = setting("how often a word must be seen to be in the vocabulary")
     max_words: int = setting("longer sentences are cut, with a warning")
     regions_move: bool = setting("regions are turned and cropped with their picture")
     shared_negatives: bool = setting(
         "as released: another sentence of the same image, and an image with the same sentence, are negatives"
     )
+    precision: Precision = setting("of encoding in a step; all else is in float32")
+    compile: bool = setting("let torch compile what encodes images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +108,16 @@ class Flags(ModelSettings, TrainSettings):
     fold: int = setting("which fold, from 0")
     seed: int = setting("seed of the experiment")
     device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
+    processes: int = setting("that train together, each on a GPU of its own", default=1)
     threads: int = setting("CPU threads", default=1)
+    resident_gb: float = setting(
+        "pictures of up to so many GB stay on the device, more are read ahead", default=8.0
+    )
+    save_every: float = setting("seconds between two saves of an unfinished training", default=300)
     checkpoint: Path = setting("checkpoint.pt to write")
     history: Path = setting("history.csv to write")
+    record: Path = setting("run.json to write")
+    events: Path | None = setting("folder for TensorBoard", default=None)
 
     def __post_init__(self) -> None:
         """Refuse what no experiment could mean."""
@@ -89,96 +125,58 @@ class Flags(ModelSettings, TrainSettings):
             raise ConfigError(
                 f"model.heads must divide model.embedding, got {self.heads} and {self.embedding}"
             )
-        if self.batch < 2:
-            raise ConfigError(f"train.batch must be at least 2 (negatives), got {self.batch}")
+        if self.batch < max(2, self.processes):
+            raise ConfigError(
+                f"train.batch must be at least 2 (negatives) and one for each process, got {self.batch}"
+            )
         if self.branches != "global" and self.graphs is None:
             raise ConfigError(f"branches '{self.branches}' need --graphs; got none")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"model.dropout must be in [0, 1), got {self.dropout}")
+        if self.processes < 1:
+            raise ConfigError(f"--processes must be at least 1, got {self.processes}")
+
+    def settings(self) -> dict[str, Any]:
+        """The sections `model` and `train`, by key."""
+        names = {each.name for each in (*fields(ModelSettings), *fields(TrainSettings))}
+        return {key: value for key, value in asdict(self).items() if key in names}
 
 
 def run(flags: Flags) -> None:
     """Open what training needs, fit, write what it leaves."""
     torch.set_num_threads(flags.threads)
-    device, seed = device_of(flags.device), seed_of(flags.seed, flags.fold)
-    torch.manual_seed(seed)
+    seed = seed_of(flags.seed, flags.fold)
     with store.reading(flags.dataset, store.DATASET) as dataset:
-        if (size := dataset["images"].shape[1]) < flags.crop:
-            raise ConfigError(
-                f"model.crop is {flags.crop} and data.size {size}; crop is at most size"
-            )
-        names = store.texts(dataset["names"])
-        parts = fold_parts(
-            read_folds(flags.folds),
-            flags.fold,
-            names,
-            store.texts(dataset["sentences"]),
-            dataset["image_of_sentence"][:],
+        parts, graphs = opened(flags, dataset)
+        vocabulary = Vocabulary.count(
+            parts["train"].sentences, flags.min_count, stop_words=flags.stop_words
         )
-        graphs = Graphs.open(flags.graphs, names)
-        if flags.regions_move and flags.graphs is not None and graphs.edges is None:
-            raise ConfigError(
-                f"train.regions_move needs graphs that DREA made here; {flags.graphs} does not say how"
-                " its edges were weighed; set regions_move: false for this variant"
-            )
-        vocabulary = Vocabulary.count(parts["train"].sentences, flags.min_count)
-        architecture = {
-            key: getattr(flags, key)
-            for key in (each.name for each in fields(ModelSettings))
-            if key != "weights"
-        } | {"words": len(vocabulary), "regions": graphs.shape[0], "features": graphs.shape[1]}
-        model = GaLR(**architecture)
-        if flags.branches != "local":
-            load_backbone(model.seen.pyramid, flags.backbone, flags.weights)
-        print(
+        fabric = launched(device_of(flags.device), flags.processes, flags.precision)
+        torch.manual_seed(seed)
+        model = built(flags, vocabulary, graphs)
+        torch.manual_seed(seed + fabric.global_rank)  # each process drops out by itself
+        origin = origin_of(flags, dataset, fabric)
+        unfinished = Unfinished(
+            flags.checkpoint.with_suffix(".unfinished.pt"), origin, flags.save_every
+        )
+        if fabric.is_global_zero:
+            said = record(origin, fold_seed=seed, device=str(fabric.device))
+            write_record(flags.record, said, resumed=unfinished.is_there())
+        fabric.print(
             f"{flags.variant} fold {flags.fold}: {parameters(model):,} parameters,"
             f" {len(vocabulary)} words, {len(parts['train'].rows)} images to learn from,"
-            f" {len(parts['val'].rows)} to choose by, on {device}",
+            f" {len(parts['val'].rows)} to choose by, on {fabric.device}",
             flush=True,
         )
-        fitted = fit(
-            model.to(device),
-            dataset["images"],
-            graphs,
-            parts["train"],
-            parts["val"],
-            vocabulary.numbers(parts["train"].sentences, flags.max_words),
-            vocabulary.numbers(parts["val"].sentences, flags.max_words),
-            crop=flags.crop,
-            rotate=flags.rotate,
-            epochs=flags.epochs,
-            batch=flags.batch,
-            sentences_per_epoch=flags.sentences_per_epoch,
-            grouped=flags.grouped,
-            learning_rate=flags.learning_rate,
-            decay=flags.decay,
-            decay_every=flags.decay_every,
-            margin=flags.margin,
-            clip=flags.clip,
-            shared_negatives=flags.shared_negatives,
-            edges=graphs.edges if flags.regions_move else None,
-            seed=seed,
-            device=device,
-            tell=tell,
+        fitted = fitted_of(
+            flags, fabric, model, vocabulary, dataset, parts, graphs, unfinished, seed
         )
-        origin = {
-            "dataset": store.provenance(dataset)["dataset"],
-            "dataset_sha256": versions.sha256(flags.dataset),
-            "graphs_sha256": versions.sha256(flags.graphs) if flags.graphs else None,
-            "variant": flags.variant,
-            "fold": flags.fold,
-            "seed": flags.seed,
-            "settings": {
-                key: value
-                for key, value in asdict(flags).items()
-                if key in {each.name for each in (*fields(ModelSettings), *fields(TrainSettings))}
-            },
-            "device": str(device),
-            "threads": flags.threads,  # on a CPU their number decides how sums are rounded
-            "versions": versions.code(),
-        }
+    if not fabric.is_global_zero:
+        return
     checkpoints.save(
         flags.checkpoint,
         checkpoints.Checkpoint(
-            architecture=architecture,
+            architecture=architecture_of(flags, vocabulary, graphs),
             state=fitted.state,
             words=list(vocabulary.words),
             max_words=flags.max_words,
@@ -190,12 +188,125 @@ def run(flags: Flags) -> None:
     history = pd.DataFrame(fitted.history)
     history["best"] = history["epoch"] == fitted.epoch
     history.to_csv(flags.history, index=False)
+    unfinished.forget()
 
 
-def tell(row: dict[str, Any]) -> None:
-    """One line an epoch."""
-    print(
-        f"epoch {row['epoch']:>3}  loss {row['loss']:8.3f}  validation mR {row['mr']:6.2f}"
-        f"  {row['pairs_a_second']:.0f} pairs/s",
-        flush=True,
+def opened(flags: Flags, dataset: h5py.File) -> tuple[dict[str, Part], Graphs]:
+    """The fold's parts and the graphs, if they are what these settings need."""
+    if (size := dataset["images"].shape[1]) < flags.crop:
+        raise ConfigError(f"model.crop is {flags.crop} and data.size {size}; crop is at most size")
+    names = store.texts(dataset["names"])
+    parts = fold_parts(
+        read_folds(flags.folds),
+        flags.fold,
+        names,
+        store.texts(dataset["sentences"]),
+        dataset["image_of_sentence"][:],
     )
+    graphs = Graphs.open(flags.graphs, names)
+    if flags.regions_move and flags.graphs is not None and graphs.edges is None:
+        raise ConfigError(
+            f"train.regions_move needs graphs that DREA made here; {flags.graphs} does not say how"
+            " its edges were weighed; set regions_move: false for this variant"
+        )
+    return parts, graphs
+
+
+def architecture_of(flags: Flags, vocabulary: Vocabulary, graphs: Graphs) -> dict[str, Any]:
+    """What the model is built from: settings, and sizes that the data say."""
+    regions, features = graphs.shape
+    return flags.architecture() | {
+        "words": len(vocabulary),
+        "regions": regions,
+        "features": features,
+    }
+
+
+def built(flags: Flags, vocabulary: Vocabulary, graphs: Graphs) -> GaLR:
+    """The model before training, with the weights it starts from."""
+    model = GaLR(**architecture_of(flags, vocabulary, graphs))
+    if flags.branches != "local":
+        load_backbone(model.seen.pyramid, flags.backbone, flags.weights)
+    if flags.text_weights != "none":
+        known = load_skipthoughts(model.text, vocabulary.words, Path(flags.text_weights))
+        print(f"skip-thoughts knows {known} of {len(vocabulary.words)} words", flush=True)
+    return model
+
+
+def fitted_of(
+    flags: Flags,
+    fabric: Fabric,
+    model: GaLR,
+    vocabulary: Vocabulary,
+    dataset: h5py.File,
+    parts: Mapping[str, Part],
+    graphs: Graphs,
+    unfinished: Unfinished,
+    seed: int,
+) -> Fitted:
+    """Hand every setting to the part that it is for, and train."""
+    train, val = parts["train"], parts["val"]
+    pictures = open_pictures(
+        dataset["images"],
+        [*train.rows, *val.rows],
+        fabric.device,
+        limit=int(flags.resident_gb * 1e9),
+    )
+    graphs = graphs.to(fabric.device)
+    feed = Feed(
+        pictures,
+        graphs,
+        train,
+        vocabulary.numbers(train.sentences, flags.max_words),
+        crop=flags.crop,
+        rotate=flags.rotate,
+        batch=flags.batch,
+        sentences_per_epoch=flags.sentences_per_epoch,
+        grouped=flags.grouped,
+        shared_negatives=flags.shared_negatives,
+        edges=graphs.edges if flags.regions_move else None,
+        seed=seed,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+    )
+    learner = Learner(
+        model,
+        loss_of(flags.loss, flags.margin, flags.temperature),
+        fabric,
+        learning_rate=flags.learning_rate,
+        decay=flags.decay,
+        decay_every=flags.decay_every,
+        clip=flags.clip,
+        compiled=flags.compile,
+    )
+    numbers = vocabulary.numbers(val.sentences, flags.max_words)
+    telling = Telling(flags.events)
+    fitted = fit(
+        learner,
+        feed,
+        lambda: validate(model, pictures, graphs, val, numbers, crop=flags.crop, batch=flags.batch),
+        fabric,
+        unfinished,
+        epochs=flags.epochs,
+        tell=telling,
+    )
+    telling.end()
+    return fitted
+
+
+def origin_of(flags: Flags, dataset: h5py.File, fabric: Fabric) -> dict[str, Any]:
+    """What the weights follow from."""
+    return {
+        "dataset": store.provenance(dataset)["dataset"],
+        "dataset_sha256": versions.sha256(flags.dataset),
+        "graphs_sha256": versions.sha256(flags.graphs) if flags.graphs else None,
+        "folds_sha256": versions.sha256(flags.folds),
+        "variant": flags.variant,
+        "fold": flags.fold,
+        "seed": flags.seed,
+        "settings": flags.settings(),
+        "device": str(fabric.device),
+        "processes": fabric.world_size,
+        "threads": flags.threads,  # on a CPU their number decides how sums are rounded
+        "versions": versions.code(),
+    }

@@ -21,6 +21,16 @@ def test_vocabulary_counts_and_numbers():
     assert known.numbers(["Two planes", "", "two two"], 9) == [[2, UNKNOWN], [UNKNOWN], [2, 2]]
 
 
+def test_stop_words_are_left_out_if_told_so():
+    sentence = "there are two planes between a hangar and the road , and beside it"
+    kept = Vocabulary.count([sentence], 1)
+    assert {"between", "a", "the", "are", "it", "two", "beside"} < {*kept.words}
+    assert Vocabulary.count([sentence], 1, stop_words=False).words == (
+        "beside", "hangar", "planes", "road", "two",
+    )  # fmt: skip
+    assert kept.numbers([sentence], 99)[0].count(UNKNOWN) == 0
+
+
 def test_order_of_sentences_does_not_change_the_numbers():
     sentences = ["a plane", "beside a ship", "a tank"]
     assert Vocabulary.count(sentences, 1) == Vocabulary.count(sentences[::-1], 1)

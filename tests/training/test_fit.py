@@ -1,115 +1,178 @@
-import h5py
-import numpy as np
+"""Training to its end, again, and interrupted anywhere."""
+
+import math
+
 import pytest
 import torch
+from lightning_fabric import Fabric
 
-from galr.data.words import Vocabulary
-from galr.model.galr import GaLR
-from galr.training.embed import Graphs, embed_images, embed_sentences
-from galr.training.fit import batches, drawn_pairs, fit, validate
-from galr.training.parts import part
-
-COLOURS = ["red", "green", "blue", "grey", "white", "black"]
-RGB = [(220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128), (240, 240, 240), (15, 15, 15)]
+from galr.errors import DataError
+from galr.training.fit import fit, validate
+from galr.training.learner import Learner
+from galr.training.loss import loss_of
+from galr.training.unfinished import Unfinished
 
 
-@pytest.fixture
-def world(tmp_path):
-    """Twelve plain pictures, two a colour, one of them with a region: 1 to 3 sentences each."""
-    pictures = np.stack([np.full((36, 36, 3), RGB[i // 2], np.uint8) for i in range(12)])
-    owners = np.repeat(np.arange(12), np.arange(12) % 3 + 1)
-    sentences = [
-        f"a {COLOURS[i // 2]} field with {'one plane' if i % 2 else 'nothing'}" for i in owners
-    ]
-    mask = torch.zeros(12, 3, dtype=torch.bool)
-    mask[1::2, 0] = True
-    shown = mask.float()
-    graphs = Graphs(shown.unsqueeze(-1).repeat(1, 1, 4), torch.diag_embed(shown), mask, None)
-    with h5py.File(tmp_path / "images.h5", "w") as file:
-        yield file.create_dataset("images", data=pictures), graphs, sentences, owners
+class Killed(Exception):
+    """Somebody pulled the plug."""
 
 
-def model_of(words):
-    torch.manual_seed(0)
-    return GaLR(
-        backbone="resnet18", crop=32, regions=3, features=4, words=words, embedding=32,
-        word_size=16, text_size=32, heads=4, feed_forward=32, dropout=0.0, branches="both",
+def run(world, place, *, epochs=3, every=0.0, batch=8, seed=3, rate=2e-3, dies=None, **model):
+    """Train; `dies` is asked at every moment by name and may raise."""
+    dies = dies or (lambda moment: None)
+    fabric, built = Fabric(accelerator="cpu", devices=1), world.model(dropout=0.1, **model)
+    learner = Learner(
+        built, loss_of("infonce", 0.2, 0.07), fabric,
+        learning_rate=rate, decay=0.7, decay_every=2, clip=2.0, compiled=False,
+    )  # fmt: skip
+    feed = world.feed(batch=batch, rotate=90.0, grouped=False, seed=seed)
+    told, learn = [], learner.learn
+
+    def learning(step):
+        dies("learn")
+        return learn(step)
+
+    def check():
+        dies("check")
+        return validate(
+            built, world.pictures, world.graphs, world.part, world.words, crop=32, batch=batch
+        )
+
+    def tell(row):
+        dies("tell")
+        told.append(row)
+
+    learner.learn = learning
+    unfinished = Unfinished(place, {"seed": seed}, every)
+    return built, fit(learner, feed, check, fabric, unfinished, epochs=epochs, tell=tell), told
+
+
+def plain(world, place, **how):
+    """One batch of everything, shown straight: to be learnt by heart."""
+    fabric, model = Fabric(accelerator="cpu", devices=1), world.model()
+    learner = Learner(
+        model, loss_of("hinge", 0.2, 0.07), fabric,
+        learning_rate=2e-3, decay=0.7, decay_every=10, clip=2.0, compiled=False,
     )  # fmt: skip
 
+    def check():
+        return validate(
+            model, world.pictures, world.graphs, world.part, world.words, crop=32, batch=24
+        )
 
-def trained(world, *, epochs, grouped=True, seed=3):
-    images, graphs, sentences, owners = world
-    whole = part(list(range(12)), sentences, owners)
-    vocabulary = Vocabulary.count(sentences, 1)
-    numbers = vocabulary.numbers(sentences, 20)
-    model, told = model_of(len(vocabulary)), []
-    fitted = fit(
-        model, images, graphs, whole, whole, numbers, numbers,
-        crop=32, rotate=0.0, epochs=epochs, batch=24, sentences_per_epoch=None, grouped=grouped,
-        learning_rate=2e-3, decay=0.7, decay_every=10, margin=0.2, clip=2.0,
-        shared_negatives=False, edges=None, seed=seed, device=torch.device("cpu"), tell=told.append,
-    )  # fmt: skip
-    return model, fitted, told, (images, graphs, whole, numbers)
+    told = []
+    unfinished = Unfinished(place, {}, 1e9)
+    fitted = fit(learner, world.feed(), check, fabric, unfinished, epochs=15, tell=told.append)
+    return model, fitted, told, check
 
 
-def test_one_batch_is_memorised_and_the_best_epoch_kept(world):
-    model, fitted, told, (images, graphs, whole, numbers) = trained(world, epochs=15)
+def test_one_batch_is_memorised_and_the_best_epoch_kept(world, tmp_path):
+    model, fitted, told, check = plain(world, tmp_path / "unfinished.pt")
     assert told[-1]["loss"] < told[0]["loss"] / 5
     assert fitted.mr == max(row["mr"] for row in told) and fitted.history == told
-    first_best = next(row["epoch"] for row in told if row["mr"] == fitted.mr)
-    assert fitted.epoch == first_best
+    assert fitted.epoch == next(row["epoch"] for row in told if row["mr"] == fitted.mr)
     model.load_state_dict(fitted.state)
-    again = validate(
-        model, images, graphs, whole, numbers, crop=32, batch=24, device=torch.device("cpu")
-    )
-    assert again["mr"] == pytest.approx(fitted.mr)
+    assert check()["mr"] == pytest.approx(fitted.mr)
     assert [row["learning_rate"] for row in told[9:11]] == pytest.approx([2e-3, 1.4e-3])
 
 
-def test_same_seed_same_weights(world):
-    one, two, other = (trained(world, epochs=2, seed=seed)[1].state for seed in (3, 3, 4))
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    assert not all(torch.equal(one[name], other[name]) for name in one)
+def equal(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_batch_size_of_encoding_changes_nothing(world):
-    images, graphs, sentences, _ = world
-    vocabulary = Vocabulary.count(sentences, 1)
-    model = model_of(len(vocabulary)).eval()
-    cpu, rows = torch.device("cpu"), [7, 1, 4, 10, 2]
-    numbers = vocabulary.numbers(["a red field", "plane", "a blue field with one plane", "x"], 20)
-    alone = np.concatenate(
-        [embed_images(model, images, graphs, [r], crop=32, batch=1, device=cpu) for r in rows]
+def without_speed(history):
+    return [{k: v for k, v in row.items() if k != "pairs_a_second"} for row in history]
+
+
+def test_same_seed_same_weights(world, tmp_path):
+    one, two, other = (
+        run(world, tmp_path / f"{i}.pt", epochs=1, seed=seed)[1].state
+        for i, seed in enumerate((3, 3, 4))
     )
-    together = embed_images(model, images, graphs, rows, crop=32, batch=3, device=cpu)
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-    said = np.concatenate([embed_sentences(model, [n], batch=1, device=cpu) for n in numbers])
-    np.testing.assert_allclose(
-        embed_sentences(model, numbers, batch=3, device=cpu), said, atol=1e-5
-    )
+    assert equal(one, two) and not equal(one, other)
 
 
-@pytest.mark.parametrize("grouped", [True, False])
-def test_an_epoch_draws_each_pair_once(grouped):
-    owners = np.repeat(np.arange(9), np.arange(9) % 4 + 1)
-    draw = np.random.default_rng(0)
-    whole = drawn_pairs(owners, None, draw, grouped=grouped)
-    assert sorted(whole) == list(range(len(owners)))
-    two = drawn_pairs(owners, 2, draw, grouped=grouped)
-    assert len(set(two)) == len(two)
-    assert np.bincount(owners[two]).tolist() == np.minimum(np.bincount(owners), 2).tolist()
-    changes = (np.diff(owners[whole]) != 0).sum()
-    assert bool(changes == 8) is grouped
+@pytest.fixture
+def whole(world, tmp_path):
+    """The training that nobody interrupted: three epochs of three steps."""
+    model, fitted, told = run(world, tmp_path / "whole.pt", every=1e9)
+    return model.state_dict(), fitted, told
 
 
-def test_epochs_draw_every_sentence_in_the_long_run():
-    owners, draw = np.repeat(np.arange(4), 5), np.random.default_rng(0)
-    seen = np.bincount(
-        np.concatenate([drawn_pairs(owners, 1, draw, grouped=True) for _ in range(500)])
-    )
-    assert seen.min() > 60 and seen.max() < 140  # 100 expected of each
+@pytest.mark.parametrize("every", [0.0, 1e9])
+@pytest.mark.parametrize(
+    "moments",
+    [
+        [("learn", 1)], [("learn", 3)], [("learn", 4)], [("learn", 9)],
+        [("check", 1)], [("check", 3)], [("tell", 2)],
+        [("learn", 2), ("check", 1), ("learn", 3), ("tell", 1)],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_killed_anywhere_it_goes_on_to_the_same_bits(world, whole, tmp_path, moments, every):
+    for moment, times in moments:
+        left = {moment: times}
+
+        def dies(now, left=left):
+            left[now] = left.get(now, 0) - 1
+            if left[now] == 0:
+                raise Killed(now)
+
+        with pytest.raises(Killed):
+            run(world, tmp_path / "unfinished.pt", every=every, dies=dies)
+    model, fitted, _ = run(world, tmp_path / "unfinished.pt", every=every)
+    weights, expected, told = whole
+    assert equal(model.state_dict(), weights)  # of the last epoch
+    assert equal(fitted.state, expected.state)  # of the best one
+    assert (fitted.epoch, fitted.mr) == (expected.epoch, expected.mr)
+    assert without_speed(fitted.history) == without_speed(told)
 
 
-def test_a_last_batch_of_one_pair_is_left_out():
-    assert [len(some) for some in batches(np.arange(9), 4)] == [4, 4]
-    assert [len(some) for some in batches(np.arange(10), 4)] == [4, 4, 2]
+def test_what_was_learnt_is_not_learnt_again(world, tmp_path):
+    steps = []
+
+    def dies(moment):
+        if moment == "learn":
+            steps.append(moment)
+            if len(steps) == 6:
+                raise Killed
+
+    with pytest.raises(Killed):
+        run(world, tmp_path / "unfinished.pt", dies=dies)
+    run(world, tmp_path / "unfinished.pt", dies=dies)
+    assert len(steps) == 6 + 4  # nine steps in all, of which five were kept
+
+
+def test_a_training_is_not_mistaken_for_another(world, tmp_path, capsys):
+    place = tmp_path / "unfinished.pt"
+    run(world, place, epochs=1, seed=3)
+    fresh = run(world, tmp_path / "fresh.pt", epochs=1, seed=4)[1].state
+    capsys.readouterr()
+    assert equal(run(world, place, epochs=1, seed=4)[1].state, fresh)
+    assert "is of another training (seed differs): starting anew" in capsys.readouterr().out
+
+
+def test_a_damaged_file_is_no_reason_to_stop(world, tmp_path, capsys):
+    place = tmp_path / "unfinished.pt"
+    run(world, place, epochs=1)
+    fresh = run(world, tmp_path / "fresh.pt", epochs=1)[1].state
+    place.write_bytes(place.read_bytes()[:5000])
+    capsys.readouterr()
+    assert equal(run(world, place, epochs=1)[1].state, fresh)
+    assert "is damaged" in capsys.readouterr().out
+
+
+def test_nothing_is_left_of_a_save_that_fails(tmp_path):
+    unfinished = Unfinished(tmp_path / "unfinished.pt", {}, 0)
+    unfinished.save({"step": 1})
+    with pytest.raises(AttributeError):
+        unfinished.save({"step": lambda: None})  # nothing that can be written
+    assert unfinished.read() == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["unfinished.pt"]
+    unfinished.forget()
+    assert unfinished.read() is None and not unfinished.refused
+
+
+def test_a_loss_that_is_no_number_is_named(world, tmp_path):
+    with pytest.raises(DataError, match=r"the loss of epoch \d is nan; lower train.learning_rate"):
+        run(world, tmp_path / "unfinished.pt", rate=math.inf, epochs=2)

@@ -1,10 +1,11 @@
-import h5py
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from galr.training.pixels import MEAN, SPREAD, drawn_views, normalised, read, resized, turned
+from galr.training.pixels import MEAN, PORTION, SPREAD, Views, drawn_views, resized, turned
+
+VIEWS = drawn_views(2 * PORTION + 1, 24 / 40, 90, torch.Generator().manual_seed(1))
 
 
 def raw(pixels):
@@ -64,15 +65,27 @@ def test_resizing_agrees_with_pillow():
 
 
 def test_normalisation_is_imagenets():
-    black = normalised(torch.zeros(1, 3, 2, 2))
+    black = resized(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), 2)
     assert black[0, :, 0, 0].tolist() == pytest.approx(
         [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     )
 
 
-def test_reading_keeps_the_order_asked_for(tmp_path):
-    held = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), dtype=np.uint8)
-    with h5py.File(tmp_path / "images.h5", "w") as file:
-        table = file.create_dataset("images", data=held)
-        got = read(table, [4, 0, 4])
-    assert np.array_equal(got.permute(0, 2, 3, 1).numpy(), held[[4, 0, 4]])
+@pytest.mark.parametrize("make", [resized, lambda images, crop: turned(images, VIEWS, crop)])
+def test_many_pictures_are_each_as_if_alone_and_channels_last(make):
+    images = pictures(2 * PORTION + 1)
+    together = make(images, 24)
+    assert together.is_contiguous(memory_format=torch.channels_last)
+    for row in range(len(images)):
+        views = Views(VIEWS.turn[row : row + 1], VIEWS.shift[row : row + 1], VIEWS.share)
+        one = images[row : row + 1]
+        alone = resized(one, 24) if make is resized else turned(one, views, 24)
+        assert torch.equal(together[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("make", [resized, lambda images, crop: turned(images, VIEWS, crop)])
+def test_training_in_bfloat16_sees_the_same_pixels(make):
+    images = pictures(2 * PORTION + 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = make(images, 24)
+    assert torch.equal(low, make(images, 24))

@@ -1,19 +1,28 @@
 """From dataset.h5 to similarity.h5 through the commands, on pictures drawn here."""
 
+import json
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from galr import store
 from galr.__main__ import main
 from galr.model import checkpoint as checkpoints
 
 FLAGS = (
-    "--backbone resnet18 --weights none --crop 32 --embedding 16 --word-size 8 --text-size 8 --heads 2"
-    " --feed-forward 16 --dropout 0.1 --epochs 2 --batch 8 --sentences-per-epoch none --grouped"
-    " --learning-rate 0.001 --decay 0.7 --decay-every 20 --margin 0.2 --clip 2 --rotate 90"
-    " --min-count 1 --max-words 30 --no-shared-negatives --no-regions-move --seed 5 --device cpu --fold 0"
+    "--backbone resnet18 --weights none --crop 32 --embedding 16 --text bigru --text-weights none"
+    " --word-size 8 --text-size 8 --text-dropout 0 --heads 2 --feed-forward 16 --dropout 0.1"
+    " --fusion midf --epochs 2 --batch 8 --sentences-per-epoch none --grouped --learning-rate 0.001"
+    " --decay 0.7 --decay-every 20 --loss hinge --margin 0.2 --temperature 0.07 --clip 2 --rotate 90"
+    " --stop-words --min-count 1 --max-words 30 --no-shared-negatives --no-regions-move"
+    " --precision fp32 --no-compile --seed 5 --device cpu --fold 0"
 )
 COUNTS = [1, 7, 5, 2, 3, 1, 4, 5, 1, 2, 3, 5, 1, 1]  # sentences of each image
 
@@ -54,24 +63,29 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(stage, folder, flags):
-    """Call a stage with paths below a folder."""
+def words_of(stage, folder, flags):
+    """A stage's command line with paths below a folder."""
     words = [
-        str(folder / word) if word.endswith((".h5", ".csv", ".pt")) else word
+        str(folder / word) if word.endswith((".h5", ".csv", ".pt", ".json")) else word
         for word in flags.split()
     ]
-    if stage != "rerank":
-        words += ["--dataset", str(folder / "dataset.h5")]
-    return main([stage, *words])
+    return [stage, *words, "--dataset", str(folder / "dataset.h5")]
 
 
-def train(folder, name, branches="both", graphs="--graphs graphs.h5"):
-    return run(
-        "train",
-        folder,
-        f"--folds folds.csv {graphs} --variant {name} --branches {branches} {FLAGS}"
-        f" --checkpoint {name}.pt --history {name}.csv",
+def run(stage, folder, flags):
+    return main(words_of(stage, folder, flags))
+
+
+def train_flags(name, branches="both", graphs="--graphs graphs.h5", more=""):
+    return (
+        f"--folds folds.csv {graphs} --variant {name} --branches {branches} {FLAGS} {more}"
+        f" --checkpoint {name}.pt --history {name}.csv --record {name}.json"
     )
+
+
+def train(folder, name, branches="both", graphs="--graphs graphs.h5", more=""):
+    with pytest.warns(UserWarning, match="words were cut"):
+        return run("train", folder, train_flags(name, branches, graphs, more))
 
 
 def encode(folder, name, graphs="--graphs graphs.h5"):
@@ -89,8 +103,7 @@ def distinct_training_sentences(folder):
 
 @pytest.mark.parametrize(("branches", "graphs"), [("both", "--graphs graphs.h5"), ("global", "")])
 def test_training_leaves_a_checkpoint_and_similarity_follows_from_it(folder, branches, graphs):
-    with pytest.warns(UserWarning, match="words were cut"):
-        assert train(folder, branches, branches, graphs) == 0
+    assert train(folder, branches, branches, graphs) == 0
     with pytest.warns(UserWarning, match="words were cut"):  # of the bank's, which are training's
         assert encode(folder, branches, graphs) == 0
     history = pd.read_csv(folder / f"{branches}.csv")
@@ -121,17 +134,84 @@ def test_training_leaves_a_checkpoint_and_similarity_follows_from_it(folder, bra
         assert "bank" not in file
 
 
-def test_same_seed_same_machine_same_numbers(folder):
-    for name in ("one", "two"):
-        with pytest.warns(UserWarning, match="words were cut"):
-            train(folder, name)
-    one, two = (checkpoints.load(folder / f"{name}.pt").state for name in ("one", "two"))
-    assert all(torch.equal(one[key], two[key]) for key in one)
+def weights_of(folder, name):
+    return checkpoints.load(folder / f"{name}.pt").state
+
+
+def equal(one, other):
+    return all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_same_seed_same_machine_same_numbers_however_pictures_are_held(folder):
+    assert train(folder, "one") == 0
+    assert train(folder, "two", more="--resident-gb 0") == 0  # read ahead instead
+    assert equal(weights_of(folder, "one"), weights_of(folder, "two"))
+
+
+def test_a_killed_training_goes_on_by_itself_to_the_same_bits(folder):
+    """The whole program, killed as a cluster kills, as soon as something of it is saved."""
+    assert train(folder, "whole", more="--epochs 4") == 0
+    flags = train_flags("killed", more="--epochs 4 --save-every 0").replace(
+        "--variant killed", "--variant whole"
+    )
+    unfinished = folder / "killed.unfinished.pt"
+    command = [sys.executable, "-m", "galr", *words_of("train", folder, flags)]
+    with subprocess.Popen(command) as program:
+        while not unfinished.exists() and program.poll() is None:
+            time.sleep(0.01)
+        program.send_signal(signal.SIGKILL)
+    assert not (folder / "killed.pt").exists() and unfinished.exists()
+    first = json.loads((folder / "killed.json").read_text())
+    with pytest.warns(UserWarning, match="words were cut"):
+        assert run("train", folder, flags) == 0
+    assert equal(weights_of(folder, "whole"), weights_of(folder, "killed"))
+    whole, killed = (pd.read_csv(folder / f"{n}.csv") for n in ("whole", "killed"))
+    pd.testing.assert_frame_equal(
+        whole.drop(columns="pairs_a_second"), killed.drop(columns="pairs_a_second")
+    )
+    assert not unfinished.exists()
+    assert json.loads((folder / "killed.json").read_text())["earlier"] == [first]
+
+
+def test_curves_for_tensorboard_are_the_history(folder):
+    assert train(folder, "curves", more=f"--events {folder / 'events'}") == 0
+    curves = EventAccumulator(str(folder / "events")).Reload()
+    history = pd.read_csv(folder / "curves.csv")
+    for tag, column in (
+        ("loss", "loss"),
+        ("validation/mr", "mr"),
+        ("speed/learning_rate", "learning_rate"),
+    ):
+        events = curves.Scalars(tag)
+        assert [event.step for event in events] == [1, 2]
+        assert [event.value for event in events] == pytest.approx(history[column].tolist())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--text skipthoughts --text-dropout 0.25 --fusion midf_released --clip none --no-stop-words",
+        "--loss infonce --precision bf16",
+        "--loss hardest --fusion sum",
+    ],
+)
+def test_other_choices_train_and_encode(folder, more):
+    name = more.split()[1]
+    assert train(folder, name, more=more) == 0
+    with pytest.warns(UserWarning, match="words were cut"):
+        assert encode(folder, name) == 0
+    with store.reading(folder / f"{name}.h5", store.SIMILARITY) as file:
+        lengths = np.linalg.norm(file["image_embeddings"][:], axis=1)
+        np.testing.assert_allclose(lengths, 1, atol=1e-5)
+        said = store.provenance(file)["settings"]
+    assert (
+        f"--{'loss' if 'loss' in more else 'text'} {said['loss' if 'loss' in more else 'text']}"
+        in more
+    )
 
 
 def test_graphs_of_another_shape_are_refused(folder, capsys):
-    with pytest.warns(UserWarning, match="words were cut"):
-        train(folder, "mine", "global", "")
+    train(folder, "mine", "global", "")
     assert encode(folder, "mine") == 2
     said = capsys.readouterr().err
     assert "was trained on graphs of (0, 0)" in said and "holds (3, 7)" in said
@@ -146,11 +226,14 @@ def test_graphs_of_another_shape_are_refused(folder, capsys):
         ("--weights none.pth", "model.weights: no file none.pth; give imagenet, none"),
         ("--batch 1", "train.batch must be at least 2"),
         ("--fold 3", "there is no fold3; known: fold0"),
+        ("--text skipthoughts --text-weights nowhere", "nowhere"),
+        ("--text-weights nowhere", "model.text is not skipthoughts"),
+        ("--dropout 1", "model.dropout must be in [0, 1), got 1.0"),
+        ("--text-dropout 0.5", "model.text_dropout is 0.5 and model.text bigru"),
     ],
 )
 def test_mistakes_are_one_line(folder, capsys, flags, says):
-    words = f"--folds folds.csv --graphs graphs.h5 --variant x --branches both {FLAGS} {flags}"
-    assert run("train", folder, words + " --checkpoint x.pt --history x.csv") == 2
+    assert run("train", folder, train_flags("x", more=flags)) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
     assert not (folder / "x.pt").exists()

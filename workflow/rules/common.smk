@@ -24,7 +24,7 @@ RECIPE = {  # bump a stage's number when its code would give other numbers from 
     "graphs": 1,
     "import_graphs": 1,
     "folds": 1,
-    "train": 1,
+    "train": 2,
     "similarity": 2,
     "evaluate": 2,
     "tabulate": 1,
@@ -41,9 +41,18 @@ def checked_variants():
             f"run: variant '{unknown[0]}' is unknown; choose from {known}"
         )
     sections = {part: config[part] for part in ("graphs", "model", "train")}
-    return {
+    variants = {
         name: override(sections, config["variants"][name]) for name in config["run"]
     }
+    for name, variant in variants.items():
+        folder = variant["model"]["text_weights"]
+        if folder != "none" and not Path(folder).is_dir():
+            raise ConfigError(
+                f"variant {name}: model.text_weights: no folder {folder}; put dictionary.txt, utable.npy"
+                " and uni_skip.npz of skip-thoughts there, or set text_weights: none to start from"
+                " random numbers"
+            )
+    return variants
 
 
 def checked_detector():
@@ -323,6 +332,12 @@ def train_flags(wildcards):
     """The model and train sections as this variant has them, and the seed."""
     variant = VARIANTS[wildcards.variant]
     return as_flags(variant["model"] | variant["train"] | {"seed": config["seed"]})
+
+
+def text_weights_of(wildcards):
+    """The weights that a variant's sentence encoder starts from, if any."""
+    folder = VARIANTS[wildcards.variant]["model"]["text_weights"]
+    return [] if folder == "none" else folder
 
 
 def evaluate_flags(wildcards):

@@ -4,6 +4,9 @@ Draw the folds, then fit each variant on each.
 IN   results/{dataset}/dataset.h5, results/{dataset}/{variant}/graphs.h5
 OUT  results/{dataset}/folds.csv
      results/{dataset}/{variant}/fold{fold}/checkpoint.pt, history.csv
+
+A training that was killed goes on where it was: checkpoint.unfinished.pt lies there until it is done.
+That file, run.json (what made this run) and events/ (for TensorBoard) outlive a failed job, so they are no outputs.
 """
 
 
@@ -34,6 +37,7 @@ rule train:
         dataset="results/{dataset}/dataset.h5",
         graphs=graphs_of,
         folds="results/{dataset}/folds.csv",
+        text_weights=text_weights_of,
     output:
         checkpoint="results/{dataset}/{variant}/fold{fold}/checkpoint.pt",
         history=report(
@@ -51,11 +55,14 @@ rule train:
     threads: 8
     resources:
         gpu=1,
+        processes=1,
         device="auto",
         mem="16GB",
         runtime="12h",
     params:
         graphs=graphs_flag,
+        record="results/{dataset}/{variant}/fold{fold}/run.json",
+        events="results/{dataset}/{variant}/fold{fold}/events",
         flags=train_flags,
         recipe=RECIPE["train"],
     shell:
@@ -66,7 +73,10 @@ rule train:
         " --fold {wildcards.fold}"
         " --checkpoint {output.checkpoint:q}"
         " --history {output.history:q}"
+        " --record {params.record:q}"
+        " --events {params.events:q}"
         " --device {resources.device:q}"
+        " --processes {resources.processes}"
         " --threads {threads}"
         " {params.graphs}"
         " {params.flags}"

@@ -1,0 +1,338 @@
+"""Whether the numbers of a run come out again, link by link.
+
+    checkpoint.pt ── similarity.h5 ── ranks.h5 ── metrics.csv
+
+metrics.csv must say what ranks.h5 gives, to the last digit: that is counting and seeded draws. ranks.h5 must
+hold what similarity.h5 gives, and similarity.h5 what checkpoint.pt gives, but for rounding; what rounding can
+do is bounded by `ROUNDING` and `MOVED`.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+
+from galr import store, versions
+from galr.errors import StoreError, VerifyError
+from galr.retrieval import files, table
+from galr.retrieval.banks import read_banks
+from galr.retrieval.evaluation import Compared, evaluate
+from galr.retrieval.metrics import scores
+from galr.retrieval.ranks import Ranks
+from galr.training.comparing import computation, write_similarity
+from galr.training.runs import Run
+
+# How far rounding may move a unit row (Euclidean, so no cosine moves further), or a cosine. Measured on a model
+# of the paper's sizes: 5e-7 by another batch, and as much from float64; 8e-4 where a GPU rounds factors to TF32.
+# Rows of two images lie 0.2 apart and more.
+ROUNDING = {"cpu": 1e-4, "cuda": 1e-2}
+MOVED = 0.01  # share of the ranks that may be off by one place, where rounding parts or joins a near-tie
+
+
+@dataclass(frozen=True, eq=False)
+class Left:
+    """What the stages behind the training left of a run.
+
+    similarity, ranks, metrics: the files.
+    encoded: how similarity.h5 was computed: device, threads, batch.
+    said: what ranks.h5 says of its making.
+    image_of_sentence: (sentences,) of the test split.
+    found: ranks by rerank.
+    rows: of metrics.csv, its cells as text.
+    """
+
+    similarity: Path
+    ranks: Path
+    metrics: Path
+    encoded: Mapping[str, Any]
+    said: Mapping[str, Any]
+    image_of_sentence: np.ndarray
+    found: Mapping[str, Ranks]
+    rows: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out again.
+
+    variant: the run's.
+    mr: by rerank, as stored and as found again, percent as metrics.csv prints it.
+    drift: largest distance of an embedding, or of a cosine, from the stored one.
+    moved: ranks of ranks.h5 that similarity.h5 puts one place further up or down.
+    then, now: how embeddings were computed.
+    """
+
+    variant: str
+    mr: Mapping[str, tuple[str, str]]
+    drift: float
+    moved: int
+    then: Mapping[str, Any]
+    now: Mapping[str, Any]
+
+    def table(self) -> str:
+        """A line for each row of metrics.csv, under a heading."""
+        wide = max(map(len, (self.variant, "variant")))
+        high = max(map(len, (*self.mr, "rerank")))
+        lines = [("variant", "rerank", "mR stored", "mR again")]
+        lines += [(self.variant, rerank, *both) for rerank, both in self.mr.items()]
+        return "\n".join(f"{v:<{wide}}  {r:<{high}}  {a:>9}  {b:>9}" for v, r, a, b in lines)
+
+    def line(self) -> str:
+        """The verdict."""
+        if self.drift == 0 and self.moved == 0:
+            return "the same, to the last digit"
+        what = f"embeddings differ by at most {self.drift:.1e}"
+        if self.moved:
+            what += f", {self.moved} ranks by one place"
+        then, now = (f"{c['threads']} threads on {c['device']}" for c in (self.then, self.now))
+        return f"the same but for rounding: {what} (computed with {then}, now {now})"
+
+
+def open_left(run: Run) -> Left:
+    """Read what a run left, and check that each file was made of the one before it.
+
+    Raises:
+        StoreError: a file is missing, damaged, or does not say how it was made.
+        VerifyError: a file was made of another one than lies beside it, or metrics.csv does not say what
+            ranks.h5 gives.
+    """
+    similarity, ranks = run.folder / "similarity.h5", run.folder / "ranks.h5"
+    metrics = run.folder / "metrics.csv"
+    with store.reading(similarity, store.SIMILARITY) as file:
+        origin = store.provenance(file)
+    with store.reading(ranks, store.RANKS) as file:
+        said = store.provenance(file)
+        image_of_sentence = file["image_of_sentence"][:]
+        found = {
+            name: Ranks(**{each.name: file[name][each.name][:] for each in fields(Ranks)})
+            for name in said["reranks"]
+        }
+    _check_told(similarity, origin, "encoded", "checkpoint_sha256")
+    _check_told(ranks, said, "evaluated", "similarity_sha256")
+    _check_made_of(similarity, origin["checkpoint_sha256"], run.folder / "checkpoint.pt")
+    _check_made_of(ranks, said["similarity_sha256"], similarity)
+    left = Left(
+        similarity,
+        ranks,
+        metrics,
+        origin["encoded"],
+        said,
+        image_of_sentence,
+        found,
+        _read_rows(metrics),
+    )
+    _check_metrics(left)
+    return left
+
+
+def verify(run: Run, left: Left, device: torch.device, folder: Path) -> Verdict:
+    """Encode, compare and rank again, and hold the results against those of a run.
+
+    Args:
+        run: the run.
+        left: what it left.
+        device: where to encode.
+        folder: empty, for what is computed here.
+
+    Raises:
+        VerifyError: they are not the same, and rounding does not explain it.
+    """
+    again = folder / "similarity.h5"
+    batch = left.encoded["batch"]
+    write_similarity(
+        run.folder / "checkpoint.pt",
+        run.dataset,
+        run.graphs,
+        run.folds,
+        again,
+        bank=_has_bank(left.similarity),
+        batch=batch,
+        device=device,
+    )
+    drift = _drift(left.similarity, again)
+    found = _evaluated(again, left)
+    moved = _moved(left, found if drift == 0 else _evaluated(left.similarity, left))
+    rows = _told(found, left)
+    mr = {
+        rerank: (stored["mr"], row["mr"])
+        for rerank, stored, row in zip(found, left.rows, rows, strict=True)
+    }
+    now = computation(batch, device)
+    limit = ROUNDING["cuda" if "cuda" in f"{left.encoded['device']} {device}" else "cpu"]
+    if not drift <= limit:  # nor is NaN
+        worst = max(mr, key=lambda rerank: abs(float(mr[rerank][0]) - float(mr[rerank][1])))
+        raise VerifyError(
+            f"{run.folder}, row {worst}: mR {mr[worst][0]} is stored and {mr[worst][1]} found again;"
+            f" embeddings differ by up to {drift:.1e}, and rounding explains {limit:.0e}"
+            f" (computed with {left.encoded}, now {now}); run.json says what the run was made with"
+        )
+    return Verdict(run.checkpoint.provenance["variant"], mr, drift, moved, left.encoded, now)
+
+
+def _check_told(path: Path, said: Mapping[str, Any], *keys: str) -> None:
+    """Refuse a file that does not say how it was made.
+
+    Raises:
+        StoreError: names what is not said.
+    """
+    if missing := [key for key in keys if key not in said]:
+        raise StoreError(
+            f"{path} does not say {', '.join(missing)}; delete it and run snakemake again"
+        )
+
+
+def _check_made_of(path: Path, expected: str, source: Path) -> None:
+    """Refuse a file that was made of another one than lies beside it.
+
+    Raises:
+        VerifyError: says which.
+    """
+    if (found := versions.sha256(source)) != expected:
+        raise VerifyError(
+            f"{path} was made of another {source.name} than {source} (sha256 {expected[:12]}, found"
+            f" {found[:12]}); one of them was changed: delete {path} and run snakemake again"
+        )
+
+
+def _read_rows(metrics: Path) -> list[dict[str, str]]:
+    """Read the cells of metrics.csv as they stand there.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if not metrics.is_file():
+        raise StoreError(f"{metrics} does not exist; run: snakemake {metrics}")
+    with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _told(found: Mapping[str, Ranks], left: Left) -> list[dict[str, str]]:
+    """What metrics.csv says of some ranks, cell by cell, as `galr evaluate` writes it."""
+    how, seed = left.said["evaluated"], left.said["bootstrap_seed"]
+    rows = []
+    for rerank, ranks in found.items():
+        numbers = table.row(
+            [ranks],
+            left.image_of_sentence,
+            how["resamples"],
+            how["confidence"],
+            bootstrap_seed=seed,
+            seed=seed,
+        )
+        rows.append(({"rerank": rerank} if list(found) != ["none"] else {}) | numbers)
+    with TemporaryDirectory() as folder:
+        files.write_table(Path(folder) / "metrics.csv", rows)
+        return _read_rows(Path(folder) / "metrics.csv")
+
+
+def _check_metrics(left: Left) -> None:
+    """Refuse a metrics.csv that does not say what ranks.h5 gives.
+
+    Raises:
+        VerifyError: names the row, and the first cell that differs.
+    """
+    told = _told(left.found, left)
+    if len(left.rows) != len(told):
+        raise VerifyError(
+            f"{left.metrics} has {len(left.rows)} rows, and {left.ranks} gives {len(told)}"
+            f" ({', '.join(left.found)}); delete {left.metrics} and run snakemake again"
+        )
+    for rerank, stored, row in zip(left.found, left.rows, told, strict=True):
+        for column in [*row, *(column for column in stored if column not in row)]:
+            if stored.get(column) != row.get(column):
+                raise VerifyError(
+                    f"{left.metrics}, row {rerank}: {column} is {stored.get(column)}, and {left.ranks}"
+                    f" gives {row.get(column)}; delete {left.metrics} and run snakemake again"
+                )
+
+
+def _evaluated(similarity: Path, left: Left) -> dict[str, Ranks]:
+    """Rank a similarity.h5 as `galr evaluate` ranked the run's."""
+    given, how = files.read_similarity(similarity, None), left.said["evaluated"]
+    banks = read_banks(similarity) if "qbnorm" in left.found else None
+    validation = None
+    if given.validation is not None:
+        validation = Compared(given.validation, banks.validation if banks else None)
+    found = evaluate(
+        Compared(given.test, banks.test if banks else None),
+        validation,
+        list(left.found),
+        how["k"],
+        how["w1"],
+        how["w2"],
+        how["xi"],
+        how["beta"],
+        left.said["ties"],
+    )
+    return {rerank: each.ranks for rerank, each in found.items()}
+
+
+def _moved(left: Left, found: Mapping[str, Ranks]) -> int:
+    """Count the ranks that are one place off.
+
+    Raises:
+        VerifyError: they are too many, or one is further off.
+    """
+    moved = 0
+    for rerank, ranks in found.items():
+        for name in ("i2t", "t2i"):
+            off = np.abs(getattr(ranks, name) - getattr(left.found[rerank], name))
+            if off.max() > 1 or np.count_nonzero(off) > MOVED * len(off):
+                stored, again = (scores(each)["mr"] for each in (left.found[rerank], ranks))
+                raise VerifyError(
+                    f"{left.ranks}, row {rerank}: mR {stored:.4f} is stored, and {left.similarity} gives"
+                    f" {again:.4f}: {np.count_nonzero(off)} of {len(off)} {name} ranks differ, by up to"
+                    f" {off.max():g} places; delete {left.ranks} and run snakemake again"
+                )
+            moved += int(np.count_nonzero(off))
+    return moved
+
+
+def _has_bank(similarity: Path) -> bool:
+    """Whether the training part was encoded as well."""
+    with store.reading(similarity, store.SIMILARITY) as file:
+        return "bank" in file
+
+
+def _drift(stored: Path, again: Path) -> float:
+    """Find the largest distance between two files' embeddings, row by row, and between their cosines.
+
+    Raises:
+        VerifyError: they are of other images or sentences.
+    """
+    drift = 0.0
+    with (
+        store.reading(stored, store.SIMILARITY) as one,
+        store.reading(again, store.SIMILARITY) as two,
+    ):
+        for name in _tables(two):
+            same = name in one and one[name].shape == two[name].shape
+            if same and two[name].dtype.kind != "f":
+                same = np.array_equal(one[name][:], two[name][:])
+            if not same:
+                raise VerifyError(
+                    f"{stored} holds another {name} than its checkpoint and its dataset give;"
+                    f" delete {stored} and run snakemake again"
+                )
+            if two[name].dtype.kind != "f":
+                continue
+            apart = np.abs(two[name][:].astype(np.float64) - one[name][:])
+            if name.endswith("embeddings"):
+                apart = np.linalg.norm(apart, axis=1)
+            drift = float(np.maximum(drift, apart.max()))  # keeps NaN
+    return drift
+
+
+def _tables(file: h5py.File) -> list[str]:
+    """The paths of all tables in a file."""
+    found: list[str] = []
+    file.visititems(
+        lambda name, held: found.append(name) if isinstance(held, h5py.Dataset) else None
+    )
+    return found

@@ -1,0 +1,75 @@
+"""Embedding tables against encoding one by one; graphs that lie together against rows of theirs."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from galr.model.galr import GaLR
+from galr.training.embed import Graphs, embed_images, embed_sentences
+from galr.training.pictures import Resident, Streamed
+
+CPU = torch.device("cpu")
+NUMBERS = [[1, 2, 3], [4], [5, 3, 2, 1, 6, 7], [1, 2, 3], [8, 9], [4], [1, 2, 9]]
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return GaLR(
+        backbone="resnet18", crop=32, regions=3, features=4, words=10, embedding=32,
+        word_size=16, text_size=32, heads=4, feed_forward=32, dropout=0.5, branches="both",
+    ).eval()  # fmt: skip
+
+
+@pytest.fixture
+def images(tmp_path):
+    held = np.random.default_rng(0).integers(0, 255, (12, 36, 36, 3), dtype=np.uint8)
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        yield file.create_dataset("images", data=held, chunks=(1, 36, 36, 3))
+
+
+@pytest.fixture
+def graphs():
+    random = torch.Generator().manual_seed(0)
+    mask = torch.rand(12, 3, generator=random) < 0.6
+    return Graphs(
+        torch.rand(12, 3, 4, generator=random), torch.rand(12, 3, 3, generator=random), mask, None
+    )
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_images_are_embedded_as_if_alone_in_the_order_asked_for(model, images, graphs, kind):
+    rows = [7, 1, 4, 10, 2]
+    pictures = Streamed(images, CPU) if kind == "streamed" else Resident(images, range(12), CPU)
+    alone = [embed_images(model, pictures, graphs, [r], crop=32, batch=1) for r in rows]
+    together = embed_images(model, pictures, graphs, rows, crop=32, batch=3)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-2  # pictures do differ
+
+
+def test_sentences_are_embedded_as_if_alone_in_the_order_given(model):
+    alone = [embed_sentences(model, [each], batch=1, device=CPU) for each in NUMBERS]
+    together = embed_sentences(model, NUMBERS, batch=2, device=CPU)
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 64])
+def test_equal_sentences_tie_to_the_last_bit(model, batch):
+    random = np.random.default_rng(0)
+    base = [random.integers(1, 10, random.integers(2, 9)).tolist() for _ in range(20)]
+    drawn = random.integers(20, size=60)
+    table = embed_sentences(model, [base[i] for i in drawn], batch=batch, device=CPU)
+    for which in range(20):
+        assert len(np.unique(table[drawn == which], axis=0)) == 1
+
+
+def test_graphs_of_a_batch_are_the_rows_asked_for(graphs):
+    moved = graphs.to(torch.device("meta"))
+    assert {t.device.type for t in moved.batch([3, 3])} == {"meta"} and moved.shape == graphs.shape
+    for rows in ([5, 0, 5], np.array([5, 0, 5]), torch.tensor([5, 0, 5])):
+        batch = graphs.batch(rows)
+        assert torch.equal(batch.representation, graphs.representation[[5, 0, 5]])
+        assert torch.equal(batch.adjacency, graphs.adjacency[[5, 0, 5]])
+        assert torch.equal(batch.mask, graphs.mask[[5, 0, 5]])
