@@ -31,6 +31,8 @@ STAGES = {
     "similarity": "encode every test image and sentence once and compare them all",
     "rerank": "rerank anybody's similarity matrix (MR)",
     "evaluate": "recalls, mR and ranks of anybody's similarity matrix, with intervals",
+    "verify": "compute a run's test rows again from its checkpoint, and say whether they are the same",
+    "export": "write a trained model as safetensors, for galr.load and anybody else",
     "index": "embed a dataset's images, or a folder of your own, into an index to search",
     "search": "find the pictures that a sentence describes, or that look like a picture",
     "tabulate": "gather all variants and folds into metrics.csv",

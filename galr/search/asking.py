@@ -9,7 +9,8 @@ from galr.search.index import Index
 from galr.search.looking import Looker, open_finder
 from galr.search.pictures import opened
 from galr.search.places import Window
-from galr.search.runs import open_run, refuse_other
+from galr.search.runs import refuse_other
+from galr.training.runs import open_run
 
 
 def embed_picture(

@@ -33,6 +33,8 @@ from galr.retrieval.ranks import Ties
 from galr.retrieval.relevance import contiguous
 from galr.settings import Settings, setting
 
+REPEATED = ("k", "w1", "w2", "xi", "beta", "resamples", "confidence")  # what `galr verify` needs
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
@@ -164,6 +166,7 @@ def write_ranks(path: Path, flags: Flags, asked: Asked, found: Mapping[str, Eval
         "ties": flags.ties,
         "bootstrap_seed": flags.seed,
         "reranks": list(found),
+        "evaluated": {key: getattr(flags, key) for key in REPEATED},
         "chosen": {
             name: asdict(each.choice) if each.choice else {} for name, each in found.items()
         },

@@ -39,11 +39,12 @@ from galr.search import index as indices
 from galr.search.looking import Looker, open_finder
 from galr.search.making import Change, update
 from galr.search.nearest import Kind
-from galr.search.runs import Run, open_run, refuse_other, write_text_side
+from galr.search.runs import refuse_other, write_text_side
 from galr.search.sources import Dataset, Folder, Source
 from galr.search.tiles import Tiling
 from galr.settings import Settings, setting
 from galr.training.embed import Graphs
+from galr.training.runs import Run, open_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -301,6 +301,8 @@ def origin_of(flags: Flags, dataset: h5py.File, fabric: Fabric) -> dict[str, Any
         "dataset_sha256": versions.sha256(flags.dataset),
         "graphs_sha256": versions.sha256(flags.graphs) if flags.graphs else None,
         "folds_sha256": versions.sha256(flags.folds),
+        "size": int(dataset["images"].shape[1]),
+        "graphs": _choices(flags.graphs),
         "variant": flags.variant,
         "fold": flags.fold,
         "seed": flags.seed,
@@ -310,3 +312,12 @@ def origin_of(flags: Flags, dataset: h5py.File, fabric: Fabric) -> dict[str, Any
         "threads": flags.threads,  # on a CPU their number decides how sums are rounded
         "versions": versions.code(),
     }
+
+
+def _choices(graphs: Path | None) -> dict[str, Any] | None:
+    """DREA's choices and what the columns of its matrices are, so that a model alone can tell them."""
+    if graphs is None:
+        return None
+    with store.reading(graphs, store.GRAPHS) as file:
+        said = store.provenance(file)
+    return {key: said[key] for key in ("settings", "columns") if key in said}

@@ -64,7 +64,7 @@ class Verdict:
     variant: the run's.
     mr: by rerank, as stored and as found again, percent as metrics.csv prints it.
     drift: largest distance of an embedding, or of a cosine, from the stored one.
-    moved: ranks of ranks.h5 that similarity.h5 puts one place further up or down.
+    moved: ranks and hits of ranks.h5 that similarity.h5 puts one further up or down.
     then, now: how embeddings were computed.
     """
 
@@ -80,7 +80,8 @@ class Verdict:
         wide = max(map(len, (self.variant, "variant")))
         high = max(map(len, (*self.mr, "rerank")))
         lines = [("variant", "rerank", "mR stored", "mR again")]
-        lines += [(self.variant, rerank, *both) for rerank, both in self.mr.items()]
+        for rerank, (stored, again) in self.mr.items():
+            lines.append((self.variant, rerank, f"{float(stored):.4f}", f"{float(again):.4f}"))
         return "\n".join(f"{v:<{wide}}  {r:<{high}}  {a:>9}  {b:>9}" for v, r, a, b in lines)
 
     def line(self) -> str:
@@ -89,9 +90,8 @@ class Verdict:
             return "the same, to the last digit"
         what = f"embeddings differ by at most {self.drift:.1e}"
         if self.moved:
-            what += f", {self.moved} ranks by one place"
-        then, now = (f"{c['threads']} threads on {c['device']}" for c in (self.then, self.now))
-        return f"the same but for rounding: {what} (computed with {then}, now {now})"
+            what += f", {self.moved} ranks and hits by one"
+        return f"the same but for rounding: {what} ({_apart(self.then, self.now)})"
 
 
 def open_left(run: Run) -> Left:
@@ -170,9 +170,18 @@ def verify(run: Run, left: Left, device: torch.device, folder: Path) -> Verdict:
         raise VerifyError(
             f"{run.folder}, row {worst}: mR {mr[worst][0]} is stored and {mr[worst][1]} found again;"
             f" embeddings differ by up to {drift:.1e}, and rounding explains {limit:.0e}"
-            f" (computed with {left.encoded}, now {now}); run.json says what the run was made with"
+            f" ({_apart(left.encoded, now)}); run.json says what the run was made with"
         )
     return Verdict(run.checkpoint.provenance["variant"], mr, drift, moved, left.encoded, now)
+
+
+def _apart(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say how embeddings were computed, at first and again."""
+    first, again = (
+        f"{how['threads']} thread{'s' * (how['threads'] != 1)} on {how['device']}"
+        for how in (then, now)
+    )
+    return f"computed with {first}, now {again}"
 
 
 def _check_told(path: Path, said: Mapping[str, Any], *keys: str) -> None:
@@ -274,21 +283,21 @@ def _evaluated(similarity: Path, left: Left) -> dict[str, Ranks]:
 
 
 def _moved(left: Left, found: Mapping[str, Ranks]) -> int:
-    """Count the ranks that are one place off.
+    """Count the ranks that are one place off, and the hits that follow.
 
     Raises:
         VerifyError: they are too many, or one is further off.
     """
     moved = 0
     for rerank, ranks in found.items():
-        for name in ("i2t", "t2i"):
-            off = np.abs(getattr(ranks, name) - getattr(left.found[rerank], name))
-            if off.max() > 1 or np.count_nonzero(off) > MOVED * len(off):
+        for name, numbers in vars(ranks).items():  # hits as well: a rank may cross a cut-off
+            off = np.abs(numbers - vars(left.found[rerank])[name])
+            if off.max() > 1 or np.count_nonzero(off) > MOVED * off.size:
                 stored, again = (scores(each)["mr"] for each in (left.found[rerank], ranks))
                 raise VerifyError(
                     f"{left.ranks}, row {rerank}: mR {stored:.4f} is stored, and {left.similarity} gives"
-                    f" {again:.4f}: {np.count_nonzero(off)} of {len(off)} {name} ranks differ, by up to"
-                    f" {off.max():g} places; delete {left.ranks} and run snakemake again"
+                    f" {again:.4f}: {np.count_nonzero(off)} of {off.size} {name} differ, by up to"
+                    f" {off.max():g}; delete {left.ranks} and run snakemake again"
                 )
             moved += int(np.count_nonzero(off))
     return moved

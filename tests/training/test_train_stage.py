@@ -1,21 +1,27 @@
 """From dataset.h5 to similarity.h5 through the commands, on pictures drawn here."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from galr import store
 from galr.__main__ import main
+from galr.config import override
 from galr.model import checkpoint as checkpoints
 
+ROOT = Path(__file__).parents[2]
 FLAGS = (
     "--backbone resnet18 --weights none --crop 32 --embedding 16 --text bigru --text-weights none"
     " --word-size 8 --text-size 8 --text-dropout 0 --heads 2 --feed-forward 16 --dropout 0.1"
@@ -185,6 +191,63 @@ def test_curves_for_tensorboard_are_the_history(folder):
         events = curves.Scalars(tag)
         assert [event.step for event in events] == [1, 2]
         assert [event.value for event in events] == pytest.approx(history[column].tolist())
+
+
+SMALL = {
+    "model": {"weights": "none", "crop": 32, "embedding": 16, "word_size": 8, "text_size": 8, "heads": 2,
+              "feed_forward": 16, "text_weights": "none"},
+    "train": {"epochs": 1, "batch": 8, "min_count": 1, "max_words": 30},
+}  # fmt: skip
+RELEASED = {"clip": None, "regions_move": False, "stop_words": False, "shared_negatives": True}
+VARIANTS = {  # parts that are built, and what makes the variant what it is
+    "published": (
+        {"seen", "found", "fusion", "text"},
+        {"text": "skipthoughts", "text_dropout": 0.25, "fusion": "midf_released", **RELEASED},
+    ),
+    "paper": (
+        {"seen", "found", "fusion", "text"},
+        {"text": "bigru", "fusion": "midf", "clip": 2.0, "regions_move": False, "shared_negatives": True},
+    ),
+    "corrected": (
+        {"seen", "found", "fusion", "text"},
+        {"text": "bigru", "fusion": "midf", "clip": 2.0, "regions_move": True, "shared_negatives": False},
+    ),
+    "global": ({"seen", "text"}, {"branches": "global"}),
+    "local": ({"found", "text"}, {"branches": "local"}),
+    "no_midf": ({"seen", "found", "text"}, {"fusion": "sum"}),
+    "no_drea": ({"seen", "found", "fusion", "text"}, {"fusion": "midf"}),
+}  # fmt: skip
+
+
+def drea_graphs(folder):
+    """The folder's graphs as DREA would have left them: it says how edges were weighed."""
+    shutil.copy(folder / "graphs.h5", folder / "drea.h5")
+    edges = {"closeness": "gaussian", "bandwidth": 0.2, "salience": True, "self_loops": True,
+             "normalisation": "symmetric"}  # fmt: skip
+    with h5py.File(folder / "drea.h5", "a") as file:
+        said = json.loads(file.attrs["provenance"])
+        file.attrs["provenance"] = json.dumps(said | {"settings": edges})
+
+
+def as_flag(key, value):
+    flag = f"--{key.replace('_', '-')}"
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag} {'none' if value is None else value}"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_what_the_config_says(folder, name):
+    drea_graphs(folder)
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    sections = override({key: config[key] for key in ("model", "train")}, config["variants"][name])
+    changed = override({key: sections[key] for key in ("model", "train")}, SMALL)
+    flags = " ".join(as_flag(*each) for part in changed.values() for each in part.items())
+    assert train(folder, name, changed["model"]["branches"], "--graphs drea.h5", flags) == 0
+    checkpoint = checkpoints.load(folder / f"{name}.pt")
+    parts, says = VARIANTS[name]
+    assert {key.split(".")[0] for key in checkpoint.state} == parts
+    assert {key: checkpoint.provenance["settings"][key] for key in says} == says
 
 
 @pytest.mark.parametrize(

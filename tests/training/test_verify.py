@@ -5,14 +5,17 @@ import json
 import shutil
 
 import h5py
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from galr import versions
+from galr import store, versions
+from galr.__main__ import main
 from galr.errors import StoreError, VerifyError
 from galr.model import checkpoint as checkpoints
 from galr.stages import verify as stage
+from galr.training import verification
 
 from ..trained import encode, evaluate, leave  # isort: skip
 
@@ -55,7 +58,7 @@ def test_a_run_comes_out_again_to_the_last_digit_and_is_not_touched(left, capsys
     lines = capsys.readouterr().out.splitlines()
     assert files(left) == before
     assert lines[-1] == "the same, to the last digit"
-    mr = pd.read_csv(left / "metrics.csv", dtype=str)["mr"]
+    mr = [f"{value:.4f}" for value in pd.read_csv(left / "metrics.csv")["mr"]]
     assert lines[0].split() == ["variant", "rerank", "mR", "stored", "mR", "again"]
     assert [line.split() for line in lines[1:4]] == [
         ["both", rerank, value, value]
@@ -74,7 +77,7 @@ def test_another_batch_is_rounding_and_says_so(run, capsys):
     verify(run, "--threads", "1", "--device", "cpu")
     verdict = capsys.readouterr().out.splitlines()[-1]
     assert verdict.startswith("the same but for rounding: embeddings differ by at most 1")
-    assert verdict.endswith("e-06 (computed with 3 threads on cpu, now 1 threads on cpu)")
+    assert verdict.endswith("e-06 (computed with 3 threads on cpu, now 1 thread on cpu)")
 
 
 @pytest.mark.parametrize("column", ["mr", "t2i_r5", "mr_low", "seed"])
@@ -87,25 +90,52 @@ def test_an_edited_number_is_named_with_its_row(run, column):
         verify(run)
 
 
-def test_rows_that_are_gone_are_named(run):
+def test_what_differs_is_one_line_and_exit_code_2(run, capsys):
     lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
     (run / "metrics.csv").write_text("".join(lines[:-1]))
-    with pytest.raises(VerifyError, match=r"has 2 rows, and .* gives 3 \(none, mr-paper, qbnorm\)"):
-        verify(run)
+    assert main(["verify", str(run)]) == 2
+    said = capsys.readouterr()
+    assert "galr: VerifyError: " in said.err and said.err.count("\n") == 1 and said.out == ""
+    assert "has 2 rows, and " in said.err and "gives 3 (none, mr-paper, qbnorm)" in said.err
 
 
-def test_edited_ranks_are_found_by_ranking_again(run):
+@pytest.mark.parametrize(
+    "tables", [["i2t", "t2i", "i2t_hits", "t2i_hits"], ["i2t_hits", "t2i_hits"]]
+)
+def test_edited_ranks_are_found_by_ranking_again(run, tables):
     with h5py.File(run / "ranks.h5", "r+") as file:
-        for name in ("i2t", "t2i"):
-            file["qbnorm"][name][:] = 0
-            file["qbnorm"][f"{name}_hits"][:] = 1
+        for name in tables:
+            file["qbnorm"][name][:] = float("hits" in name)
     table = pd.read_csv(run / "metrics.csv", dtype=str)
     recalls = [name for name in table if "_r" in name or name in ("mr", "mr_low", "mr_high")]
     table.loc[2, recalls] = "100.0"
-    table.loc[2, [name for name in table if "medr" in name or "meanr" in name]] = "1.0"
+    if "i2t" in tables:
+        table.loc[2, [name for name in table if "medr" in name or "meanr" in name]] = "1.0"
     table.to_csv(run / "metrics.csv", index=False)
     with pytest.raises(VerifyError, match=r"row qbnorm: mR 100\.0000 is stored, and .* gives \d"):
         verify(run)
+
+
+def test_a_rank_that_rounding_moved_is_no_last_digit(run, capsys, monkeypatch):
+    monkeypatch.setattr(verification, "MOVED", 0.1)  # of fifteen sentences
+    with h5py.File(run / "ranks.h5", "r+") as file:
+        ranks, hits = file["none/t2i"], file["none/t2i_hits"]
+        query = int(np.argmax((ranks[:] > 0) & (ranks[:] < 3)))  # no hit changes with it
+        assert hits[query].tolist() == [0, 1, 1] and ranks[query] in (1, 2)
+        ranks[query] = 3 - ranks[query]
+    table = pd.read_csv(run / "metrics.csv", dtype=str)
+    with store.reading(run / "ranks.h5", store.RANKS) as file:
+        ranks = file["none/t2i"][:]
+    table.loc[0, ["t2i_medr", "t2i_meanr"]] = [
+        str(np.median(ranks) + 1),
+        str(round(ranks.mean() + 1, 4)),
+    ]
+    table.to_csv(run / "metrics.csv", index=False)
+    verify(run)
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict.startswith(
+        "the same but for rounding: embeddings differ by at most 0.0e+00, 1 ranks"
+    )
 
 
 def test_embeddings_of_another_model_are_named_though_all_else_follows_from_them(run):

@@ -213,7 +213,8 @@ def test_the_report_of_snakemake_is_written(dollhouse):
     ("file", "changes", "says"),
     [
         ("config/small.yaml", {"train": {"epoch": 3}}, "unknown key 'epoch' in train; did you mean 'epochs'?"),
-        ("config/small.yaml", {"run": ["globl"]}, "run: variant 'globl' is unknown; choose from corrected, global"),
+        ("config/small.yaml", {"run": ["globl"]}, "run: variant 'globl' is unknown; choose from published, paper, corrected"),
+        ("config/small.yaml", {"run": ["published"]}, "variant published: model.text_weights: no folder resources/skipthoughts"),
         ("config/small.yaml", {"regions": {"detector": "dmo"}}, "regions.detector: 'dmo' is unknown; choose from"),
         ("config/detectors/demo.yaml", {"train": {"dataset": "dmo"}}, "detector demo: train.dataset 'dmo' is unknown"),
         ("config/datasets/demo.yaml", {"layout": {"kind": "karpathy", "file": 3}}, "demo.yaml: layout"),

@@ -1,0 +1,223 @@
+"""`galr.load` against what the stages computed of the same pictures and sentences."""
+
+import doctest
+import subprocess
+import sys
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import galr
+from galr import store
+from galr.__main__ import main
+from galr.errors import ConfigError, DataError, DeviceError, ShapeError, StoreError
+
+from .trained import CLASSES, IMAGES, PARTS, SIZE, found, leave  # isort: skip
+
+TEST = [number for number in range(IMAGES) if PARTS[number] == "test"]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    return leave(tmp_path_factory.mktemp("local"))
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory):
+    """A run of a model that looks at no regions."""
+    return leave(tmp_path_factory.mktemp("blind"), "global")
+
+
+@pytest.fixture(scope="module")
+def blind_encoder(blind):
+    return galr.load(blind, device="cpu", batch=2)
+
+
+@pytest.fixture(scope="module")
+def encoder(local):
+    return galr.load(local, device="cpu", batch=3)
+
+
+def pictures_of(run):
+    return [run.parents[3] / f"pictures/{number:02}.png" for number in TEST]
+
+
+def stored(run):
+    """Embeddings and sentences of the test part, as the stage similarity left them."""
+    with store.reading(run / "similarity.h5", store.SIMILARITY) as file:
+        tables = file["image_embeddings"][:], file["sentence_embeddings"][:]
+        return *tables, store.texts(file["sentences"])
+
+
+def graphs_of(run):
+    with store.reading(run.with_name("graphs.h5"), store.GRAPHS) as file:
+        tables = ("representation", "adjacency", "mask")
+        return {name: file[name][:][TEST] for name in tables}
+
+
+def same(one, two):
+    assert one.dtype == np.float32
+    np.testing.assert_allclose(one, two, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["folder", "checkpoint", "export"])
+def test_every_form_gives_what_the_pipeline_computed(local, tmp_path, form):
+    path = {"folder": local, "checkpoint": local / "checkpoint.pt", "export": tmp_path / "m.safetensors"}[form]  # fmt: skip
+    if form == "export":
+        words = ["--checkpoint", local / "checkpoint.pt", "--output", path]
+        assert main(["export", *map(str, words)]) == 0
+    encoder = galr.load(str(path), device="cpu")
+    seen, said, sentences = stored(local)
+    same(encoder.encode_images(pictures_of(local), graphs_of(local)), seen)
+    same(encoder.encode_sentences(sentences), said)
+    assert encoder.name == "small, both, fold 0" and encoder.classes == CLASSES
+
+
+def test_regions_become_the_graphs_that_training_had(local, encoder):
+    regions = [found(number) for number in TEST]
+    assert min(len(scores) for _, scores, _ in regions) == 0
+    same(encoder.encode_images(pictures_of(local), regions=regions), stored(local)[0])
+
+
+def test_paths_images_and_arrays_are_one(blind, blind_encoder):
+    paths = pictures_of(blind)
+    mixed = [str(paths[0]), Image.open(paths[1]), *paths[2:]]
+    mixed[3] = np.asarray(Image.open(paths[3]).convert("RGB"))
+    seen, said, sentences = stored(blind)
+    same(blind_encoder.encode_images(mixed), seen)
+    same(blind_encoder.encode_sentences(tuple(sentences)), said)
+    mixed[1].close()
+
+
+def test_a_graphs_file_serves_as_it_is(local, encoder):
+    everything = [local.parents[3] / f"pictures/{number:02}.png" for number in range(IMAGES)]
+    with h5py.File(local.with_name("graphs.h5")) as file:
+        same(encoder.encode_images(everything, file)[TEST], stored(local)[0])
+
+
+def test_the_batch_changes_nothing_but_rounding(local, encoder):
+    graphs = graphs_of(local)
+    for batch in (1, 4, 64):
+        other = replace(encoder, batch=batch)
+        same(other.encode_images(pictures_of(local), graphs), stored(local)[0])
+
+
+def test_nothing_in_is_nothing_out(encoder):
+    assert encoder.encode_sentences([]).shape == (0, 16)
+    assert encoder.encode_images([], regions=[]).shape == (0, 16)
+
+
+def test_importing_the_package_is_light():
+    code = "import galr, sys; galr.load; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_example_is_right(blind):
+    text = galr.load.__doc__.replace("results/demo/global/fold0", str(blind))
+    text = text.replace("airport.png", str(pictures_of(blind)[0]))
+    example = doctest.DocTestParser().get_doctest(text, {"galr": galr}, "load", None, 0)
+    assert len(example.examples) == 3
+    assert doctest.DocTestRunner().run(example, clear_globs=False).failed == 0
+    assert example.globs["sentences"].shape == (2, 16) and example.globs["best"].shape == (1,)
+
+
+@pytest.mark.parametrize("name", ["none", "none.pt", "none.safetensors"])
+def test_no_model_is_one_clear_line(tmp_path, name):
+    with pytest.raises(StoreError, match=r"there is nothing at .*none.*; give a run's folder"):
+        galr.load(tmp_path / name)
+
+
+def test_foreign_files_are_refused(tmp_path, local):
+    with pytest.raises(StoreError, match=r"no checkpoint at .*checkpoint\.pt"):
+        galr.load(tmp_path)
+    (tmp_path / "x.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(StoreError, match=r"x\.safetensors is missing or damaged"):
+        galr.load(tmp_path / "x.safetensors")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "y.safetensors")
+    with pytest.raises(
+        StoreError, match="does not say what its weights belong to; expected a file"
+    ):
+        galr.load(tmp_path / "y.safetensors")
+    (tmp_path / "z.pt").write_text("nothing of the kind")
+    with pytest.raises(StoreError, match=r"z\.pt is damaged or no checkpoint"):
+        galr.load(tmp_path / "z.pt")
+
+
+def test_what_cannot_be_computed_with_is_refused(blind):
+    with pytest.raises(DeviceError, match="cuda:77"):
+        galr.load(blind, device="cuda:77")
+    with pytest.raises(ConfigError, match="batch must be at least 1, got 0"):
+        galr.load(blind, batch=0)
+
+
+def test_a_local_model_says_how_to_get_graphs(local, encoder, blind_encoder):
+    with pytest.raises(ConfigError, match=r"neither came; .*galr graphs --boxes.*galr index --run"):
+        encoder.encode_images(pictures_of(local))
+    with pytest.raises(ConfigError, match="both came"):
+        encoder.encode_images(pictures_of(local), graphs_of(local), regions=[])
+    with pytest.raises(ConfigError, match="looks at no regions; leave graphs and regions out"):
+        blind_encoder.encode_images(pictures_of(local), graphs_of(local))
+
+
+def test_a_model_of_published_matrices_refuses_regions(local, encoder):
+    said = {"graphs": {"settings": {"published": "rsitmd"}, "columns": ["1", "2"]}}
+    other = replace(encoder, provenance={**encoder.provenance, **said})
+    with pytest.raises(ConfigError, match="authors' published matrices"):
+        other.encode_images(pictures_of(local)[:1], regions=[found(0)])
+    same(other.encode_images(pictures_of(local), graphs_of(local)), stored(local)[0])
+
+
+@pytest.mark.parametrize("name", ["representation", "adjacency", "mask"])
+def test_graphs_of_other_shapes_are_refused(local, encoder, name):
+    graphs = graphs_of(local)
+    with pytest.raises(ShapeError, match=rf"graphs lack {name}"):
+        encoder.encode_images(pictures_of(local), {k: v for k, v in graphs.items() if k != name})
+    with pytest.raises(ShapeError, match=rf"{name} of the graphs is \(4, .*expected \(5, "):
+        encoder.encode_images(pictures_of(local), graphs | {name: graphs[name][:4]})
+
+
+def test_regions_that_contradict_themselves_are_refused(local, encoder):
+    one = pictures_of(local)[:1]
+    boxes, scores, classes = found(3)
+    with pytest.raises(ShapeError, match="regions of 2 pictures came with 1 pictures"):
+        encoder.encode_images(one, regions=[found(3), found(3)])
+    with pytest.raises(ShapeError, match=r"boxes \(3, 4\), scores \(2,\) and classes \(3,\)"):
+        encoder.encode_images(one, regions=[(boxes, scores[:2], classes)])
+    with pytest.raises(ShapeError, match=r"boxes \(3, 3\)"):
+        encoder.encode_images(one, regions=[(boxes[:, :3], scores, classes)])
+    with pytest.raises(DataError, match="regions are of classes 2 to 2, expected 0 to 1"):
+        encoder.encode_images(one, regions=[(boxes, scores, [2, 2, 2])])
+
+
+@pytest.mark.parametrize(
+    ("picture", "says"),
+    [
+        (np.zeros((5, 5, 3)), r"array of float64 \(5, 5, 3\), expected uint8 \(height, width, 3\)"),
+        (np.zeros((5, 5), np.uint8), r"array of uint8 \(5, 5\)"),
+        (np.zeros((0, 5, 3), np.uint8), r"array of uint8 \(0, 5, 3\)"),
+        (7, "a picture is a int; give a path"),
+        ("nowhere.png", r"nowhere\.png cannot be decoded"),
+    ],
+)
+def test_what_is_no_picture_is_refused(blind_encoder, picture, says):
+    with pytest.raises(DataError, match=says):
+        blind_encoder.encode_images([picture])
+
+
+def test_one_thing_instead_of_a_list_is_refused(blind, blind_encoder):
+    with pytest.raises(ConfigError, match="takes a list of sentences, got one"):
+        blind_encoder.encode_sentences("two planes")
+    with pytest.raises(ConfigError, match="takes a list of pictures, got one"):
+        blind_encoder.encode_images(pictures_of(blind)[0])
+
+
+def test_pictures_are_resized_to_what_the_dataset_stored_first(local, encoder):
+    other = replace(encoder, provenance={**encoder.provenance, "size": 2 * SIZE})
+    seen = other.encode_images(pictures_of(local), graphs_of(local))
+    assert np.abs(seen - stored(local)[0]).max() > 1e-3
