@@ -11,10 +11,9 @@ A training that was killed goes on by itself when the same command is called aga
 lies beside checkpoint.pt until it is done.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import pandas as pd
@@ -28,71 +27,20 @@ from galr.errors import ConfigError
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
 from galr.model.weights import load_backbone, load_skipthoughts, parameters
-from galr.settings import Settings, setting
+from galr.settings import setting
 from galr.training.embed import Graphs
 from galr.training.feed import Feed
 from galr.training.fit import Fitted, fit, validate
 from galr.training.folds import seed_of
 from galr.training.learner import Learner
-from galr.training.loss import Loss, loss_of
+from galr.training.loss import loss_of
 from galr.training.parts import Part, fold_parts, read_folds
 from galr.training.pictures import open_pictures
-from galr.training.processes import Precision, launched
+from galr.training.processes import launched
 from galr.training.record import record, write_record
+from galr.training.sections import ModelSettings, TrainSettings
 from galr.training.telling import Telling
 from galr.training.unfinished import Unfinished
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSettings(Settings):
-    """What is built; config section `model`."""
-
-    backbone: str = setting("torchvision's name of a network in stages, for example resnet18")
-    weights: str = setting("imagenet, none, or a file with a state dict of the backbone")
-    crop: int = setting("height and width the model sees, pixels; a multiple of 32")
-    embedding: int = setting("width of the common space")
-    text: Literal["bigru", "skipthoughts"] = setting("sentence encoder")
-    text_weights: str = setting("none, or a folder with the weights of skip-thoughts")
-    word_size: int = setting("width of a word's embedding")
-    text_size: int = setting("units of the GRU, each direction it has")
-    text_dropout: float = setting("share dropped in skipthoughts, in [0, 1); 0 with bigru")
-    heads: int = setting("attention heads of the fusion; divides embedding")
-    feed_forward: int = setting("inner width of the fusion's feed-forward layers")
-    dropout: float = setting("share dropped in the fusion, in [0, 1)")
-    fusion: Literal["midf", "midf_released", "sum"] = setting("how both image features become one")
-    branches: Literal["both", "global", "local"] = setting("which image features are live")
-
-    def architecture(self) -> dict[str, Any]:
-        """What of it the model itself is told; weights come from elsewhere."""
-        said = {each.name: getattr(self, each.name) for each in fields(ModelSettings)}
-        return {key: said[key] for key in said if key not in ("weights", "text_weights")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSettings(Settings):
-    """How long and how hard to train; config section `train`."""
-
-    epochs: int = setting("passes over the training images")
-    batch: int = setting("image-sentence pairs a step")
-    sentences_per_epoch: int | None = setting("sentences drawn an image and epoch; none takes all")
-    grouped: bool = setting("pairs of one image share a step, which encodes its picture once")
-    learning_rate: float = setting("Adam's step size")
-    decay: float = setting("factor on the learning rate every decay-every epochs")
-    decay_every: int = setting("epochs")
-    loss: Loss = setting("what is minimised")
-    margin: float = setting("of hinge and hardest, cosine units in [0, 2]")
-    temperature: float = setting("of infonce, where learning it starts")
-    clip: float | None = setting("largest norm of the gradient; none clips nothing")
-    rotate: float = setting("largest random rotation of a training picture, degrees")
-    stop_words: bool = setting("English stop words are in the vocabulary")
-    min_count: int = setting("how often a word must be seen to be in the vocabulary")
-    max_words: int = setting("longer sentences are cut, with a warning")
-    regions_move: bool = setting("regions are turned and cropped with their picture")
-    shared_negatives: bool = setting(
-        "as released: another sentence of the same image, and an image with the same sentence, are negatives"
-    )
-    precision: Precision = setting("of encoding in a step; all else is in float32")
-    compile: bool = setting("let torch compile what encodes images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,18 +90,25 @@ class Flags(ModelSettings, TrainSettings):
         return {key: value for key, value in asdict(self).items() if key in names}
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What training reads."""
+
+    images: h5py.Dataset  # (images, size, size, 3) uint8
+    parts: dict[str, Part]
+    graphs: Graphs
+    vocabulary: Vocabulary
+
+
 def run(flags: Flags) -> None:
     """Open what training needs, fit, write what it leaves."""
     torch.set_num_threads(flags.threads)
     seed = seed_of(flags.seed, flags.fold)
     with store.reading(flags.dataset, store.DATASET) as dataset:
-        parts, graphs = opened(flags, dataset)
-        vocabulary = Vocabulary.count(
-            parts["train"].sentences, flags.min_count, stop_words=flags.stop_words
-        )
+        read = opened(flags, dataset)
         fabric = launched(device_of(flags.device), flags.processes, flags.precision)
         torch.manual_seed(seed)
-        model = built(flags, vocabulary, graphs)
+        model = built(flags, read)
         torch.manual_seed(seed + fabric.global_rank)  # each process drops out by itself
         origin = origin_of(flags, dataset, fabric)
         unfinished = Unfinished(
@@ -164,21 +119,19 @@ def run(flags: Flags) -> None:
             write_record(flags.record, said, resumed=unfinished.is_there())
         fabric.print(
             f"{flags.variant} fold {flags.fold}: {parameters(model):,} parameters,"
-            f" {len(vocabulary)} words, {len(parts['train'].rows)} images to learn from,"
-            f" {len(parts['val'].rows)} to choose by, on {fabric.device}",
+            f" {len(read.vocabulary)} words, {len(read.parts['train'].rows)} images to learn from,"
+            f" {len(read.parts['val'].rows)} to choose by, on {fabric.device}",
             flush=True,
         )
-        fitted = fitted_of(
-            flags, fabric, model, vocabulary, dataset, parts, graphs, unfinished, seed
-        )
+        fitted = fitted_of(flags, fabric, model, read, unfinished, seed)
     if not fabric.is_global_zero:
         return
     checkpoints.save(
         flags.checkpoint,
         checkpoints.Checkpoint(
-            architecture=architecture_of(flags, vocabulary, graphs),
+            architecture=architecture_of(flags, read),
             state=fitted.state,
-            words=list(vocabulary.words),
+            words=list(read.vocabulary.words),
             max_words=flags.max_words,
             epoch=fitted.epoch,
             mr=fitted.mr,
@@ -191,7 +144,7 @@ def run(flags: Flags) -> None:
     unfinished.forget()
 
 
-def opened(flags: Flags, dataset: h5py.File) -> tuple[dict[str, Part], Graphs]:
+def opened(flags: Flags, dataset: h5py.File) -> Opened:
     """The fold's parts and the graphs, if they are what these settings need."""
     if (size := dataset["images"].shape[1]) < flags.crop:
         raise ConfigError(f"model.crop is {flags.crop} and data.size {size}; crop is at most size")
@@ -209,55 +162,48 @@ def opened(flags: Flags, dataset: h5py.File) -> tuple[dict[str, Part], Graphs]:
             f"train.regions_move needs graphs that DREA made here; {flags.graphs} does not say how"
             " its edges were weighed; set regions_move: false for this variant"
         )
-    return parts, graphs
+    vocabulary = Vocabulary.count(
+        parts["train"].sentences, flags.min_count, stop_words=flags.stop_words
+    )
+    return Opened(dataset["images"], parts, graphs, vocabulary)
 
 
-def architecture_of(flags: Flags, vocabulary: Vocabulary, graphs: Graphs) -> dict[str, Any]:
+def architecture_of(flags: Flags, read: Opened) -> dict[str, Any]:
     """What the model is built from: settings, and sizes that the data say."""
-    regions, features = graphs.shape
-    return flags.architecture() | {
-        "words": len(vocabulary),
-        "regions": regions,
-        "features": features,
-    }
+    regions, features = read.graphs.shape
+    sizes = {"words": len(read.vocabulary), "regions": regions, "features": features}
+    return flags.architecture() | sizes
 
 
-def built(flags: Flags, vocabulary: Vocabulary, graphs: Graphs) -> GaLR:
+def built(flags: Flags, read: Opened) -> GaLR:
     """The model before training, with the weights it starts from."""
-    model = GaLR(**architecture_of(flags, vocabulary, graphs))
+    model = GaLR(**architecture_of(flags, read))
     if flags.branches != "local":
         load_backbone(model.seen.pyramid, flags.backbone, flags.weights)
     if flags.text_weights != "none":
-        known = load_skipthoughts(model.text, vocabulary.words, Path(flags.text_weights))
-        print(f"skip-thoughts knows {known} of {len(vocabulary.words)} words", flush=True)
+        words = read.vocabulary.words
+        known = load_skipthoughts(model.text, words, Path(flags.text_weights))
+        print(f"skip-thoughts knows {known} of {len(words)} words", flush=True)
     return model
 
 
 def fitted_of(
-    flags: Flags,
-    fabric: Fabric,
-    model: GaLR,
-    vocabulary: Vocabulary,
-    dataset: h5py.File,
-    parts: Mapping[str, Part],
-    graphs: Graphs,
-    unfinished: Unfinished,
-    seed: int,
+    flags: Flags, fabric: Fabric, model: GaLR, read: Opened, unfinished: Unfinished, seed: int
 ) -> Fitted:
     """Hand every setting to the part that it is for, and train."""
-    train, val = parts["train"], parts["val"]
+    train, val = read.parts["train"], read.parts["val"]
     pictures = open_pictures(
-        dataset["images"],
+        read.images,
         [*train.rows, *val.rows],
         fabric.device,
         limit=int(flags.resident_gb * 1e9),
     )
-    graphs = graphs.to(fabric.device)
+    graphs = read.graphs.to(fabric.device)
     feed = Feed(
         pictures,
         graphs,
         train,
-        vocabulary.numbers(train.sentences, flags.max_words),
+        read.vocabulary.numbers(train.sentences, flags.max_words),
         crop=flags.crop,
         rotate=flags.rotate,
         batch=flags.batch,
@@ -279,7 +225,7 @@ def fitted_of(
         clip=flags.clip,
         compiled=flags.compile,
     )
-    numbers = vocabulary.numbers(val.sentences, flags.max_words)
+    numbers = read.vocabulary.numbers(val.sentences, flags.max_words)
     telling = Telling(flags.events)
     fitted = fit(
         learner,
