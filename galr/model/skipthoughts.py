@@ -87,7 +87,8 @@ class SkipThoughts(nn.Module):
         masked = (steps * over_words.unsqueeze(2)).flatten(1, 2)  # (3, B·L, word_size)
         heard = torch.baddbmm(word_biases.unsqueeze(1), masked, word_weights.mT)
         heard = heard.unflatten(1, steps.shape[:2])  # (3, B, L, hidden)
-        lasting = (torch.arange(steps.shape[1]) < lengths.unsqueeze(1)).to(steps.device)  # (B, L)
+        lasting = torch.arange(steps.shape[1]) < lengths.unsqueeze(1)  # (B, L)
+        lasting = lasting.to(steps.device, non_blocking=True)
         state = over_state.new_zeros(over_state.shape[1:])
         for step in range(steps.shape[1]):
             word = heard[:, :, step]  # what the three gates hear of it, (3, B, hidden)

@@ -31,14 +31,17 @@ class BiGRU(nn.Module):
         )
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        packed = pack_padded_sequence(
-            self.words(words), lengths, batch_first=True, enforce_sorted=False
+        order = lengths.argsort(descending=True, stable=True)
+        there, back, steps = (  # torch's own sorting would wait for a GPU here
+            each.to(words.device, non_blocking=True)
+            for each in (order, order.argsort(), lengths[order])
         )
-        steps, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)  # (B, L, 2 hidden)
-        forth, back = steps.chunk(2, dim=-1)
-        total = ((forth + back) / 2).sum(dim=1)  # padded steps are zero
-        mean = total / lengths.to(total.device, total.dtype).unsqueeze(1)
-        return normalize(self.project(mean))
+        packed = pack_padded_sequence(self.words(words[there]), lengths[order], batch_first=True)
+        heard, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)  # (B, L, 2 hidden)
+        forth, away = heard.chunk(2, dim=-1)
+        total = ((forth + away) / 2).sum(dim=1)  # padded steps are zero
+        mean = total / steps.unsqueeze(1)
+        return normalize(self.project(mean[back]))
 
 
 SentenceEncoder = BiGRU | SkipThoughts

@@ -15,7 +15,7 @@ from galr.errors import ShapeError, StoreError
 
 Rows = Sequence[int] | np.ndarray  # of a dataset: (B,) int
 
-AHEAD = 2  # batches read before they are asked for: one would do if all reads took equally long
+AHEAD = 2  # batches read before they are asked for; one would do if all reads took equally long
 BLOCK = 64 * 2**20  # bytes that pass through host memory at a time on their way to the device
 
 
@@ -122,8 +122,7 @@ class Streamed:
                 while waiting:
                     yield self._sent(waiting.popleft())
             finally:
-                for batch in waiting:
-                    batch.cancel()
+                reader.shutdown(cancel_futures=True)  # where the walk is left early
 
     def _sent(self, batch: Future[Tensor]) -> Tensor:
         """Wait for a batch and send it to the device."""

@@ -8,9 +8,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in METHOD 1
-PORTION = (
-    4  # pictures that a CPU works on at a time, so that they stay in its cache: a third of the time
-)
+PORTION = 4  # pictures a CPU resamples at a time: they stay in its cache, and it takes half as long
 
 
 class Views(NamedTuple):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from galr.model.galr import GaLR
 from galr.training.embed import Graphs, embed_images, embed_sentences
 from galr.training.pictures import Resident, Streamed
 
@@ -14,18 +13,14 @@ NUMBERS = [[1, 2, 3], [4], [5, 3, 2, 1, 6, 7], [1, 2, 3], [8, 9], [4], [1, 2, 9]
 
 
 @pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return GaLR(
-        backbone="resnet18", crop=32, regions=3, features=4, words=10, embedding=32,
-        word_size=16, text_size=32, heads=4, feed_forward=32, dropout=0.5, branches="both",
-    ).eval()  # fmt: skip
+def model(world):
+    return world.model(words=10, dropout=0.5).eval()
 
 
 @pytest.fixture
 def images(tmp_path):
     held = np.random.default_rng(0).integers(0, 255, (12, 36, 36, 3), dtype=np.uint8)
-    with h5py.File(tmp_path / "images.h5", "w") as file:
+    with h5py.File(tmp_path / "noise.h5", "w") as file:
         yield file.create_dataset("images", data=held, chunks=(1, 36, 36, 3))
 
 

@@ -85,15 +85,34 @@ def test_a_walk_that_is_left_early_leaves_no_thread_and_reads_no_further(images)
     assert not readers()
 
 
+def test_what_was_to_be_read_ahead_is_not_once_nobody_asks(images, monkeypatch):
+    began, busy, left = [], threading.Event(), threading.Event()
+
+    def slow(images, rows, *, pinned):
+        began.append(rows[0])
+        if rows[0] == 1:
+            busy.set()
+            left.wait(5)
+        return plain(images, rows, pinned=pinned)
+
+    plain = pictures.read
+    monkeypatch.setattr(pictures, "read", slow)
+    for _ in Streamed(images, CPU).batches([row] for row in range(COUNT)):
+        assert busy.wait(5)
+        threading.Timer(0.1, left.set).start()  # while the walk is being left
+        break
+    assert began == [0, 1]
+
+
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_batches_are_read_while_the_one_before_is_worked_on(images, monkeypatch, ahead):
     began = [threading.Event() for _ in range(COUNT)]
 
     def watched(images, rows, *, pinned):
         began[rows[0]].set()
-        return pictures_read(images, rows, pinned=pinned)
+        return plain(images, rows, pinned=pinned)
 
-    pictures_read = pictures.read
+    plain = pictures.read
     monkeypatch.setattr(pictures, "AHEAD", ahead)
     monkeypatch.setattr(pictures, "read", watched)
     for place, _ in enumerate(Streamed(images, CPU).batches([row] for row in range(COUNT))):
@@ -138,6 +157,7 @@ def test_a_gpu_holds_at_most_half_of_what_is_free(images, monkeypatch, free, kin
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_on_a_gpu_both_kinds_give_the_same_bits_and_nobody_waits(images):
     device = torch.device("cuda")
     asked = [[0, 5, 5], [7], [2, 1]]

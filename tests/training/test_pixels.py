@@ -89,3 +89,18 @@ def test_training_in_bfloat16_sees_the_same_pixels(make):
     with torch.autocast("cpu", torch.bfloat16):
         low = make(images, 24)
     assert torch.equal(low, make(images, 24))
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+@pytest.mark.parametrize("make", [resized, lambda images, crop: turned(images, VIEWS, crop)])
+def test_a_gpu_sees_the_same_pixels_and_nobody_waits(make):
+    images = pictures(2 * PORTION + 1)
+    there = images.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = make(there, 24)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found.cpu(), make(images, 24), atol=1e-3, rtol=0)
