@@ -57,6 +57,9 @@ def main(argv: list[str] | None = None) -> int:
         line = " ".join(str(error).split())
         print(f"galr: {type(error).__name__}: {line}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("galr: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -20,6 +20,15 @@ def test_every_stage_explains_itself(stage, capsys):
     assert left.value.code == 0 and f"galr {stage}" in said and "OUT" in said
 
 
+def test_whoever_interrupts_gets_a_line_and_no_traceback(capsys, monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("galr.__main__.run", interrupted)
+    assert main(["search"]) == 130
+    assert capsys.readouterr().err == "galr: interrupted\n"
+
+
 def test_every_stage_file_is_a_command():
     files = {path.stem.replace("_", "-") for path in (ROOT / "galr/stages").glob("[a-z]*.py")}
     assert files == set(STAGES)

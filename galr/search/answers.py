@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from galr.errors import ConfigError
 from galr.retrieval.candidates import Candidates
@@ -59,12 +60,14 @@ class Answered:
     """A query and what was found for it.
 
     query: the sentence, or the name of the picture.
+    image: the picture; None where a sentence asked.
     unknown: words of the sentence that the model never learnt.
     rerank: variant of the second stage, or `none`.
     answers: best first.
     """
 
     query: str
+    image: Path | None
     unknown: Sequence[str]
     rerank: str
     answers: Sequence[Answer]
@@ -125,7 +128,8 @@ def reranked(
     """
     if not len(bank):
         raise ConfigError("the index has no training sentences to rerank with; give --rerank none")
-    others = (bank @ tiles.T).astype(np.float64)  # (sentences, tiles)
+    # By torch, which keeps to the threads it is given: NumPy's would spin on through the next query.
+    others = (torch.tensor(bank) @ torch.tensor(tiles).T).double().numpy()  # (sentences, tiles)
     own = cosines.astype(np.float64)
     lowest = min(others.min(), own.min(), 0.0) if how.variant == "paper" else 0.0
     found = Candidates(

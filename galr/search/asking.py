@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from galr.devices import device_of
+from galr.errors import ConfigError
 from galr.search.index import Index
-from galr.search.looking import Looker, open_finder
+from galr.search.looking import Looker
 from galr.search.pictures import opened
 from galr.search.places import Window
 from galr.search.runs import refuse_other
@@ -35,15 +36,21 @@ def embed_picture(
         (embedding,) float32, of length 1.
 
     Raises:
-        ConfigError: another run or another detector.
+        ConfigError: no run, another one, or another detector.
         DataError: the picture cannot be decoded, or a file is missing or another.
     """
     where = device_of(device)
+    if not run.is_dir():
+        raise ConfigError(
+            f"there is no run at {run}; a picture needs the one that made {index.folder}: --run says where"
+        )
     made_by = open_run(run)
     known = index.about["model"]
     refuse_other(made_by, known["checkpoint_sha256"], known["name"], index.folder)
     finder = None
     if made_by.graphs is not None:
+        from galr.search.finding import open_finder  # loads mmdet
+
         finder = open_finder(made_by.graphs, detector, weights, where)
     model = made_by.checkpoint.model().to(where)
     crop = made_by.checkpoint.architecture["crop"]

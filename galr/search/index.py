@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import h5py
 import numpy as np
 
 from galr import store
@@ -81,26 +82,15 @@ class Index:
     def named(self, rows: Sequence[int]) -> list[Named]:
         """Tell what is at some rows."""
         with store.reading(self.folder / self.about["generation"] / NAMES, NAME_TABLES) as file:
-            found = []
-            for row in rows:
-                content = int(np.searchsorted(self.offsets, row, side="right")) - 1
-                first, last = file["name_offsets"][content : content + 2]
-                names = [str(name) for name in file["names"].asstr()[first:last]]
-                transform = file["transforms"][content]
-                known = bool(np.isfinite(transform).all())
-                system = str(file["systems"].asstr()[content])
-                width, height = file["sizes"][content]
-                found.append(
-                    Named(
-                        names[0],
-                        tuple(names[1:]),
-                        int(file["source_of_name"][first]),
-                        (int(width), int(height)),
-                        Window(*(int(number) for number in file["windows"][row])),
-                        Place(tuple(float(n) for n in transform), system) if known else None,
-                    )
-                )
-            return found
+            tables = dict(file)  # to find a table takes longer than to read a row of it
+            return [
+                _named(tables, row, int(np.searchsorted(self.offsets, row, side="right")) - 1)
+                for row in rows
+            ]
+
+    def counts(self) -> bool:
+        """Whether nobody has brought the index up to date, or made it anew, since it was opened."""
+        return read_about(self.folder) == self.about
 
     def bank(self) -> np.ndarray:
         """Embeddings of training sentences, (sentences, embedding) float32."""
@@ -190,6 +180,25 @@ def fingerprint(path: Path) -> str:
             file.seek(max(size - PIECE, 0) * piece // (PIECES - 1))
             digest.update(file.read(PIECE))
     return digest.hexdigest()
+
+
+def _named(tables: Mapping[str, h5py.Dataset], row: int, content: int) -> Named:
+    """Tell what is at a row, which is of a content."""
+    first, last = tables["name_offsets"][content : content + 2]
+    names = [str(name) for name in tables["names"].asstr()[first:last]]
+    transform = tuple(float(number) for number in tables["transforms"][content])
+    place = None
+    if np.isfinite(transform).all():
+        place = Place(transform, str(tables["systems"].asstr()[content]))
+    width, height = (int(side) for side in tables["sizes"][content])
+    return Named(
+        names[0],
+        tuple(names[1:]),
+        int(tables["source_of_name"][first]),
+        (width, height),
+        Window(*(int(number) for number in tables["windows"][row])),
+        place,
+    )
 
 
 def _array(path: Path) -> np.ndarray:

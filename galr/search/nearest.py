@@ -10,6 +10,7 @@ from typing import Literal
 
 import faiss
 import numpy as np
+from tqdm import tqdm
 
 from galr.errors import ConfigError
 
@@ -111,7 +112,7 @@ def build(kind: Kind, rows: np.ndarray, seed: int) -> faiss.Index:
     index = _empty(kind, *rows.shape)
     if not index.is_trained:
         index.train(_sample(rows, max(LESSONS * _cells(len(rows)), LEAST["ivfpq"]), seed))
-    for start in range(0, len(rows), CHUNK):
+    for start in tqdm(range(0, len(rows), CHUNK), f"building {kind}", disable=None):
         index.add(np.ascontiguousarray(rows[start : start + CHUNK]))
     return index
 

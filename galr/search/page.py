@@ -15,6 +15,7 @@ from galr.report.templates import environment
 from galr.search.answers import Answer, Answered, centre, source_of
 from galr.search.index import Index
 from galr.search.pictures import opened
+from galr.search.places import Window
 
 TEMPLATES = (
     Path(__file__).parent,
@@ -40,9 +41,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """A query and its cards."""
+    """A query and its cards.
+
+    asked: address that holds the bytes of the picture that asked; None where a sentence did.
+    """
 
     answered: Answered
+    asked: str | None
     cards: Sequence[Card]
 
 
@@ -59,7 +64,11 @@ def render(index: Index, queries: Sequence[Answered]) -> str:
     with ExitStack() as stack:
         thumbnails = Thumbnails(index, stack)
         sections = [
-            Section(answered, [_card(answer, thumbnails) for answer in answered.answers])
+            Section(
+                answered,
+                None if answered.image is None else _shown(answered.image, None),
+                [_card(answer, thumbnails) for answer in answered.answers],
+            )
             for answered in queries
         ]
     template = environment(*TEMPLATES).get_template("page.html")
@@ -81,8 +90,7 @@ class Thumbnails:
         try:
             if kind == "dataset":
                 return address(self._stored(path, answer.named.name))
-            with opened(path / answer.named.name) as picture:
-                return address(np.asarray(picture.read(answer.named.window)))
+            return _shown(path / answer.named.name, answer.named.window)
         except (GalrError, KeyError, OSError):  # moved, damaged or replaced since it was indexed
             return None
 
@@ -94,6 +102,12 @@ class Thumbnails:
             self._datasets[path] = (file, rows)
         file, rows = self._datasets[path]
         return file["images"][rows[name]]
+
+
+def _shown(path: Path, window: Window | None) -> str:
+    """A window of a picture, or all of it, as an address that holds its bytes."""
+    with opened(path) as picture:
+        return address(np.asarray(picture.read(window or Window(0, 0, *picture.size))))
 
 
 def _card(answer: Answer, thumbnails: Thumbnails) -> Card:

@@ -47,7 +47,8 @@ def opened(path: Path) -> Iterator[Picture]:
     pictures are decoded whole.
 
     Raises:
-        DataError: it is damaged or cut short, or its pixels have no known range; here or at a window.
+        DataError: it is not there, damaged or cut short, or its pixels have no known range; here or at a
+            window.
     """
     with ExitStack() as stack:
         with _explained(path):
@@ -60,6 +61,12 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn whatever a reader trips on into one line about the picture."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path} is too large to be decoded whole ({error}); make a TIFF of it, which is read by tiles"
+        ) from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} cannot be decoded (it is no picture)") from error
     except (DataError, RasterioError, *DAMAGED) as error:

@@ -34,10 +34,15 @@ class Asker:
         """Encode a sentence: (embedding,) float32 of length 1.
 
         Raises:
-            ConfigError: it has no word.
+            ConfigError: it has no word, or none that the model knows.
         """
         if not tokens(sentence):
             raise ConfigError(f"the query '{sentence}' has no word; say what the picture shows")
+        if len(self.unknown(sentence)) == len(set(tokens(sentence))):
+            raise ConfigError(
+                f"the model knows no word of '{sentence}', so what it found would mean nothing;"
+                " say it in the words of its dataset"
+            )
         words, lengths = pad(self.vocabulary.numbers([sentence], self.max_words))
         with torch.inference_mode():
             return self.encoder(words, lengths)[0].numpy()

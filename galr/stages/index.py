@@ -11,12 +11,15 @@ OUT  a folder: embeddings.npy, vectors.faiss and names.h5 in a generation, index
   galr index --run results/rsitmd/corrected/fold0 --output index --folder my_images
 
 A picture whose longer side is over --whole pixels is cut into overlapping tiles; of a GeoTIFF only a tile is
-in memory at a time, and coordinates are kept. A smaller one is embedded whole. Regions are found by the same
-detector and linked by DREA with the same settings as in training; all is checked against its hash.
+in memory at a time, and coordinates are kept. A smaller one is embedded whole. Bands of 16 bits are read over
+their full range: rasters that use 11 or 12 of them come out nearly black, and are to be scaled before. Regions
+are found by the same detector and linked by DREA with the same settings as in training; all is checked against
+its hash.
 
 Given an index that is there, the same source is brought up to date: new and changed pictures are embedded,
-those that are gone are forgotten, all others are kept. A second folder comes beside the first. What cannot be
-read is skipped and listed. Interrupted work goes on where it stopped, to the same bits.
+those that are gone are forgotten, all others are kept; cut in another way, all count as changed. A second
+folder comes beside the first. What cannot be read is skipped and listed. Interrupted work goes on where it
+stopped, to the same bits.
 
 --ann flat is exact; past a million rows hnsw is faster and ivfpq smaller, and recall@10 of either is
 measured and said. All kinds are made from embeddings.npy: to change the kind embeds nothing.
@@ -36,7 +39,7 @@ from galr.devices import device_of
 from galr.errors import ConfigError
 from galr.model.galr import GaLR
 from galr.search import index as indices
-from galr.search.looking import Looker, open_finder
+from galr.search.looking import Looker
 from galr.search.making import Change, update
 from galr.search.nearest import Kind
 from galr.search.runs import refuse_other, write_text_side
@@ -119,6 +122,8 @@ def source(flags: Flags, made_by: Run, model: GaLR, device: torch.device) -> Ite
     if flags.folder is not None:
         finder = None
         if made_by.graphs is not None:
+            from galr.search.finding import open_finder  # loads mmdet
+
             finder = open_finder(made_by.graphs, flags.detector, flags.weights, device)
         looker = Looker(model, finder, made_by.size, crop, device)
         yield Folder(flags.folder, looker, flags.tiling(), flags.batch)

@@ -1,8 +1,8 @@
 """Find the pictures that a sentence describes, or that look like a picture, in an index.
 
 IN   an index that `galr index` made, and a sentence, a picture, or lines of sentences on standard input
-OUT  a table on standard output; with --json a JSON document a query, each on a line of its own; with --html
-     also one self-contained page with thumbnails
+OUT  a table on standard output; with --json a JSON document a query, each on a line of its own, that says
+     `error` where a line makes no sense; with --html also one self-contained page with thumbnails
 
   galr search --index index "two ships beside a dock"
   galr search --index index --image x.png --html found.html
@@ -16,6 +16,7 @@ holds, stand in for the other queries that a tile might answer. Scores of a seco
 nothing to those of another query.
 """
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -89,11 +90,9 @@ def run(flags: Flags) -> None:
     """Open the index, answer every query as it comes, write the page at the end."""
     torch.set_num_threads(flags.threads)
     faiss.omp_set_num_threads(flags.threads)
-    index = open_index(flags.index)
     answered = []
-    for each in answers(flags, index):
-        document = json.dumps(as_document(index, each), ensure_ascii=False)
-        print(document if flags.json else as_table(each), flush=True)
+    for index, each in answers(flags):
+        print(told(flags, index, each), flush=True)
         if each.unknown:
             print(f"the model never learnt: {', '.join(each.unknown)}", file=sys.stderr)
         answered.append(each)
@@ -103,31 +102,47 @@ def run(flags: Flags) -> None:
         write_page(flags.html, render(index, answered))
 
 
-def answers(flags: Flags, index: Index) -> Iterator[Answered]:
-    """Answer what is asked: a picture, a sentence, or line after line."""
+def told(flags: Flags, index: Index, answered: Answered) -> str:
+    """An answer as it is printed; the tables of a session stand under what was asked, and apart."""
+    if flags.json:
+        return json.dumps(as_document(index, answered), ensure_ascii=False)
+    if flags.image or flags.query is not None:
+        return as_table(answered)
+    return f"{answered.query}\n{as_table(answered)}\n"
+
+
+def answers(flags: Flags) -> Iterator[tuple[Index, Answered]]:
+    """Answer what is asked: a picture, a sentence, or line after line; each with the index that was asked."""
+    index = open_index(flags.index)
     if flags.image is not None:
         found = ask(index, seen(flags, index, flags.image), flags.k, None)
-        yield Answered(flags.image.name, [], "none", found)
+        yield index, Answered(flags.image.name, flags.image, [], "none", found)
         return
     asker = sentences.read(flags.index / ENCODER)
     if flags.query is not None:
-        yield spoken(flags, index, asker, flags.query)
+        yield index, spoken(flags, index, asker, flags.query)
         return
     for line in lines():
         try:
-            yield spoken(flags, index, asker, line)
+            if not index.counts():
+                index, asker = open_index(flags.index), sentences.read(flags.index / ENCODER)
+            yield index, spoken(flags, index, asker, line)
         except GalrError as error:  # a session outlives a sentence that makes no sense
             print(f"galr: {type(error).__name__}: {error}", file=sys.stderr)
+            if flags.json:  # whoever asks line by line waits for a line
+                print(json.dumps({"query": line, "error": str(error)}), flush=True)
 
 
 def spoken(flags: Flags, index: Index, asker: sentences.Asker, sentence: str) -> Answered:
     """Answer a sentence."""
     found = ask(index, asker.embed(sentence), flags.k, flags.second())
-    return Answered(sentence, asker.unknown(sentence), flags.rerank, found)
+    return Answered(sentence, None, asker.unknown(sentence), flags.rerank, found)
 
 
 def lines() -> Iterator[str]:
     """Sentences from standard input, one a line; a terminal is prompted."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a stray byte is a strange word, no end
     while True:
         if sys.stdin.isatty():
             print("> ", end="", file=sys.stderr, flush=True)

@@ -1,13 +1,9 @@
 """Matrices for hypothesis to draw, `st.from_type(Pairs)`: few values, so that ties are everywhere."""
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from galr.retrieval.relevance import Pairs
-
-settings.register_profile("galr", deadline=None)  # a busy machine is no failure
-settings.load_profile("galr")
 
 
 @st.composite

@@ -21,7 +21,10 @@ from galr.stages import index as index_stage
 from galr.stages import regions as regions_stage
 from galr.stages import search as search_stage
 
-IMAGES, SIZE, CROP = 12, 40, 32
+from ..detectors import NARROW  # isort: skip
+from ..trained import ARCHITECTURE  # isort: skip
+
+IMAGES, SIZE = 12, 40
 WORDS = ("two", "white", "squares", "beside", "a", "bar", "dark", "field", "one", "three")
 STAGES = {
     "index": index_stage,
@@ -29,36 +32,9 @@ STAGES = {
     "regions": regions_stage,
     "graphs": graphs_stage,
 }
-ARCHITECTURE = {
-    "backbone": "resnet18",
-    "crop": CROP,
-    "embedding": 16,
-    "word_size": 8,
-    "text_size": 8,
-    "heads": 2,
-    "feed_forward": 16,
-    "dropout": 0.1,
-}
 DETECTOR = {
     "title": "weights at random: what it finds means nothing, and is always the same",
-    "model": {
-        "config": "rtmdet/rtmdet_tiny_8xb32-300e_coco.py",
-        "overrides": {
-            "backbone": {
-                "init_cfg": None,
-                "widen_factor": 0.25,
-                "arch_ovewrite": [[64, 128, 3, True, False], [128, 256, 6, True, False]],
-                "out_indices": [1, 2],
-            },
-            "neck": {"in_channels": [32, 64], "out_channels": 32},
-            "bbox_head": {
-                "in_channels": 32,
-                "feat_channels": 32,
-                "exp_on_reg": True,
-                "anchor_generator": {"strides": [4, 8]},
-            },
-        },
-    },
+    "model": NARROW,
     "classes": ["square", "bar"],
     "checkpoint": {"file": "random.pth"},
     "detect": {"input": [64, 64], "batch": 4, "score": 0.0, "overlap": 0.5, "regions": 9},

@@ -12,8 +12,9 @@ from galr import store
 from galr.errors import ConfigError, DataError, StoreError
 from galr.search import sources
 from galr.search.contents import Journal
+from galr.search.finding import open_finder
 from galr.search.index import NAME_TABLES, open_index
-from galr.search.looking import Looker, open_finder
+from galr.search.looking import Looker
 
 from .conftest import IMAGES, call, draw  # isort: skip
 

@@ -105,9 +105,20 @@ def test_what_cannot_be_read_is_one_line(tmp_path, capfd):
     cut.write_bytes(cut.read_bytes()[:100_000])
     with pytest.raises(DataError, match=r"cut.tif cannot be decoded"):
         whole(cut)
-    with pytest.raises(DataError, match=r"missing.tif"):
-        whole(tmp_path / "missing.tif")
+    for name in ("missing.tif", "missing.png"):
+        with pytest.raises(DataError, match=f"{name} does not exist"):
+            whole(tmp_path / name)
     assert capfd.readouterr().err == ""
+
+
+def test_only_a_tiff_may_be_larger_than_what_is_decoded_whole(tmp_path, monkeypatch):
+    pixels = draw((20, 30, 3))
+    for name in ("large.png", "large.tif"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    with pytest.raises(DataError, match=r"large.png is too large .* make a TIFF of it"):
+        whole(tmp_path / "large.png")
+    assert np.array_equal(whole(tmp_path / "large.tif"), pixels)
 
 
 def test_a_mistake_of_ours_is_no_damaged_picture(tmp_path):

@@ -21,7 +21,7 @@ from galr.search import sentences
 from galr.search.answers import Rerank, ask, reranked
 from galr.search.index import ENCODER, open_index
 
-from .conftest import call, draw  # isort: skip
+from .conftest import STAGES, call, draw  # isort: skip
 
 QUERY = "two white squares beside a bar"
 
@@ -109,14 +109,49 @@ def test_a_session_reads_lines_and_outlives_nonsense(indexed, folder, said, monk
     index = indexed(folder)
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUERY}\n\n  ?!  \none bar\n"))
     told = said(index, "--json", "--k", 2, "--html", index / "page.html")
-    assert [each["query"] for each in told.documents] == [QUERY, "one bar"]
-    assert told.messages == (
-        "galr: ConfigError: the query '?!' has no word; say what the picture shows\n"
-    )
+    nonsense = "the query '?!' has no word; say what the picture shows"
+    assert [each["query"] for each in told.documents] == [QUERY, "?!", "one bar"]
+    assert told.documents[1] == {"query": "?!", "error": nonsense}
+    assert told.messages == f"galr: ConfigError: {nonsense}\n"
     alone = said(index, "one bar", "--k", 2, "--json").documents
-    assert alone == told.documents[1:]
+    assert alone == told.documents[2:]
     page = (index / "page.html").read_text()
     assert page.count("<h2>") == 2 and page.count("<img ") == 4
+
+
+def test_the_tables_of_a_session_stand_under_what_was_asked(indexed, folder, said, monkeypatch):
+    index = indexed(folder)
+    tables = {each: said(index, each, "--k", 2).lines for each in (QUERY, "one bar")}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUERY}\n?\none bar\n"))
+    assert said(index, "--k", 2).lines == [
+        line for each, table in tables.items() for line in (each, *table, "")
+    ]
+
+
+def test_a_stray_byte_is_a_strange_word(indexed, folder, said, monkeypatch):
+    line = f"caf\xe9 {QUERY}\n".encode("latin-1")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line), encoding="utf-8"))
+    told = said(indexed(folder), "--json", "--html", folder / "page.html")
+    assert told.documents[0]["unknown_words"] == ["caf\ufffd"]
+    assert "caf\ufffd two white" in (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_session_sees_what_is_indexed_meanwhile(indexed, folder, said, monkeypatch):
+    index = indexed(folder)
+
+    def lines():
+        yield QUERY
+        draw(folder / "new.png", 600)
+        indexed(folder)
+        yield QUERY
+
+    monkeypatch.setattr(STAGES["search"], "lines", lines)
+    before, after = said(index, "--k", 99, "--json").documents
+    names = [{each["name"] for each in document["answers"]} for document in (before, after)]
+    assert (
+        names[1] - names[0] == {"new.png"}
+        and after == said(index, QUERY, "--k", 99, "--json").documents[0]
+    )
 
 
 def test_a_picture_finds_itself(house, indexed, said):
@@ -130,6 +165,13 @@ def test_a_picture_finds_itself(house, indexed, said):
         assert first["name"] == "03.png" and first["cosine"] == pytest.approx(1, abs=1e-5)
 
 
+def test_the_page_of_a_picture_shows_it(indexed, folder, said, tmp_path):
+    index = indexed(folder)
+    said(index, "--image", folder / "a.png", "--k", 1, "--html", tmp_path / "page.html")
+    asked, found = re.findall(r'<img .*?src="(data:[^"]+)"', (tmp_path / "page.html").read_text())
+    assert asked == found  # it found itself
+
+
 def test_an_index_refuses_a_picture_by_another_checkpoint(house, indexed, folder, tmp_path):
     index = indexed(folder)
     words = ("search", "--index", index, "--image", folder / "a.png")
@@ -138,6 +180,10 @@ def test_an_index_refuses_a_picture_by_another_checkpoint(house, indexed, folder
     (folder / "broken.png").write_text("no picture")
     with pytest.raises(DataError, match=r"broken.png cannot be decoded"):
         call(*words[:3], "--image", folder / "broken.png")
+    with pytest.raises(
+        ConfigError, match=r"no run at .*nowhere; a picture needs the one that made .*index: --run"
+    ):
+        call(*words, "--run", tmp_path / "nowhere")
 
 
 def test_an_index_moves_with_its_pictures(indexed, folder, said, tmp_path):
@@ -223,6 +269,7 @@ def test_a_dataset_has_a_page_too(indexed, said, tmp_path):
         ([QUERY, "--rerank", "mr-code", "--pool", 0], "k counts the candidates to rerank"),
         ([QUERY, "--threads", 0], "--threads"),
         (["?"], "has no word"),
+        (["zwei Zeppeline"], "the model knows no word of 'zwei Zeppeline'"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(indexed, folder, words, says):
@@ -241,12 +288,22 @@ def test_no_index_and_damaged_ones_are_refused(indexed, folder, tmp_path):
         sentences.read(index / ENCODER)
 
 
-def test_a_sentence_loads_neither_the_model_nor_the_detector():
-    # a query must be answered within seconds, so nothing slow is imported on its way
-    code = "import sys, galr.stages.search; print(*sys.modules)"
+def test_what_is_slow_to_load_is_loaded_by_those_who_need_it():
+    # a sentence must be answered within seconds, and only a local branch looks for regions
+    code = """
+import sys, unittest.mock
+import galr.stages.search
+print(*sys.modules)
+for name in ("torch_geometric", "torch_geometric.nn"):  # as slow as all the rest, and no matter here
+    sys.modules[name] = unittest.mock.MagicMock()
+import galr.stages.index, galr.search.asking
+print(*sys.modules)
+"""
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    slow = {"mmdet", "mmcv", "mmengine", "torchvision", "torch_geometric", "snakemake"}
-    slow |= {"rasterio", "PIL", "jinja2", "matplotlib"}
-    assert not slow & set(loaded.stdout.split())
+    search, index = (set(line.split()) for line in loaded.stdout.splitlines())
+    detector = {"mmdet", "mmcv", "mmengine"}
+    slow = {"torchvision", "torch_geometric", "snakemake", "rasterio", "PIL", "jinja2"} | detector
+    slow |= {"matplotlib", "nltk", "pandas", "scipy", "sklearn", "tensorboard", "lightning"}
+    assert not slow & search and not detector & index

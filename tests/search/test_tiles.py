@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.errors import ConfigError
@@ -10,6 +10,7 @@ from galr.search.tiles import Tiling
 SIDES = st.integers(1, 300)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, st.integers(1, 90), st.floats(0, 0.9), SIDES)
 def test_tiles_cover_every_pixel_and_stay_inside(width, height, side, overlap, whole):
     tiles = Tiling(side, overlap, whole).windows(width, height)
@@ -24,6 +25,7 @@ def test_tiles_cover_every_pixel_and_stay_inside(width, height, side, overlap, w
         assert {tile[2:] for tile in tiles} == {(min(side, width), min(side, height))}
 
 
+@settings(deadline=None)
 @given(st.integers(40, 400), st.integers(8, 40), st.floats(0, 0.8))
 def test_neighbours_share_what_was_asked_for(width, side, overlap):
     lefts = [tile.x for tile in Tiling(side, overlap, 1).windows(width, side)]
