@@ -79,6 +79,19 @@ def test_every_form_gives_what_the_pipeline_computed(local, tmp_path, form):
     assert encoder.name == "small, both, fold 0" and encoder.classes == CLASSES
 
 
+def test_an_export_is_as_readable_as_any_new_file(local, tmp_path):
+    (tmp_path / "any").touch()
+    flags = [
+        "--checkpoint",
+        str(local / "checkpoint.pt"),
+        "--output",
+        str(tmp_path / "x.safetensors"),
+    ]
+    assert main(["export", *flags]) == 0
+    modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    assert modes["x.safetensors"] == modes["any"]
+
+
 def test_regions_become_the_graphs_that_training_had(local, encoder):
     regions = [found(number) for number in TEST]
     assert min(len(scores) for _, scores, _ in regions) == 0

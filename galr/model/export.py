@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from galr.errors import DataError, StoreError
 from galr.model.checkpoint import VERSION, Checkpoint, checked
@@ -38,7 +38,8 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     }
     try:
         with whole(path) as partial:
-            save_file(tensors, partial, {"kind": KIND, "version": str(VERSION)} | told)
+            # save_file would let nobody but its writer read what is made to be handed on
+            partial.write_bytes(save(tensors, {"kind": KIND, "version": str(VERSION)} | told))
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror}); choose another --output"
