@@ -268,14 +268,14 @@ def test_ready_boxes_and_published_matrices_are_taken(dollhouse, tmp_path):
         "graphs": {"published": "resources/matrices/{dataset}"},
         "train": {"regions_move": False},
     }
-    ready = {"regions": {"detector": "coco-results"}, "variants": {"published": variant}}
-    ready |= {"run": ["corrected", "published", "no_drea"]}
+    ready = {"regions": {"detector": "coco-results"}, "variants": {"theirs": variant}}
+    ready |= {"run": ["corrected", "theirs", "no_drea"]}
     (folder / "config/ready.yaml").write_text(yaml.safe_dump(override(SMALL, ready)))
     targets = [
         "regions.h5",
         "corrected/graphs.h5",
         "no_drea/graphs.h5",
-        "published/fold0/metrics.csv",
+        "theirs/fold0/metrics.csv",
     ]
     ran = snakemake(
         folder, "--configfile", "config/ready.yaml", "--", *(f"results/demo/{t}" for t in targets)
@@ -285,16 +285,14 @@ def test_ready_boxes_and_published_matrices_are_taken(dollhouse, tmp_path):
     same_tables(before / "regions.h5", after / "regions.h5", store.REGIONS)
     same_tables(before / "corrected/graphs.h5", after / "corrected/graphs.h5", store.GRAPHS)
     computed = ("representation", "adjacency", "mask")
-    same_tables(
-        before / "corrected/graphs.h5", after / "published/graphs.h5", store.GRAPHS, computed
-    )
+    same_tables(before / "corrected/graphs.h5", after / "theirs/graphs.h5", store.GRAPHS, computed)
     with store.reading(after / "no_drea/graphs.h5", store.GRAPHS) as graphs:
         assert not graphs["redundant"][:].any()
         mask = graphs["mask"][:]
         pairs = mask[:, :, None] & mask[:, None, :]
         expected = pairs / np.maximum(mask.sum(axis=1), 1)[:, None, None]
         np.testing.assert_allclose(graphs["adjacency"][:], expected, atol=1e-6)
-    assert "so likely 6 classes" in (after / "published/graphs.txt").read_text()
+    assert "so likely 6 classes" in (after / "theirs/graphs.txt").read_text()
 
 
 def write_results(regions, path):
