@@ -14,6 +14,9 @@ from galr.errors import ConfigError, GalrError
 # of two cores then costs five times the work. Read when torch is loaded, so said before any stage is.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+# cuBLAS gives the same sums every time only with a workspace of its own. Read when a GPU is first used.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 STAGES = {
     "draw": "draw the demo dataset: aerial scenes, their sentences and their boxes",
     "download": "fetch one archive of a dataset and verify it",
