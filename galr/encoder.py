@@ -19,8 +19,7 @@ from galr.graph.detections import Regions
 from galr.model import checkpoint as checkpoints
 from galr.model import export
 from galr.model.galr import GaLR, Graph
-from galr.training.embed import embed_sentences
-from galr.training.pixels import resized
+from galr.training.embed import embed_sentences, embed_stored, no_graph
 
 Shown = str | Path | Image.Image | np.ndarray  # a picture, in the forms in which people have it
 Found = tuple[ArrayLike, ArrayLike, ArrayLike]  # boxes, scores and classes of a picture's regions
@@ -105,9 +104,17 @@ class Encoder:
                 graph = Graph(*(table[some] for table in tables))
             else:
                 graph = (
-                    _nothing(len(shown)) if regions is None else self._linked(regions[some], shown)
+                    no_graph(len(shown)) if regions is None else self._linked(regions[some], shown)
                 )
-            rows.append(self._embedded(shown, graph))
+            rows.append(
+                embed_stored(
+                    self.model,
+                    [each.pixels for each in shown],
+                    graph,
+                    crop=self.architecture["crop"],
+                    device=self.device,
+                )
+            )
         return np.concatenate(rows)
 
     def encode_sentences(self, sentences: Sequence[str]) -> np.ndarray:
@@ -130,14 +137,6 @@ class Encoder:
             return np.empty((0, self.architecture["embedding"]), np.float32)
         numbers = self.vocabulary.numbers(sentences, self.max_words)
         return embed_sentences(self.model, numbers, batch=self.batch, device=self.device)
-
-    @torch.inference_mode()
-    def _embedded(self, shown: Sequence[Picture], graph: Graph) -> np.ndarray:
-        """Encode some stored pictures at once."""
-        pixels = torch.from_numpy(np.stack([each.pixels for each in shown])).permute(0, 3, 1, 2)
-        small = resized(pixels.to(self.device), self.architecture["crop"])
-        own = Graph(*(table.to(self.device) for table in graph))
-        return self.model.encode_images(small, own).float().cpu().numpy()
 
     def _check_given(self, graphs: object, regions: object) -> None:
         """Refuse too little or too much to encode images with.
@@ -276,9 +275,3 @@ def _regions(
             f" {found[1].shape}; expected (regions, 4), (regions,) and (regions,)"
         )
     return corners, *found
-
-
-def _nothing(count: int) -> Graph:
-    """Graphs for a model that looks at none."""
-    none = torch.zeros(count, 0, 0)
-    return Graph(none, none, torch.zeros(count, 0, dtype=torch.bool))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from galr.model.galr import GaLR, Graph
-from galr.training.pixels import resized
+from galr.model.galr import GaLR
+from galr.training.embed import embed_stored, no_graph
 
 if TYPE_CHECKING:  # it loads mmdet, and a model without a local branch finds no regions
     from galr.search.finding import Finder
@@ -32,23 +32,13 @@ class Looker:
     crop: int
     device: torch.device
 
-    @torch.inference_mode()
     def embed(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Encode some RGB pictures of any sizes at once, each resized as a dataset's are.
 
         Returns:
             (pictures, embedding) float32, unit rows.
         """
-        count, square = len(pictures), (self.size, self.size)
+        square = (self.size, self.size)
         stored = [np.asarray(each.resize(square, Image.Resampling.BILINEAR)) for each in pictures]
-        pixels = torch.from_numpy(np.stack(stored)).permute(0, 3, 1, 2)
-        if self.finder is None:
-            none = torch.zeros(count, 0, 0)
-            graph = Graph(none, none, torch.zeros(count, 0, dtype=torch.bool))
-        else:
-            graph = Graph(*(table.to(self.device) for table in self.finder.graphs(pictures)))
-        return (
-            self.model.encode_images(resized(pixels.to(self.device), self.crop), graph)
-            .cpu()
-            .numpy()
-        )
+        graph = no_graph(len(pictures)) if self.finder is None else self.finder.graphs(pictures)
+        return embed_stored(self.model, stored, graph, crop=self.crop, device=self.device)

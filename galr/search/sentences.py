@@ -1,6 +1,5 @@
 """Sentences as queries: the text side of a trained model alone, small and quick to load."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from galr.data.words import Vocabulary, tokens
 from galr.errors import ConfigError, StoreError
 from galr.model.text import SentenceEncoder, pad, sentence_encoder
+from galr.whole import whole
 
 VERSION = 2
 PART = "text."  # what the model calls its sentence encoder
@@ -72,9 +72,8 @@ def write(
     encoder = {key: architecture[key] for key in BUILT_FROM}
     own = {name.removeprefix(PART): each for name, each in state.items() if name.startswith(PART)}
     held = {"encoder": encoder, "state": own, "words": words, "max_words": max_words}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save({"kind": "sentence-encoder", "version": VERSION, **held}, partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        torch.save({"kind": "sentence-encoder", "version": VERSION, **held}, partial)
 
 
 def read(path: Path) -> Asker:

@@ -33,8 +33,7 @@ class Graphs:
             DataError: the graphs are of other images.
         """
         if path is None:
-            none = torch.zeros(len(names), 0, 0)
-            return cls(none, none, torch.zeros(len(names), 0, dtype=torch.bool), None)
+            return cls(*no_graph(len(names)), None)
         with store.reading(path, store.GRAPHS) as file:
             if store.texts(file["names"]) != names:
                 raise DataError(f"{path} is of other images than dataset.h5; run snakemake again")
@@ -87,6 +86,33 @@ def embed_images(
         for lot, some in zip(lots, pictures.batches(lots), strict=True)
     ]
     return torch.cat(parts).float().cpu().numpy()
+
+
+@torch.inference_mode()
+def embed_stored(
+    model: GaLR, stored: Sequence[np.ndarray], graph: Graph, *, crop: int, device: torch.device
+) -> np.ndarray:
+    """Encode some pictures that lie in memory, at once.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        stored: (B,) pictures, (size, size, 3) uint8 each, as a dataset would store them.
+        graph: of the same pictures, on any device.
+        crop: size the model sees, pixels.
+        device: where to compute.
+
+    Returns:
+        (B, embedding) float32, unit rows.
+    """
+    pixels = torch.from_numpy(np.stack(stored)).permute(0, 3, 1, 2).to(device)
+    own = Graph(*(table.to(device) for table in graph))
+    return model.encode_images(resized(pixels, crop), own).float().cpu().numpy()
+
+
+def no_graph(count: int) -> Graph:
+    """Graphs of some images for a model without a local branch: n = d = 0."""
+    none = torch.zeros(count, 0, 0)
+    return Graph(none, none, torch.zeros(count, 0, dtype=torch.bool))
 
 
 @torch.inference_mode()
