@@ -5,7 +5,6 @@ A layout's version grows when the meaning or shape of something in it changes.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 
 from galr.errors import StoreError
+from galr.whole import whole
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,11 @@ RANKS = Layout(
 @contextmanager
 def writing(path: Path, layout: Layout, provenance: Mapping[str, Any]) -> Iterator[h5py.File]:
     """Open a file to fill; it takes its name only when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs["kind"] = layout.kind
-            file.attrs["version"] = layout.version
-            file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["kind"] = layout.kind
+        file.attrs["version"] = layout.version
+        file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+        yield file
 
 
 @contextmanager

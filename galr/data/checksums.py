@@ -1,13 +1,13 @@
 """`SHA256SUMS`: what every archive hashed to at first use, as `sha256sum --check` reads it."""
 
 import fcntl
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from galr.errors import DataError
+from galr.whole import whole
 
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -37,9 +37,9 @@ def record(sums: Path, file: str, sha256: str) -> None:
     sums.parent.mkdir(parents=True, exist_ok=True)
     with _alone(sums):
         lines = recorded(sums) | {file: sha256}
-        partial = sums.with_name(f".{sums.name}.{os.getpid()}")
-        partial.write_text("".join(f"{lines[name]}  {name}\n" for name in sorted(lines)), "utf-8")
-        partial.replace(sums)
+        text = "".join(f"{lines[name]}  {name}\n" for name in sorted(lines))
+        with whole(sums) as partial:
+            partial.write_text(text, "utf-8")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from galr.errors import StoreError
 from galr.search.contents import TABLES
 from galr.search.nearest import Table
 from galr.search.places import Place, Window
+from galr.whole import whole
 
 VERSION = 1
 ABOUT, ENCODER, BANK, SKIPPED = "index.json", "sentences.pt", "bank.npy", "skipped.csv"
@@ -158,9 +159,8 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """Write index.json whole or not at all; from here on its generation counts."""
-    partial = folder / f".{ABOUT}.{os.getpid()}"
-    partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(folder / ABOUT)
+    with whole(folder / ABOUT) as partial:
+        partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def relative(path: Path, folder: Path) -> str:
