@@ -1,15 +1,15 @@
-"""Draw the demo dataset: aerial scenes, their sentences and their boxes.
+"""Draw the synthetic demo dataset: aerial scenes, their sentences and their boxes.
 
 Planes, ships, courts, tanks, vehicles and buildings stand in eleven landscapes, in rows, in rings,
 along piers and roads, around one another. The same flags give the same bytes; a larger dataset
-begins with the images of a smaller one. Three images of ten are test.
+begins with the images of a smaller one. Three images of ten are test images.
 
 IN   nothing
 OUT  images/0001.png …           RGB, square
      dataset.json                splits and sentences, Karpathy layout
      train_boxes.json            boxes of the training images, COCO layout
      test_boxes.json             boxes of the test images
-     The folder appears whole or not at all; one that this stage drew before is replaced.
+     The folder appears whole or not at all; one that this command wrote before is replaced.
 
 example: galr draw --images 400 --size 256 --sentences 5 --seed 7 --output resources/demo/files
 """
@@ -22,54 +22,56 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from galr.data.scenes.album import coco, draw_page, karpathy
+from galr.demo.samples import render_sample, to_coco, to_karpathy
 from galr.errors import ConfigError
 from galr.folders import making, refuse_foreign
 from galr.settings import Settings, setting
 
-_OURS = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_boxes\.json")
+_OUTPUT_FILES = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_boxes\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """How many images, how large, with how many sentences, and where to."""
+    """Number and size of the images, number of sentences, seed and output."""
 
     images: int = setting("number of images, at least 2", default=400)
     size: int = setting("side of an image, pixels, 64 to 2048", default=256)
-    sentences: int = setting("sentences of an image, 1 to 100", default=5)
-    seed: int = setting("which scenes to draw, at least 0", default=7)
-    output: Path = setting("the folder to make")
+    sentences: int = setting("sentences per image, 1 to 100", default=5)
+    seed: int = setting("seed of the scenes, at least 0", default=7)
+    output: Path = setting("folder to create")
 
     def __post_init__(self) -> None:
-        """Refuse datasets that cannot be drawn, or not be split."""
+        """Check the ranges."""
         for name, low, high in (
             ("images", 2, 1_000_000),
             ("size", 64, 2048),
             ("sentences", 1, 100),
         ):
             if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"drawn.{name} is {low} to {high}, got {getattr(self, name)}")
+                raise ConfigError(
+                    f"synthetic.{name} must be {low} to {high}, got {getattr(self, name)}"
+                )
         if self.seed < 0:
-            raise ConfigError(f"drawn.seed is at least 0, got {self.seed}")
+            raise ConfigError(f"synthetic.seed must be at least 0, got {self.seed}")
 
 
 def run(flags: Flags) -> None:
-    """Draw into a folder that takes its name at the end."""
-    refuse_foreign(flags.output, _OURS)
+    """Draw the dataset into a folder."""
+    refuse_foreign(flags.output, _OUTPUT_FILES)
     with making(flags.output) as folder:
         (folder / "images").mkdir()
-        pages = []
-        for number in tqdm(range(flags.images), desc="scenes", disable=None):
-            picture, page = draw_page(
-                flags.seed, number, size=flags.size, sentences=flags.sentences
+        samples = []
+        for index in tqdm(range(flags.images), desc="scenes", disable=None):
+            image, sample = render_sample(
+                flags.seed, index, size=flags.size, sentences=flags.sentences
             )
-            Image.fromarray(picture).save(folder / "images" / page.name, compress_level=3)
-            pages.append(page)
-        _write(folder / "dataset.json", karpathy(pages))
-        _write(folder / "train_boxes.json", coco(pages, "train"))
-        _write(folder / "test_boxes.json", coco(pages, "test"))
+            Image.fromarray(image).save(folder / "images" / sample.file_name, compress_level=3)
+            samples.append(sample)
+        _write_json(folder / "dataset.json", to_karpathy(samples))
+        _write_json(folder / "train_boxes.json", to_coco(samples, "train"))
+        _write_json(folder / "test_boxes.json", to_coco(samples, "test"))
 
 
-def _write(path: Path, document: dict[str, object]) -> None:
-    """Write a JSON document, a key or item a line, so that two of them can be compared."""
+def _write_json(path: Path, document: dict[str, object]) -> None:
+    """Write a JSON document, one key or item a line, so that two versions can be compared."""
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

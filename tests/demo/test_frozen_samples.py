@@ -1,4 +1,4 @@
-"""The drawn samples are frozen: the same seed gives the same pixels, boxes and sentences for ever.
+"""The drawn samples are frozen: the same seed gives the same pixels, boxes and sentences.
 
 The digests were recorded before the drawing code was renamed and merged. They also hold with
 NumPy's vector instructions switched off, so a difference is a change of the code or of a library
@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from galr.data.scenes.album import draw_page
+from galr.demo.samples import render_sample
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,10 @@ from galr.data.scenes.album import draw_page
 def test_samples_are_the_recorded_ones(seed, size, count, pixels, annotations):
     image_digest, annotation_digest = hashlib.sha256(), hashlib.sha256()
     for index in range(count):
-        image, page = draw_page(seed, index, size=size, sentences=7)
+        image, sample = render_sample(seed, index, size=size, sentences=7)
         image_digest.update(image.tobytes())
-        annotation_digest.update(json.dumps([page.kinds, page.boxes, page.sentences]).encode())
+        annotation_digest.update(
+            json.dumps([sample.kinds, sample.boxes, sample.sentences]).encode()
+        )
     assert image_digest.hexdigest() == pixels
     assert annotation_digest.hexdigest() == annotations

@@ -1,4 +1,4 @@
-"""Sentences are read back with a grammar of the test's own and held against the scene."""
+"""Sentences are parsed with a grammar of the test's own and compared with the scene."""
 
 import re
 from collections import Counter
@@ -7,11 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from galr.data.scenes.album import scene_of
-from galr.data.scenes.grammar import sentences_of
-from galr.data.scenes.scene import KINDS
-from galr.data.scenes.words import tokens_of
 from galr.data.words import tokens
+from galr.demo.captions import generate_captions, split_words
+from galr.demo.samples import sample_scene
+from galr.demo.scene import KINDS
 
 PLAIN = {
     "plane": "planes? airplanes? aircraft",
@@ -31,7 +30,7 @@ PHRASE = re.compile(rf"((?:{NUMBER} {COLOUR} and )?{NUMBER} (?:{COLOUR} )?)({ANY
 PART = re.compile(rf"({NUMBER}) ({COLOUR})?")
 ROUGH = {"some": 2, "several": 3, "many": 5}
 VERB = r"(?:(?:is parked|are parked|stands?|lies?|floats?|drives?|is) )?"
-MANNERS = {
+ARRANGEMENTS = {
     r"in a row\b|in a line\b": {"row"},
     r"in two rows\b": {"rows"},
     r"in a ring\b|in a circle\b": {"ring"},
@@ -43,7 +42,7 @@ MANNERS = {
     r"beside (?:a|one)|next to (?:a|one)": {"beside"},
     r"beside the": {"along"},
 }
-PLACES = {
+SURFACES = {
     "on the water": {"water"},
     "on the island": {"island"},
     "on the beach": {"beach"},
@@ -68,14 +67,18 @@ DIRECTION = re.compile(
 
 
 @cache
-def spoken():
-    """Scenes, and ten sentences of each."""
-    scenes = [scene_of(3, number) for number in range(120)]
-    return [(s, sentences_of(s, 10, np.random.default_rng(i))) for i, s in enumerate(scenes)]
+def captioned_scenes():
+    """Scenes with ten sentences each."""
+    scenes = [sample_scene(3, index) for index in range(120)]
+    return [(s, generate_captions(s, 10, np.random.default_rng(i))) for i, s in enumerate(scenes)]
 
 
 def pairs():
-    return [(scene, sentence.lower()) for scene, said in spoken() for sentence in said]
+    return [
+        (scene, sentence.lower())
+        for scene, sentences in captioned_scenes()
+        for sentence in sentences
+    ]
 
 
 def kind_of(noun):
@@ -83,92 +86,92 @@ def kind_of(noun):
 
 
 def phrases(sentence):
-    """Each counted noun phrase: its kind, its parts as (colour or None, number), its end."""
-    for found in PHRASE.finditer(sentence):
-        parts = [(colour or None, VALUE[word]) for word, colour in PART.findall(found[1])]
-        yield kind_of(found[2]), parts, found.end()
+    """Yield kind, parts as (colour or None, number), and end of each counted noun phrase."""
+    for match in PHRASE.finditer(sentence):
+        parts = [(colour or None, VALUE[word]) for word, colour in PART.findall(match[1])]
+        yield kind_of(match[2]), parts, match.end()
 
 
 def group_of(scene, kind):
     return next(group for group in scene.groups if group.kind == kind)
 
 
-def test_every_number_and_colour_that_is_said_is_so():
-    read = Counter()
+def test_every_number_and_colour_is_true():
+    checked = Counter()
     for scene, sentence in pairs():
         for kind, parts, _ in phrases(sentence):
             assert sum(number for _, number in parts) == scene.counts[kind], sentence
-            read["numbers"] += 1
-            said = {colour: number for colour, number in parts if colour}
-            if said:
-                colours = Counter(thing.colour for thing in group_of(scene, kind).things)
-                assert said == colours, sentence
-                read["colours"] += 1
-    assert read["numbers"] > 1800 and read["colours"] > 500
+            checked["numbers"] += 1
+            named = {colour: number for colour, number in parts if colour}
+            if named:
+                colours = Counter(item.colour for item in group_of(scene, kind).objects)
+                assert named == colours, sentence
+                checked["colours"] += 1
+    assert checked["numbers"] > 1800 and checked["colours"] > 500
 
 
-def test_no_number_escapes_the_reading():
+def test_every_number_is_parsed():
     for scene, sentence in pairs():
         rest = PHRASE.sub("", sentence)
         rest = re.sub(r"in two rows", "", rest)
         assert not re.search(rf"\b(?:{'|'.join(NUMBERS)})\b", rest), (scene.counts, sentence)
 
 
-def test_rough_numbers_and_comparisons_are_so():
-    seen = set()
+def test_rough_numbers_and_comparisons_are_true():
+    words_tested = set()
     for scene, sentence in pairs():
         for word, noun in re.findall(rf"\b(some|several|many) ({ANY})\b", sentence):
             if f"as many {noun}" not in sentence:
                 assert scene.counts[kind_of(noun)] >= ROUGH[word], sentence
-                seen.add(word)
+                words_tested.add(word)
         for more, less in re.findall(rf"\bmore ({ANY}) than ({ANY})\b", sentence):
             assert scene.counts[kind_of(more)] > scene.counts[kind_of(less)], sentence
-            seen.add("more")
+            words_tested.add("more")
         for one, other in re.findall(rf"\bas many ({ANY}) as ({ANY})\b", sentence):
             assert scene.counts[kind_of(one)] == scene.counts[kind_of(other)], sentence
-            seen.add("as many")
-    assert seen == {"some", "several", "many", "more", "as many"}
+            words_tested.add("as many")
+    assert words_tested == {"some", "several", "many", "more", "as many"}
 
 
-def test_what_is_said_of_standing_is_so():
-    read = Counter()
+def test_every_arrangement_and_surface_is_true():
+    checked = Counter()
     for scene, sentence in pairs():
         for kind, _, end in phrases(sentence):
             if not scene.counts[kind]:
                 continue
             group = group_of(scene, kind)
             rest = re.sub(f"^ {VERB}", "", sentence[end:])
-            for words, manners in MANNERS.items():
-                found = re.match(words, rest)
-                if found:
-                    assert group.manner in manners, sentence
-                    read[group.manner] += 1
-                    rest = rest[found.end() :].strip()
+            for words, arrangements in ARRANGEMENTS.items():
+                match = re.match(words, rest)
+                if match:
+                    assert group.arrangement in arrangements, sentence
+                    checked[group.arrangement] += 1
+                    rest = rest[match.end() :].strip()
                     break
-            for words, places in PLACES.items():
+            for words, surfaces in SURFACES.items():
                 if rest.startswith(words):
-                    assert group.place in places, sentence
-                    read[words] += 1
-    assert len(read) > 20, read
+                    assert group.surface in surfaces, sentence
+                    checked[words] += 1
+    assert len(checked) > 20, checked
 
 
-def test_what_is_surrounded_is_in_the_ring_that_is_named():
-    found = 0
+def test_a_surrounded_object_is_the_anchor_of_the_group_around_it():
+    count = 0
     for scene, sentence in pairs():
         if " surrounded by " in sentence:
             before, after = map(list, map(phrases, sentence.split("surrounded by")))
             group = group_of(scene, after[0][0])
-            assert (group.manner, group.other) == ("around", before[-1][0]), sentence
-            found += 1
-    assert found > 3
+            assert (group.arrangement, group.anchor) == ("around", before[-1][0]), sentence
+            count += 1
+    assert count > 3
 
 
-def test_most_sentences_count():
+def test_most_sentences_contain_a_number():
     counted = sum(bool(list(phrases(sentence))) for _, sentence in pairs())
     assert counted > 0.8 * len(pairs())
 
 
-def test_nothing_is_said_that_turning_the_picture_would_belie():
+def test_no_sentence_names_a_direction_that_rotation_would_make_false():
     assert not [sentence for _, sentence in pairs() if DIRECTION.search(sentence)]
 
 
@@ -178,8 +181,8 @@ def test_articles_verbs_and_plurals_agree():
         assert not re.search(
             rf"\b(?:a|an|one) (?:{COLOUR} )?\w*(?:planes|ships|courts|tanks|cars)\b", sentence
         )
-        for words, parts, _ in phrases(sentence):
-            if words != "plane" and parts[-1][1] > 1:
+        for kind, parts, _ in phrases(sentence):
+            if kind != "plane" and parts[-1][1] > 1:
                 assert not re.search(
                     rf"\b{NUMBERS[parts[-1][1]]} (?:tank|ship|court|car|house)\b", sentence
                 )
@@ -188,24 +191,24 @@ def test_articles_verbs_and_plurals_agree():
 
 
 @pytest.mark.parametrize("count", [1, 5, 7])
-def test_the_first_sentences_are_the_same_whatever_the_number(count):
-    scene, said = spoken()[0]
-    assert sentences_of(scene, count, np.random.default_rng(0)) == said[:count]
+def test_the_first_sentences_do_not_depend_on_the_count(count):
+    scene, sentences = captioned_scenes()[0]
+    assert generate_captions(scene, count, np.random.default_rng(0)) == sentences[:count]
 
 
-def test_sentences_of_an_image_differ_and_images_differ():
-    five = [tuple(said[:5]) for _, said in spoken()]
-    assert np.mean([len(set(said)) for said in five]) > 4.9
-    every = [sentence for said in five for sentence in said]
+def test_sentences_differ_within_an_image_and_between_images():
+    five = [sentences[:5] for _, sentences in captioned_scenes()]
+    assert np.mean([len(set(sentences)) for sentences in five]) > 4.9
+    every = [sentence for sentences in five for sentence in sentences]
     assert len(set(every)) > 0.95 * len(every)
 
 
-def test_tokens_are_those_of_the_pipeline():
+def test_words_are_the_tokens_of_the_data_command():
     for _, sentence in pairs():
-        assert tokens_of(sentence) == tokens(sentence)
+        assert split_words(sentence) == tokens(sentence)
 
 
-def test_every_kind_is_spoken_of_as_absent_too():
+def test_every_kind_is_named_as_absent_in_some_sentence():
     absent = {
         kind
         for _, sentence in pairs()
