@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from galr.graph.adjacency import Edges
-from galr.graph.detections import Regions
-from galr.graph.drea import graphs
+from galr.graphs.detections import Detections
+from galr.graphs.drea import build_graphs
+from galr.graphs.edges import EdgeConfig
 
 CLASSES, MOST, REDUNDANT, BANDWIDTH = 15, 20, 0.98, 0.2
 SAMPLE = 20  # images that the loop runs on
@@ -29,19 +29,19 @@ def main(images: int, each: int) -> None:
     """Time both, print a table."""
     regions = draw(images, each)
     choices: dict[str, Any] = {"most": MOST, "redundant": REDUNDANT, "least_score": 0.0}
-    choices |= {"measure": "cosine", "edges": Edges("gaussian", BANDWIDTH)}
+    choices |= {"measure": "cosine", "edges": EdgeConfig("gaussian", BANDWIDTH)}
     slow = {}
     for lazy in (False, True):
         start = time.perf_counter()
         for image in range(SAMPLE):
             loop(regions, image, lazy=lazy)
         slow[lazy] = (time.perf_counter() - start) / SAMPLE * images
-    graphs(draw(1, each), CLASSES, **choices)  # what is loaded at first use
+    build_graphs(draw(1, each), CLASSES, **choices)  # what is loaded at first use
     start = time.perf_counter()
-    graphs(regions, CLASSES, **choices)
+    build_graphs(regions, CLASSES, **choices)
     fast = time.perf_counter() - start
     tracemalloc.start()
-    graphs(regions, CLASSES, **choices)
+    build_graphs(regions, CLASSES, **choices)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     print(f"{images:,} images of {each} detections, {MOST} kept, NumPy {np.__version__}")
@@ -50,7 +50,7 @@ def main(images: int, each: int) -> None:
         print(f"loop over {says:21}{slow[lazy]:6.1f} s, ratio {slow[lazy] / fast:.0f}")
 
 
-def draw(images: int, each: int) -> Regions:
+def draw(images: int, each: int) -> Detections:
     """Scatter small objects; a fifth of the detections sees another one again."""
     random = np.random.default_rng(0)
     centre = random.random((images, each, 2)) * 512
@@ -60,7 +60,7 @@ def draw(images: int, each: int) -> Regions:
     rows = np.arange(images)[:, None]
     centre[rows, again] = centre[rows, of] + random.normal(0, 0.1, (*of.shape, 2)) * size[rows, of]
     size[rows, again], classes[rows, again] = size[rows, of], classes[rows, of]
-    return Regions(
+    return Detections(
         offsets=np.arange(images + 1) * each,
         boxes=np.concatenate([centre - size / 2, centre + size / 2], axis=2).reshape(-1, 4),
         scores=-np.sort(-random.random((images, each)), axis=1).ravel(),
@@ -69,7 +69,7 @@ def draw(images: int, each: int) -> Regions:
     )
 
 
-def loop(regions: Regions, image: int, *, lazy: bool) -> None:
+def loop(regions: Detections, image: int, *, lazy: bool) -> None:
     """One image, detection by detection and pair by pair; lazy, only the pairs that are asked for."""
     own = slice(regions.offsets[image], regions.offsets[image + 1])
     width, height = regions.sizes[image].tolist()

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galr.model.text import sentence_encoder
+from galr.model.text import build_text_encoder
 from galr.search import sentences
 from galr.search.contents import Block, Gathering
 from galr.search.index import BANK, ENCODER
@@ -78,7 +78,7 @@ def fill(folder: Path, rows: int) -> None:
     """Make an index as `galr index` does, of a model that learnt nothing."""
     torch.manual_seed(0)
     architecture = TEXT | {"words": len(WORDS) + 2, "embedding": WIDTH}
-    encoder = sentence_encoder(**architecture)
+    encoder = build_text_encoder(**architecture)
     state = {f"{sentences.PART}{name}": each for name, each in encoder.state_dict().items()}
     sentences.write(folder / ENCODER, architecture, state, WORDS, max_words=100)
     np.save(folder / BANK, unit(BANKED, np.random.default_rng(1)))

@@ -29,7 +29,7 @@ import galr.__main__  # noqa: F401  says how threads wait before torch is loaded
 import numpy as np  # isort: skip
 import torch  # isort: skip
 
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.retrieval.rerank import least_k
 from galr.retrieval.tables.products import Tables
 from galr.retrieval.tables.search import search
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
-    device = device_of(given.device)
+    device = resolve_device(given.device)
     threads = f"{torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)
     said = f"{given.width} numbers, k = {given.k}, {device}, {threads}"
     if given.growth or given.plot:

@@ -55,22 +55,22 @@ from torch.utils.data import DataLoader, Dataset  # isort: skip
 from torchvision import transforms  # isort: skip
 
 from galr.data.pictures import decode
-from galr.devices import device_of
-from galr.graph import drea
-from galr.graph.adjacency import Edges
-from galr.graph.detections import Regions
-from galr.model.galr import GaLR, Graph
-from galr.model.text import pad
-from galr.training.embed import Graphs
-from galr.training.feed import Feed
-from galr.training.fit import validate
-from galr.training.learner import Learner
-from galr.training.loss import Hinge
-from galr.training.parts import Part
-from galr.training.pictures import Resident, open_pictures
-from galr.training.pixels import MEAN, SPREAD
-from galr.training.processes import Precision, launched
-from galr.training.sections import ModelSettings
+from galr.devices import resolve_device
+from galr.graphs import drea
+from galr.graphs.detections import Detections
+from galr.graphs.edges import EdgeConfig
+from galr.model.galr import GaLR, GraphBatch
+from galr.model.text import pad_tokens
+from galr.train.augment import IMAGENET_MEAN, IMAGENET_STD
+from galr.train.batches import PairBatches
+from galr.train.distributed import Precision, launch_fabric
+from galr.train.embed import GraphStore
+from galr.train.image_store import InMemoryImages, open_image_store
+from galr.train.loop import validate
+from galr.train.loss import TripletSum
+from galr.train.options import ModelOptions
+from galr.train.splits import SplitData
+from galr.train.step import TrainStep
 
 PARTS = ("training", "evaluation", "growth")
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
@@ -78,13 +78,13 @@ FILE, STORED = 256, 278  # pixels of a picture, in its file and in dataset.h5
 DISTINCT = 64  # pictures drawn; the images of the dataset repeat them
 EACH, WORDS = 5, 1500  # sentences an image, words of the vocabulary
 REGIONS, CLASSES = 12, 15  # of an image; what a detector tells apart
-EDGES = Edges("gaussian", 0.2)
+EDGES = EdgeConfig("gaussian", 0.2)
 BLOCK = 128  # images and sentences of a block in the published evaluation
 WORKERS = 3  # of the published way
 LEARNING_RATE, MARGIN, CLIP = 2e-4, 0.2, 2.0
 LIBRARIES = [
     "galr.__main__",
-    "galr.stages.train",
+    "galr.commands.train",
 ]  # imported once: that takes longer than many a step
 DEFAULTS: dict[str, dict[str, Any]] = {
     "cpu": {
@@ -150,7 +150,7 @@ class Measured(NamedTuple):
 def main() -> None:
     """Draw, let all contenders work, print tables."""
     given = arguments()
-    device = device_of(given.device)
+    device = resolve_device(given.device)
     for name, value in DEFAULTS[device.type].items():
         if getattr(given, name) is None:
             setattr(given, name, value)
@@ -329,57 +329,59 @@ def ours(grouped: bool, work: Work) -> Callable[[int], Turn]:
     """Our loop: so many steps further in it."""
     device = torch.device(work.device)
     learner, fed = trainer(work)
-    learner.begin_epoch(1)
+    learner.start_epoch(1)
     feed = fed(work.images, grouped, None)[0]
     steps = chain.from_iterable(feed.epoch() for _ in count())
 
     def turn(many: int) -> Turn:
         start, shapes = time.perf_counter(), []
         for step in islice(steps, many):
-            learner.learn(step)
+            learner.step(step)
             shapes.append(Shape(len(step.pixels), step.lengths))
         return Turn(seconds_since(start, device), shapes)
 
     return turn
 
 
-def trainer(work: Work) -> tuple[Learner, Callable[[int, bool, int | None], tuple[Feed, str]]]:
+def trainer(
+    work: Work,
+) -> tuple[TrainStep, Callable[[int, bool, int | None], tuple[PairBatches, str]]]:
     """What learns, and what feeds it.
 
     The feed is of the first so many images, its pairs grouped or not, with so many sentences of each image
     an epoch; beside it stands whether the pictures are held or read ahead.
     """
     device = torch.device(work.device)
-    fabric = launched(device, 1, work.precision)
-    learner = Learner(
+    fabric = launch_fabric(device, 1, work.precision)
+    learner = TrainStep(
         built(work),
-        Hinge(MARGIN),
+        TripletSum(MARGIN),
         fabric,
         learning_rate=LEARNING_RATE,
-        decay=1.0,
-        decay_every=1,
-        clip=CLIP,
+        lr_decay=1.0,
+        lr_decay_every=1,
+        grad_clip_norm=CLIP,
         compiled=work.compiled,
     )
     stored = h5py.File(work.folder / "dataset.h5")["images"]
 
-    def fed(images: int, grouped: bool, sentences: int | None) -> tuple[Feed, str]:
-        pictures = open_pictures(stored, range(images), device, limit=work.held)
-        feed = Feed(
+    def fed(images: int, grouped: bool, sentences: int | None) -> tuple[PairBatches, str]:
+        pictures = open_image_store(stored, range(images), device, max_bytes=work.held)
+        feed = PairBatches(
             pictures,
             drawn_graphs(images).to(device),
             drawn_part(images),
             drawn_words(images * EACH),
-            crop=work.crop,
-            rotate=90,
-            batch=work.batch,
+            input_size=work.crop,
+            max_rotation=90,
+            batch_size=work.batch,
             sentences_per_epoch=sentences,
-            grouped=grouped,
+            group_by_image=grouped,
             shared_negatives=False,
             edges=EDGES,
             seed=0,
         )
-        return feed, "held" if isinstance(pictures, Resident) else "read ahead"
+        return feed, "held" if isinstance(pictures, InMemoryImages) else "read ahead"
 
     return learner, fed
 
@@ -393,7 +395,7 @@ def limit(work: Work) -> Callable[[list[Shape]], Turn]:
             if name != "text":  # as our learner does
                 part.compile(dynamic=True)
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
-    loss, itself = Hinge(MARGIN), torch.eye(work.batch, dtype=torch.bool, device=device)
+    loss, itself = TripletSum(MARGIN), torch.eye(work.batch, dtype=torch.bool, device=device)
     pixels = torch.randn(work.batch, 3, work.crop, work.crop, device=device)
     pixels = pixels.to(memory_format=torch.channels_last)
     graph = drawn_graphs(work.batch).to(device).batch(range(work.batch))
@@ -406,7 +408,9 @@ def limit(work: Work) -> Callable[[list[Shape]], Turn]:
             optimiser.zero_grad(set_to_none=True)
             place = torch.arange(len(lengths), device=device) * images // len(lengths)
             with torch.autocast(device.type, torch.bfloat16, enabled=low):
-                seen = model.encode_images(pixels[:images], Graph(*(t[:images] for t in graph)))
+                seen = model.encode_images(
+                    pixels[:images], GraphBatch(*(t[:images] for t in graph))
+                )
                 said = model.encode_sentences(words[: len(lengths), : int(lengths.max())], lengths)
             loss(seen.float()[place] @ said.float().T, itself).backward()
             optimiser.step()
@@ -421,7 +425,7 @@ def published(work: Work) -> Callable[[int], Turn]:
     device = torch.device(work.device)
     model = built(work).to(device).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    loss, itself = Hinge(MARGIN), torch.eye(work.batch, dtype=torch.bool, device=device)
+    loss, itself = TripletSum(MARGIN), torch.eye(work.batch, dtype=torch.bool, device=device)
     loader = DataLoader(
         Pairs(work),
         batch_size=work.batch,
@@ -437,7 +441,10 @@ def published(work: Work) -> Callable[[int], Turn]:
         start, shapes = time.perf_counter(), []
         for pixels, graph, words, lengths in islice(batches, many):
             similarity = model(
-                pixels.to(device), Graph(*(t.to(device) for t in graph)), words.to(device), lengths
+                pixels.to(device),
+                GraphBatch(*(t.to(device) for t in graph)),
+                words.to(device),
+                lengths,
             )
             wait(device)
             optimiser.zero_grad()
@@ -451,7 +458,7 @@ def published(work: Work) -> Callable[[int], Turn]:
     return turn
 
 
-class Pairs(Dataset[tuple[Tensor, Graph, list[int]]]):
+class Pairs(Dataset[tuple[Tensor, GraphBatch, list[int]]]):
     """Pairs as the published way opens them, each with its own picture."""
 
     def __init__(self, work: Work) -> None:
@@ -464,7 +471,7 @@ class Pairs(Dataset[tuple[Tensor, Graph, list[int]]]):
                 transforms.RandomRotation((0, 90)),
                 transforms.RandomCrop(work.crop),
                 transforms.ToTensor(),
-                transforms.Normalize(MEAN, SPREAD),
+                transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
             ]
         )
 
@@ -472,21 +479,21 @@ class Pairs(Dataset[tuple[Tensor, Graph, list[int]]]):
         """Sentences of all images."""
         return len(self._words)
 
-    def __getitem__(self, pair: int) -> tuple[Tensor, Graph, list[int]]:
+    def __getitem__(self, pair: int) -> tuple[Tensor, GraphBatch, list[int]]:
         """Open, resize, turn and crop the picture of a sentence."""
         image = pair // EACH
-        graph = Graph(*(table[0] for table in self._graphs.batch([image])))
+        graph = GraphBatch(*(table[0] for table in self._graphs.batch([image])))
         with Image.open(file_of(self._folder, image)) as picture:
             return self._transform(picture.convert("RGB")), graph, self._words[pair]
 
 
 def collated(
-    pairs: list[tuple[Tensor, Graph, list[int]]],
-) -> tuple[Tensor, Graph, Tensor, Tensor]:
+    pairs: list[tuple[Tensor, GraphBatch, list[int]]],
+) -> tuple[Tensor, GraphBatch, Tensor, Tensor]:
     """Stack pairs: pixels, graphs, words and their lengths."""
     pixels, graphs, words = zip(*pairs, strict=True)
-    stacked = Graph(*(torch.stack(tables) for tables in zip(*graphs, strict=True)))
-    return torch.stack(pixels), stacked, *pad(list(words))
+    stacked = GraphBatch(*(torch.stack(tables) for tables in zip(*graphs, strict=True)))
+    return torch.stack(pixels), stacked, *pad_tokens(list(words))
 
 
 def published_evaluation(work: Work) -> Callable[[int], float]:
@@ -495,13 +502,13 @@ def published_evaluation(work: Work) -> Callable[[int], float]:
     model = built(work).to(device).eval()
     pixels = torch.randn(BLOCK, 3, work.crop, work.crop)
     graph = drawn_graphs(BLOCK).batch(range(BLOCK))
-    words, lengths = pad(drawn_words(BLOCK))
+    words, lengths = pad_tokens(drawn_words(BLOCK))
 
     @torch.inference_mode()
     def passes(many: int) -> float:
         start = time.perf_counter()
         for _ in range(many):
-            on_device = Graph(*(table.to(device) for table in graph))
+            on_device = GraphBatch(*(table.to(device) for table in graph))
             model(pixels.to(device), on_device, words.to(device), lengths).cpu()
         return seconds_since(start, device)
 
@@ -515,11 +522,13 @@ def evaluation(work: Work) -> Callable[[int], float]:
     stored = h5py.File(work.folder / "dataset.h5")["images"]
 
     def evaluate(images: int) -> float:
-        pictures = open_pictures(stored, range(images), device, limit=0)  # each is looked at once
+        pictures = open_image_store(
+            stored, range(images), device, max_bytes=0
+        )  # each is looked at once
         graphs, part = drawn_graphs(images).to(device), drawn_part(images)
         words = drawn_words(images * EACH)
         start = time.perf_counter()
-        validate(model, pictures, graphs, part, words, crop=work.crop, batch=BLOCK)
+        validate(model, pictures, graphs, part, words, input_size=work.crop, batch_size=BLOCK)
         return seconds_since(start, device)
 
     return evaluate
@@ -529,14 +538,14 @@ def epoch(work: Work) -> Callable[[int], tuple[float, str]]:
     """Seconds of an epoch of the first so many images; where their pictures are."""
     device = torch.device(work.device)
     learner, fed = trainer(work)
-    learner.begin_epoch(1)
+    learner.start_epoch(1)
 
     def run(images: int) -> tuple[float, str]:
         feed, where = fed(images, False, 1)
         wait(device)
         start = time.perf_counter()
         for step in feed.epoch():
-            learner.learn(step)
+            learner.step(step)
         return seconds_since(start, device), where
 
     return run
@@ -545,7 +554,7 @@ def epoch(work: Work) -> Callable[[int], tuple[float, str]]:
 def built(work: Work) -> GaLR:
     """The model of config.yaml, weights drawn by seed."""
     torch.manual_seed(0)
-    said = ModelSettings(**yaml.safe_load(CONFIG.read_text())["model"]).architecture()
+    said = ModelOptions(**yaml.safe_load(CONFIG.read_text())["model"]).architecture()
     said |= {"crop": work.crop, "words": WORDS, "regions": 20, "features": CLASSES + 5}
     return GaLR(**said)
 
@@ -573,10 +582,10 @@ def file_of(folder: Path, image: int) -> Path:
     return folder / f"{image % DISTINCT}.jpg"
 
 
-def drawn_part(images: int) -> Part:
+def drawn_part(images: int) -> SplitData:
     """All sentences different, `EACH` an image."""
     owners = np.repeat(np.arange(images, dtype=np.int32), EACH)
-    return Part(list(range(images)), [f"sentence {i}" for i in range(len(owners))], owners)
+    return SplitData(list(range(images)), [f"sentence {i}" for i in range(len(owners))], owners)
 
 
 def drawn_words(sentences: int) -> list[list[int]]:
@@ -585,12 +594,12 @@ def drawn_words(sentences: int) -> list[list[int]]:
     return [random.integers(1, WORDS, size).tolist() for size in random.integers(6, 18, sentences)]
 
 
-def drawn_graphs(images: int) -> Graphs:
+def drawn_graphs(images: int) -> GraphStore:
     """What DREA makes of regions scattered over pictures."""
     random = np.random.default_rng(0)
     corner = random.uniform(0, FILE - 64, (images * REGIONS, 2))
-    made = drea.graphs(
-        Regions(
+    made = drea.build_graphs(
+        Detections(
             np.arange(images + 1) * REGIONS,
             np.concatenate([corner, corner + random.uniform(8, 64, corner.shape)], axis=1),
             random.uniform(0.3, 1, len(corner)),
@@ -598,14 +607,14 @@ def drawn_graphs(images: int) -> Graphs:
             np.full((images, 2), FILE),
         ),
         CLASSES,
-        least_score=0.3,
-        most=20,
-        measure="cosine",
-        redundant=0.98,
+        min_score=0.3,
+        max_regions=20,
+        similarity="cosine",
+        similarity_threshold=0.98,
         edges=EDGES,
     )
     tables = (made.representation, made.adjacency, made.mask)
-    return Graphs(*(torch.from_numpy(table) for table in tables), EDGES)
+    return GraphStore(*(torch.from_numpy(table) for table in tables), EDGES)
 
 
 def wait(device: torch.device) -> None:

@@ -5,7 +5,7 @@ import torch
 from galr.errors import DeviceError
 
 
-def device_of(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that this machine has.
 
     `auto` is the first GPU, or the CPU where there is none.

@@ -12,18 +12,22 @@ from PIL import Image
 
 from galr.data.pictures import Picture, as_rgb, decode
 from galr.data.words import Vocabulary
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.errors import ConfigError, DataError, ShapeError, StoreError
-from galr.graph import drea
-from galr.graph.detections import Regions
+from galr.graphs import drea
+from galr.graphs.detections import Detections
+from galr.model import checkpoint
 from galr.model import checkpoint as checkpoints
-from galr.model import export
-from galr.model.galr import GaLR, Graph
-from galr.training.embed import embed_sentences, embed_stored, no_graph
+from galr.model.galr import GaLR, GraphBatch
+from galr.train.embed import embed_images_in_memory, embed_sentences, empty_graphs
 
-Shown = str | Path | Image.Image | np.ndarray  # a picture, in the forms in which people have it
-Found = tuple[ArrayLike, ArrayLike, ArrayLike]  # boxes, scores and classes of a picture's regions
-CLASS = "class "  # how the columns of a representation that stand for a class are named
+ImageInput = (
+    str | Path | Image.Image | np.ndarray
+)  # a picture, in the forms in which people have it
+RegionInput = tuple[
+    ArrayLike, ArrayLike, ArrayLike
+]  # boxes, scores and classes of a picture's regions
+CLASS_PREFIX = "class "  # how the columns of a representation that stand for a class are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +62,16 @@ class Encoder:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes of its regions, in order; empty where it was not DREA that made its graphs."""
         columns = (self.provenance["graphs"] or {}).get("columns", ())
-        return tuple(name.removeprefix(CLASS) for name in columns if name.startswith(CLASS))
+        return tuple(
+            name.removeprefix(CLASS_PREFIX) for name in columns if name.startswith(CLASS_PREFIX)
+        )
 
     def encode_images(
         self,
-        pictures: Sequence[Shown],
+        images: Sequence[ImageInput],
         graphs: Mapping[str, ArrayLike] | None = None,
         *,
-        regions: Sequence[Found] | None = None,
+        regions: Sequence[RegionInput] | None = None,
     ) -> np.ndarray:
         """Encode pictures of any sizes, each resized as those of its dataset were.
 
@@ -87,31 +93,33 @@ class Encoder:
             ShapeError: they do not belong to these pictures or to this model.
             DataError: a picture cannot be decoded, or a region contradicts itself.
         """
-        if isinstance(pictures, str | Path | Image.Image):
+        if isinstance(images, str | Path | Image.Image):
             raise ConfigError("encode_images takes a list of pictures, got one; put it in brackets")
-        self._check_given(graphs, regions)
-        tables = None if graphs is None else self._tables(graphs, len(pictures))
-        if regions is not None and len(regions) != len(pictures):
+        self._check_inputs(graphs, regions)
+        tables = None if graphs is None else self._load_graphs(graphs, len(images))
+        if regions is not None and len(regions) != len(images):
             raise ShapeError(
-                f"regions of {len(regions)} pictures came with {len(pictures)} pictures;"
+                f"regions of {len(regions)} pictures came with {len(images)} pictures;"
                 " give those of each picture, empty where nothing is in it"
             )
         rows = [np.empty((0, self.architecture["embedding"]), np.float32)]
-        for start in range(0, len(pictures), self.batch):
+        for start in range(0, len(images), self.batch):
             some = slice(start, start + self.batch)
-            shown = [_stored(each, self.provenance["size"]) for each in pictures[some]]
+            shown = [_resize_input(each, self.provenance["size"]) for each in images[some]]
             if tables is not None:
-                graph = Graph(*(table[some] for table in tables))
+                graph = GraphBatch(*(table[some] for table in tables))
             else:
                 graph = (
-                    no_graph(len(shown)) if regions is None else self._linked(regions[some], shown)
+                    empty_graphs(len(shown))
+                    if regions is None
+                    else self._build_graphs(regions[some], shown)
                 )
             rows.append(
-                embed_stored(
+                embed_images_in_memory(
                     self.model,
                     [each.pixels for each in shown],
                     graph,
-                    crop=self.architecture["crop"],
+                    input_size=self.architecture["crop"],
                     device=self.device,
                 )
             )
@@ -136,9 +144,9 @@ class Encoder:
         if not len(sentences):
             return np.empty((0, self.architecture["embedding"]), np.float32)
         numbers = self.vocabulary.numbers(sentences, self.max_words)
-        return embed_sentences(self.model, numbers, batch=self.batch, device=self.device)
+        return embed_sentences(self.model, numbers, batch_size=self.batch, device=self.device)
 
-    def _check_given(self, graphs: object, regions: object) -> None:
+    def _check_inputs(self, graphs: object, regions: object) -> None:
         """Refuse too little or too much to encode images with.
 
         Raises:
@@ -161,7 +169,7 @@ class Encoder:
                 " makes such matrices of regions; give graphs="
             )
 
-    def _tables(self, graphs: Mapping[str, ArrayLike], count: int) -> Graph:
+    def _load_graphs(self, graphs: Mapping[str, ArrayLike], count: int) -> GraphBatch:
         """Read ready graphs.
 
         Raises:
@@ -179,13 +187,13 @@ class Encoder:
                     f"{name} of the graphs is {found[name].shape}, expected {shape}: {count} pictures,"
                     f" {n} regions each, {d} numbers a region"
                 )
-        return Graph(*(torch.from_numpy(table) for table in found.values()))
+        return GraphBatch(*(torch.from_numpy(table) for table in found.values()))
 
-    def _linked(self, regions: Sequence[Found], shown: Sequence[Picture]) -> Graph:
+    def _build_graphs(self, regions: Sequence[RegionInput], shown: Sequence[Picture]) -> GraphBatch:
         """Let DREA make the graphs of some pictures."""
-        boxes, scores, classes = zip(*(_regions(*each) for each in regions), strict=True)
-        made = drea.graphs(
-            Regions(
+        boxes, scores, classes = zip(*(_region_arrays(*each) for each in regions), strict=True)
+        made = drea.build_graphs(
+            Detections(
                 offsets=np.cumsum([0, *map(len, boxes)]),
                 boxes=np.concatenate(boxes),
                 scores=np.concatenate(scores),
@@ -193,10 +201,10 @@ class Encoder:
                 sizes=np.array([(each.width, each.height) for each in shown], np.int32),
             ),
             len(self.classes),
-            **drea.arguments(self.provenance["graphs"]["settings"]),
+            **drea.build_kwargs(self.provenance["graphs"]["settings"]),
         )
         found = (made.representation, made.adjacency, made.mask)
-        return Graph(*(torch.from_numpy(table) for table in found))
+        return GraphBatch(*(torch.from_numpy(table) for table in found))
 
 
 def open_encoder(path: Path, *, device: str, batch: int) -> Encoder:
@@ -220,12 +228,16 @@ def open_encoder(path: Path, *, device: str, batch: int) -> Encoder:
             " that galr export writes"
         )
     file = path / "checkpoint.pt" if path.is_dir() else path
-    held = export.read(file) if file.suffix == export.SUFFIX else checkpoints.load(file)
-    where = device_of(device)
+    held = (
+        checkpoint.load_safetensors(file)
+        if file.suffix == checkpoint.EXPORT_SUFFIX
+        else checkpoints.load_checkpoint(file)
+    )
+    where = resolve_device(device)
     return Encoder(
-        held.model().to(where),
+        held.build_model().to(where),
         held.architecture,
-        Vocabulary(tuple(held.words)),
+        Vocabulary(tuple(held.vocabulary)),
         held.max_words,
         held.provenance,
         where,
@@ -233,7 +245,7 @@ def open_encoder(path: Path, *, device: str, batch: int) -> Encoder:
     )
 
 
-def _stored(shown: Shown, size: int) -> Picture:
+def _resize_input(shown: ImageInput, size: int) -> Picture:
     """Decode and resize a picture as the stage data does.
 
     Raises:
@@ -256,7 +268,7 @@ def _stored(shown: Shown, size: int) -> Picture:
     return Picture(np.asarray(small), *shown.size)
 
 
-def _regions(
+def _region_arrays(
     boxes: ArrayLike, scores: ArrayLike, classes: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take the regions of a picture for arrays; nothing at all is no region.

@@ -17,20 +17,20 @@ from galr import store
 from galr.__main__ import main
 from galr.errors import ConfigError, DataError, DeviceError, ShapeError, StoreError
 
-from .trained import CLASSES, IMAGES, PARTS, SIZE, found, leave  # isort: skip
+from .trained import CLASSES, IMAGES, SPLITS, SIZE, sample_regions, write_run  # isort: skip
 
-TEST = [number for number in range(IMAGES) if PARTS[number] == "test"]
+TEST = [number for number in range(IMAGES) if SPLITS[number] == "test"]
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    return leave(tmp_path_factory.mktemp("local"))
+    return write_run(tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory):
     """A run of a model that looks at no regions."""
-    return leave(tmp_path_factory.mktemp("blind"), "global")
+    return write_run(tmp_path_factory.mktemp("blind"), "global")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_an_export_is_as_readable_as_any_new_file(local, tmp_path):
 
 
 def test_regions_become_the_graphs_that_training_had(local, encoder):
-    regions = [found(number) for number in TEST]
+    regions = [sample_regions(number) for number in TEST]
     assert min(len(scores) for _, scores, _ in regions) == 0
     same(encoder.encode_images(pictures_of(local), regions=regions), stored(local)[0])
 
@@ -182,7 +182,7 @@ def test_a_model_of_published_matrices_refuses_regions(local, encoder):
     said = {"graphs": {"settings": {"published": "rsitmd"}, "columns": ["1", "2"]}}
     other = replace(encoder, provenance={**encoder.provenance, **said})
     with pytest.raises(ConfigError, match="authors' published matrices"):
-        other.encode_images(pictures_of(local)[:1], regions=[found(0)])
+        other.encode_images(pictures_of(local)[:1], regions=[sample_regions(0)])
     same(other.encode_images(pictures_of(local), graphs_of(local)), stored(local)[0])
 
 
@@ -197,9 +197,9 @@ def test_graphs_of_other_shapes_are_refused(local, encoder, name):
 
 def test_regions_that_contradict_themselves_are_refused(local, encoder):
     one = pictures_of(local)[:1]
-    boxes, scores, classes = found(3)
+    boxes, scores, classes = sample_regions(3)
     with pytest.raises(ShapeError, match="regions of 2 pictures came with 1 pictures"):
-        encoder.encode_images(one, regions=[found(3), found(3)])
+        encoder.encode_images(one, regions=[sample_regions(3), sample_regions(3)])
     with pytest.raises(ShapeError, match=r"boxes \(3, 4\), scores \(2,\) and classes \(3,\)"):
         encoder.encode_images(one, regions=[(boxes, scores[:2], classes)])
     with pytest.raises(ShapeError, match=r"boxes \(3, 3\)"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from galr.__main__ import STAGES, main
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.errors import DeviceError
 
 ROOT = Path(__file__).parents[1]
@@ -70,11 +70,11 @@ def test_help_is_quick_because_it_loads_no_stage():
 
 
 def test_an_absent_device_is_refused():
-    assert device_of("cpu").type == "cpu"
+    assert resolve_device("cpu").type == "cpu"
     with pytest.raises(DeviceError, match=r"cuda:99 was asked for and this machine has \d+ CUDA"):
-        device_of("cuda:99")
+        resolve_device("cuda:99")
     with pytest.raises(DeviceError, match="'gpu' is no device; choose auto"):
-        device_of("gpu")
+        resolve_device("gpu")
 
 
 def test_nothing_in_the_package_imports_snakemake():

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from galr.errors import ConfigError
-from galr.model.gcn import LocalBranch
-from galr.model.midf import MIDF
-from galr.model.mvsa import GlobalBranch
-from galr.model.text import sentence_encoder
+from galr.model.fusion import MIDF
+from galr.model.image import MVSA
+from galr.model.regions import RegionGCN
+from galr.model.text import build_text_encoder
 
 BRANCHES = ("both", "global", "local")
 FUSIONS = ("midf", "midf_released", "sum")
 
 
-class Graph(NamedTuple):
+class GraphBatch(NamedTuple):
     """The regions of a batch of images, as DREA leaves them."""
 
     representation: Tensor  # (B, n, d) float
@@ -63,58 +63,64 @@ class GaLR(nn.Module):
         self,
         *,
         backbone: str,
-        crop: int,
-        regions: int,
-        features: int,
-        words: int,
-        embedding: int,
-        text: str,
-        word_size: int,
-        text_size: int,
+        input_size: int,
+        max_regions: int,
+        node_dim: int,
+        vocab_size: int,
+        embed_dim: int,
+        text_encoder: str,
+        word_dim: int,
+        gru_hidden: int,
         text_dropout: float,
         heads: int,
-        feed_forward: int,
+        ffn_dim: int,
         dropout: float,
         fusion: str,
         branches: str,
     ) -> None:
         super().__init__()
-        for key, said, known in (("branches", branches, BRANCHES), ("fusion", fusion, FUSIONS)):
-            if said not in known:
+        for key, value, choices in (("branches", branches, BRANCHES), ("fusion", fusion, FUSIONS)):
+            if value not in choices:
                 raise ConfigError(
-                    f"model.{key} '{said}' is unknown; choose from {', '.join(known)}"
+                    f"model.{key} '{value}' is unknown; choose from {', '.join(choices)}"
                 )
         if branches != "local":
-            self.seen = GlobalBranch(backbone, crop, embedding)
+            self.global_branch = MVSA(backbone, input_size, embed_dim)
         if branches != "global":
-            self.found = LocalBranch(regions, features, embedding)
+            self.local_branch = RegionGCN(max_regions, node_dim, embed_dim)
         if branches == "both" and fusion != "sum":
-            released = fusion == "midf_released"
-            self.fusion = MIDF(embedding, heads, feed_forward, dropout, released=released)
-        self.text = sentence_encoder(
-            text=text,
-            words=words,
-            word_size=word_size,
-            text_size=text_size,
+            released_bug = fusion == "midf_released"
+            self.fusion = MIDF(embed_dim, heads, ffn_dim, dropout, released_bug=released_bug)
+        self.text_encoder = build_text_encoder(
+            text_encoder=text_encoder,
+            vocab_size=vocab_size,
+            word_dim=word_dim,
+            gru_hidden=gru_hidden,
             text_dropout=text_dropout,
-            embedding=embedding,
+            embed_dim=embed_dim,
         )
         self.branches = branches
-        self.sums = fusion == "sum"
+        self.sum_fusion = fusion == "sum"
 
-    def encode_images(self, pixels: Tensor, graph: Graph) -> Tensor:
+    def encode_images(self, pixels: Tensor, graph: GraphBatch) -> Tensor:
         """(B, 3, crop, crop) normalised pixels and their graphs → (B, embedding), unit rows."""
         if self.branches == "global":
-            return self.seen(pixels)
+            return self.global_branch(pixels)
         if self.branches == "local":
-            return self.found(*graph)
-        seen, found = self.seen(pixels), self.found(*graph)
-        return normalize(seen + found if self.sums else self.fusion(seen, found))
+            return self.local_branch(*graph)
+        global_feature, local_feature = self.global_branch(pixels), self.local_branch(*graph)
+        return normalize(
+            global_feature + local_feature
+            if self.sum_fusion
+            else self.fusion(global_feature, local_feature)
+        )
 
-    def encode_sentences(self, words: Tensor, lengths: Tensor) -> Tensor:
+    def encode_sentences(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """(B, L) word numbers and their (B,) lengths → (B, embedding), unit rows."""
-        return self.text(words, lengths)
+        return self.text_encoder(token_ids, lengths)
 
-    def forward(self, pixels: Tensor, graph: Graph, words: Tensor, lengths: Tensor) -> Tensor:
+    def forward(
+        self, pixels: Tensor, graph: GraphBatch, token_ids: Tensor, lengths: Tensor
+    ) -> Tensor:
         """Cosine of every image with every sentence: (images, sentences) in [-1, 1]."""
-        return self.encode_images(pixels, graph) @ self.encode_sentences(words, lengths).T
+        return self.encode_images(pixels, graph) @ self.encode_sentences(token_ids, lengths).T

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from galr.errors import DataError
-from galr.graph.detections import Regions
+from galr.graphs.detections import Detections
 
 ROW = "image_id, category_id, bbox [x, y, width, height] and score"
 NUMBER = frozenset({int, float})  # bool is none: JSON's true is no number
@@ -93,7 +93,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  whatever JSON held
 
 def as_regions(
     results: Results, image: np.ndarray, label: np.ndarray, sizes: np.ndarray
-) -> tuple[Regions, int]:
+) -> tuple[Detections, int]:
     """Lay results out as regions: clipped to their image, image after image, the best first.
 
     Numbers are rounded to single precision, as regions.h5 stores them.
@@ -114,7 +114,7 @@ def as_regions(
     rows = np.flatnonzero(broad)
     rows = rows[np.lexsort((-scores[rows], image[rows]))]  # equal scores keep the file's order
     counts = np.bincount(image[rows], minlength=len(sizes))
-    regions = Regions(
+    regions = Detections(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         boxes=boxes[rows],
         scores=scores[rows],

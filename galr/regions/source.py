@@ -9,7 +9,7 @@ import numpy as np
 
 from galr import store, versions
 from galr.errors import DataError
-from galr.graph.detections import Regions
+from galr.graphs.detections import Detections
 from galr.regions.ids import Names, classes_of, images_of, read_annotations
 from galr.regions.results import as_regions, read_results
 
@@ -28,7 +28,7 @@ class Source:
 
     names: list[str]
     class_names: tuple[str, ...]
-    regions: Regions
+    regions: Detections
     origin: dict[str, Any]
     dropped: int
 
@@ -69,7 +69,7 @@ def from_regions(path: Path) -> Source:
         return Source(
             store.texts(file["names"]),
             tuple(store.texts(file["class_names"])),
-            Regions(**{table: file[table][:] for table in tables}),
+            Detections(**{table: file[table][:] for table in tables}),
             origin,
             dropped=0,
         )

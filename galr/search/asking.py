@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.errors import ConfigError
 from galr.search.index import Index
 from galr.search.looking import Looker
 from galr.search.pictures import opened
 from galr.search.places import Window
 from galr.search.runs import refuse_other
-from galr.training.runs import open_run
+from galr.similarity.runs import open_trained_run
 
 
 def embed_picture(
@@ -39,12 +39,12 @@ def embed_picture(
         ConfigError: no run, another one, or another detector.
         DataError: the picture cannot be decoded, or a file is missing or another.
     """
-    where = device_of(device)
+    where = resolve_device(device)
     if not run.is_dir():
         raise ConfigError(
             f"there is no run at {run}; a picture needs the one that made {index.folder}: --run says where"
         )
-    made_by = open_run(run)
+    made_by = open_trained_run(run)
     known = index.about["model"]
     refuse_other(made_by, known["checkpoint_sha256"], known["name"], index.folder)
     finder = None
@@ -52,8 +52,8 @@ def embed_picture(
         from galr.search.finding import open_finder  # loads mmdet
 
         finder = open_finder(made_by.graphs, detector, weights, where)
-    model = made_by.checkpoint.model().to(where)
+    model = made_by.checkpoint.build_model().to(where)
     crop = made_by.checkpoint.architecture["crop"]
-    looker = Looker(model, finder, made_by.size, crop, where)
+    looker = Looker(model, finder, made_by.image_size, crop, where)
     with opened(image) as picture:
         return looker.embed([picture.read(Window(0, 0, *picture.size))])[0]

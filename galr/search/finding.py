@@ -12,9 +12,9 @@ from PIL import Image
 
 from galr import store, versions
 from galr.errors import ConfigError, DataError
-from galr.graph.detections import Regions
-from galr.graph.drea import arguments, graphs
-from galr.model.galr import Graph
+from galr.graphs.detections import Detections
+from galr.graphs.drea import build_graphs, build_kwargs
+from galr.model.galr import GraphBatch
 from galr.regions import network
 from galr.regions.detect import detect, ragged
 from galr.regions.detector import Detector, read_detector
@@ -37,18 +37,18 @@ class Finder:
     detector: Detector
     choices: Mapping[str, Any]
 
-    def graphs(self, pictures: Sequence[Image.Image]) -> Graph:
+    def graphs(self, pictures: Sequence[Image.Image]) -> GraphBatch:
         """Make the graphs of some RGB pictures, on the CPU."""
         openings = (partial(_same, picture) for picture in pictures)
         tables, _ = ragged(list(detect(self.network, openings, self.detector.detection)))
         sizes = np.array([picture.size for picture in pictures], np.int32)
-        made = graphs(
-            Regions(**tables, sizes=sizes),
+        made = build_graphs(
+            Detections(**tables, sizes=sizes),
             len(self.detector.classes),
-            **arguments(self.choices),
+            **build_kwargs(self.choices),
         )
         found = (made.representation, made.adjacency, made.mask)
-        return Graph(*(torch.from_numpy(table) for table in found))
+        return GraphBatch(*(torch.from_numpy(table) for table in found))
 
 
 def open_finder(

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from galr.model.galr import GaLR
-from galr.training.embed import embed_stored, no_graph
+from galr.train.embed import embed_images_in_memory, empty_graphs
 
 if TYPE_CHECKING:  # it loads mmdet, and a model without a local branch finds no regions
     from galr.search.finding import Finder
@@ -40,5 +40,7 @@ class Looker:
         """
         square = (self.size, self.size)
         stored = [np.asarray(each.resize(square, Image.Resampling.BILINEAR)) for each in pictures]
-        graph = no_graph(len(pictures)) if self.finder is None else self.finder.graphs(pictures)
-        return embed_stored(self.model, stored, graph, crop=self.crop, device=self.device)
+        graph = empty_graphs(len(pictures)) if self.finder is None else self.finder.graphs(pictures)
+        return embed_images_in_memory(
+            self.model, stored, graph, input_size=self.crop, device=self.device
+        )

@@ -10,14 +10,14 @@ from galr.errors import ConfigError
 from galr.model.galr import GaLR
 from galr.search import sentences
 from galr.search.index import BANK, ENCODER
-from galr.training.embed import embed_sentences
-from galr.training.runs import Run
+from galr.similarity.runs import TrainedRun
+from galr.train.embed import embed_sentences
 
 BANKED = 5000  # training sentences that stand in for other queries: 10 MB at 512 numbers each
 
 
 def write_text_side(
-    folder: Path, run: Run, model: GaLR, *, batch: int, device: torch.device
+    folder: Path, run: TrainedRun, model: GaLR, *, batch: int, device: torch.device
 ) -> None:
     """Put into an index what sentences need of a run: its encoder, and a bank of embedded sentences.
 
@@ -35,20 +35,20 @@ def write_text_side(
     sentences.write(
         folder / ENCODER,
         checkpoint.architecture,
-        checkpoint.state,
-        checkpoint.words,
+        checkpoint.state_dict,
+        checkpoint.vocabulary,
         checkpoint.max_words,
     )
-    known = list(dict.fromkeys(run.parts()["train"].sentences))
+    known = list(dict.fromkeys(run.splits()["train"].sentences))
     drawn = np.random.default_rng(0).permutation(len(known))[:BANKED]
-    vocabulary = Vocabulary(tuple(checkpoint.words))
+    vocabulary = Vocabulary(tuple(checkpoint.vocabulary))
     numbers = vocabulary.numbers([known[each] for each in drawn], checkpoint.max_words)
     partial = folder / f".partial-{BANK}"
-    np.save(partial, embed_sentences(model, numbers, batch=batch, device=device))
+    np.save(partial, embed_sentences(model, numbers, batch_size=batch, device=device))
     partial.replace(folder / BANK)
 
 
-def refuse_other(run: Run, sha256: str, name: str, index: Path) -> None:
+def refuse_other(run: TrainedRun, sha256: str, name: str, index: Path) -> None:
     """Refuse a run that an index was not made by: its embeddings mean nothing to the index's.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 
 from galr.data.words import Vocabulary, tokens
 from galr.errors import ConfigError, StoreError
-from galr.model.text import SentenceEncoder, pad, sentence_encoder
+from galr.model.text import SentenceEncoder, build_text_encoder, pad_tokens
 from galr.whole import whole
 
 VERSION = 2
@@ -43,7 +43,7 @@ class Asker:
                 f"the model knows no word of '{sentence}', so what it found would mean nothing;"
                 " say it in the words of its dataset"
             )
-        words, lengths = pad(self.vocabulary.numbers([sentence], self.max_words))
+        words, lengths = pad_tokens(self.vocabulary.numbers([sentence], self.max_words))
         with torch.inference_mode():
             return self.encoder(words, lengths)[0].numpy()
 
@@ -90,7 +90,7 @@ def read(path: Path) -> Asker:
                 f"{path} is format {version} of {kind}, this code reads {VERSION} of sentence-encoder;"
                 " run galr index again"
             )
-        encoder = sentence_encoder(**held["encoder"]).eval()
+        encoder = build_text_encoder(**held["encoder"]).eval()
         encoder.load_state_dict(held["state"])
         return Asker(encoder, Vocabulary(tuple(held["words"])), held["max_words"])
     except StoreError:

@@ -20,8 +20,8 @@ from galr.search.looking import Looker
 from galr.search.pictures import opened
 from galr.search.places import Window
 from galr.search.tiles import Tiling
-from galr.training.embed import Graphs, embed_images
-from galr.training.pictures import Streamed
+from galr.train.embed import GraphStore, embed_images
+from galr.train.image_store import StreamedImages
 
 BLOCK_ROWS = (
     512  # embeddings of a block at least: what an interruption costs at most, one picture more
@@ -190,7 +190,7 @@ class Dataset:
     images: h5py.Dataset
     names: list[str]
     sizes: np.ndarray
-    graphs: Graphs
+    graphs: GraphStore
     looker: Looker
     batch: int
     kind: str = "dataset"
@@ -211,7 +211,7 @@ class Dataset:
 
     def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
         """Embed the images of some keys of the last listing."""
-        pictures = Streamed(self.images, self.looker.device)
+        pictures = StreamedImages(self.images, self.looker.device)
         graphs = self.graphs.to(self.looker.device)
         with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
             for start in range(0, len(keys), BLOCK_ROWS):
@@ -226,8 +226,8 @@ class Dataset:
                     pictures,
                     graphs,
                     rows,
-                    crop=self.looker.crop,
-                    batch=self.batch,
+                    input_size=self.looker.crop,
+                    batch_size=self.batch,
                 )
                 yield Block(made.contents(), embeddings, {})
                 bar.update(len(some))

@@ -141,14 +141,14 @@ def of_tables(flags: Flags) -> Asked:
     """Open two embedding tables."""
     import torch  # a matrix does without, and is answered at once
 
-    from galr.devices import device_of
+    from galr.devices import resolve_device
     from galr.retrieval.tables.products import Tables
     from galr.retrieval.tables.search import Search
 
     assert flags.images is not None and flags.sentences is not None
     torch.set_num_threads(flags.threads)
     images, sentences = files.read_array(flags.images), files.read_array(flags.sentences)
-    tables = Tables(images, sentences, device_of(flags.device))
+    tables = Tables(images, sentences, resolve_device(flags.device))
     if flags.image_of_sentence is None:
         image_of_sentence = contiguous(tables.images, tables.sentences)
     else:

@@ -35,7 +35,7 @@ import faiss
 import torch
 
 from galr import store, versions
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.errors import ConfigError
 from galr.model.galr import GaLR
 from galr.search import index as indices
@@ -46,8 +46,8 @@ from galr.search.runs import refuse_other, write_text_side
 from galr.search.sources import Dataset, Folder, Source
 from galr.search.tiles import Tiling
 from galr.settings import Settings, setting
-from galr.training.embed import Graphs
-from galr.training.runs import Run, open_run
+from galr.similarity.runs import TrainedRun, open_trained_run
+from galr.train.embed import GraphStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +94,9 @@ def run(flags: Flags) -> None:
     """Open the run and the pictures, bring the index up to date, say what changed."""
     torch.set_num_threads(flags.threads)
     faiss.omp_set_num_threads(flags.threads)
-    device = device_of(flags.device)
-    made_by = open_run(flags.run, flags.dataset)
-    model = made_by.checkpoint.model().to(device)
+    device = resolve_device(flags.device)
+    made_by = open_trained_run(flags.run, flags.dataset)
+    model = made_by.checkpoint.build_model().to(device)
     if (flags.output / indices.ABOUT).exists():
         known = indices.read_about(flags.output)["model"]
         refuse_other(made_by, known["checkpoint_sha256"], known["name"], flags.output)
@@ -116,7 +116,9 @@ def run(flags: Flags) -> None:
 
 
 @contextmanager
-def source(flags: Flags, made_by: Run, model: GaLR, device: torch.device) -> Iterator[Source]:
+def source(
+    flags: Flags, made_by: TrainedRun, model: GaLR, device: torch.device
+) -> Iterator[Source]:
     """Open the pictures that are asked for, and what embeds them."""
     crop = made_by.checkpoint.architecture["crop"]
     if flags.folder is not None:
@@ -125,7 +127,7 @@ def source(flags: Flags, made_by: Run, model: GaLR, device: torch.device) -> Ite
             from galr.search.finding import open_finder  # loads mmdet
 
             finder = open_finder(made_by.graphs, flags.detector, flags.weights, device)
-        looker = Looker(model, finder, made_by.size, crop, device)
+        looker = Looker(model, finder, made_by.image_size, crop, device)
         yield Folder(flags.folder, looker, flags.tiling(), flags.batch)
         return
     with store.reading(made_by.dataset, store.DATASET) as file:
@@ -135,8 +137,8 @@ def source(flags: Flags, made_by: Run, model: GaLR, device: torch.device) -> Ite
             file["images"],
             names,
             file["sizes"][:],
-            Graphs.open(made_by.graphs, names),
-            Looker(model, None, made_by.size, crop, device),
+            GraphStore.open(made_by.graphs, names),
+            Looker(model, None, made_by.image_size, crop, device),
             flags.batch,
         )
 

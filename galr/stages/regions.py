@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from galr import store, versions
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.regions import network
 from galr.regions.detect import detect, ragged
 from galr.regions.detector import read_detector
@@ -47,7 +47,7 @@ class Flags(Settings):
 def run(flags: Flags) -> None:
     """Load the detector, look at every picture, store what was found."""
     torch.set_num_threads(flags.threads)
-    device = device_of(flags.device)
+    device = resolve_device(flags.device)
     detector = read_detector(flags.detector)
     model = network.load(detector, flags.checkpoint, device)
     with store.reading(flags.dataset, store.DATASET) as dataset:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.retrieval import files, parallel
 from galr.retrieval.relevance import DirectionName
 from galr.retrieval.rerank import Variant, check, least_k, rerank_direction
@@ -70,7 +70,9 @@ def run(flags: Flags) -> None:
     assert flags.images is not None and flags.sentences is not None
     torch.set_num_threads(flags.threads)
     tables = Tables(
-        files.read_array(flags.images), files.read_array(flags.sentences), device_of(flags.device)
+        files.read_array(flags.images),
+        files.read_array(flags.sentences),
+        resolve_device(flags.device),
     )
     found = search(tables, least_k(flags.variant, flags.k), [flags.direction])
     indices, scores = top(found.candidates[flags.direction], *chosen)

@@ -19,7 +19,7 @@ import torch
 
 from galr import versions
 from galr.data.pictures import open_rgb
-from galr.devices import device_of
+from galr.devices import resolve_device
 from galr.regions import precision, training
 from galr.regions.checkpoint import save_checkpoint
 from galr.regions.coco import read_parts
@@ -43,7 +43,7 @@ class Flags(Settings):
 def run(flags: Flags) -> None:
     """Read boxes, train, save, measure."""
     torch.set_num_threads(flags.threads)
-    device = device_of(flags.device)
+    device = resolve_device(flags.device)
     detector = read_detector(flags.detector)
     recipe = detector.recipe()
     images = flags.folder / recipe.images

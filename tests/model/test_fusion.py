@@ -4,12 +4,14 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from galr.model.midf import MIDF
+from galr.model.fusion import MIDF
 
 
 def fusion_of(*, released):
     torch.manual_seed(0)
-    return MIDF(width=16, heads=4, inner=32, dropout=0.0, released=released).double().eval()
+    return (
+        MIDF(embed_dim=16, heads=4, ffn_dim=32, dropout=0.0, released_bug=released).double().eval()
+    )
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_as_released_the_balance_scales_and_never_turns(features):
 def test_cosine_teaches_the_balance_only_where_both_weights_are_live(features, released):
     fusion, said = fusion_of(released=released), torch.randn(5, 16, dtype=torch.float64)
     cosine_similarity(fusion(*features), said).sum().backward()
-    of_balance = max(each.grad.abs().max() for each in fusion.balance.parameters())
+    of_balance = max(each.grad.abs().max() for each in fusion.gate.parameters())
     of_the_rest = max(
         each.grad.abs().max()
         for name, each in fusion.named_parameters()

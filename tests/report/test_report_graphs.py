@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from galr.errors import DataError, ShapeError
-from galr.graph import detections
-from galr.graph.adjacency import Edges
-from galr.graph.drea import graphs
-from galr.graph.fates import outcome
+from galr.graphs import detections
+from galr.graphs.denoise_report import explain_image
+from galr.graphs.drea import build_graphs
+from galr.graphs.edges import EdgeConfig
 from galr.report.gallery import drawn_variant
 from galr.report.graphs import Graphs, content, counts, in_words, outcomes
 from galr.report.pictures import Regions
@@ -21,7 +21,7 @@ from galr.report.runs import Run, variant_of
 CLASSES = ("ship", "dock")
 LEAST = float(np.float32(0.3))  # as a score of 0.3 is stored: one that is just not too weak
 CHOICES = {"least_score": LEAST, "most": 4, "measure": "iou", "redundant": 0.3}
-EDGES = Edges("gaussian", 0.2)
+EDGES = EdgeConfig("gaussian", 0.2)
 
 
 def found(each=(9, 0, 1, 14, 3, 40), seed=0):
@@ -31,7 +31,7 @@ def found(each=(9, 0, 1, 14, 3, 40), seed=0):
     corners = random.uniform(0, 60, (total, 2))
     scores = random.random(total).astype("f4")
     scores[::5] = LEAST
-    return detections.Regions(
+    return detections.Detections(
         offsets=np.concatenate([[0], np.cumsum(each, dtype=int)]),
         boxes=np.hstack([corners, corners + random.uniform(10, 40, (total, 2))]).astype("f4"),
         scores=scores,
@@ -51,11 +51,16 @@ def as_report(regions):
 def made(regions, edges=EDGES, **changed):
     """Graphs of those detections as the report reads them."""
     choices = CHOICES | changed
-    drea = graphs(regions, len(CLASSES), **choices, edges=edges)
+    drea = build_graphs(regions, len(CLASSES), **choices, edges=edges)
     settings = choices | vars(edges)
     names = as_report(regions).names
     return Graphs(
-        names, drea.mask, drea.kept, drea.redundant, settings, content(vars(drea).values())
+        names,
+        drea.mask,
+        drea.region_index,
+        drea.num_redundant,
+        settings,
+        content(vars(drea).values()),
     )
 
 
@@ -77,7 +82,7 @@ def test_the_counts_are_those_of_every_image_looked_at_alone(measure, redundant)
     regions = found()
     choices = CHOICES | {"measure": measure, "redundant": redundant}
     alone = [
-        outcome(regions, image, len(CLASSES), **choices, edges=EDGES)
+        explain_image(regions, image, len(CLASSES), **choices, edges=EDGES)
         for image in range(len(regions.sizes))
     ]
     told = counts("iou", made(regions, **choices), as_report(regions))
@@ -100,7 +105,7 @@ def test_without_a_least_score_nobody_knows_what_was_too_weak():
 
 def test_the_same_graphs_share_a_row_and_other_settings_are_named():
     regions = found()
-    no_salience = Edges("gaussian", 0.2, salience=False)
+    no_salience = EdgeConfig("gaussian", 0.2, salience=False)
     all_graphs = {
         "corrected": made(regions),
         "no_salience": made(regions, no_salience),  # keeps the same regions, other edges

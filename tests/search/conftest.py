@@ -10,13 +10,13 @@ import yaml
 from PIL import Image
 
 from galr import store, versions
+from galr.commands import graphs as graphs_stage
 from galr.data.pictures import decode
 from galr.data.words import Vocabulary
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
 from galr.regions import network
 from galr.regions.detector import read_detector
-from galr.stages import graphs as graphs_stage
 from galr.stages import index as index_stage
 from galr.stages import regions as regions_stage
 from galr.stages import search as search_stage
@@ -132,12 +132,12 @@ def train(said, variant, branches, seed):
     }
     torch.manual_seed(seed)
     run = graphs.parent / "fold0"
-    checkpoints.save(
+    checkpoints.save_checkpoint(
         run / "checkpoint.pt",
         checkpoints.Checkpoint(
             architecture=architecture,
-            state=GaLR(**architecture).state_dict(),
-            words=list(vocabulary.words),
+            state_dict=GaLR(**architecture).state_dict(),
+            vocabulary=list(vocabulary.words),
             max_words=20,
             epoch=1,
             mr=50.0,

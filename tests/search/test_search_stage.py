@@ -15,7 +15,7 @@ import torch
 
 from galr.errors import ConfigError, DataError, StoreError
 from galr.model import checkpoint as checkpoints
-from galr.model.text import pad
+from galr.model.text import pad_tokens
 from galr.retrieval.rerank import rerank
 from galr.search import sentences
 from galr.search.answers import Rerank, ask, reranked
@@ -53,11 +53,11 @@ def raster(path):
 
 def test_a_sentence_finds_what_the_whole_model_would(house, indexed, folder, said):
     index = indexed(folder)
-    checkpoint = checkpoints.load(house.global_run / "checkpoint.pt")
+    checkpoint = checkpoints.load_checkpoint(house.global_run / "checkpoint.pt")
     asker = sentences.read(index / ENCODER)
-    words, lengths = pad(asker.vocabulary.numbers([QUERY], 20))
+    words, lengths = pad_tokens(asker.vocabulary.numbers([QUERY], 20))
     with torch.inference_mode():
-        query = checkpoint.model().encode_sentences(words, lengths)[0].numpy()
+        query = checkpoint.build_model().encode_sentences(words, lengths)[0].numpy()
     table = open_index(index).table.rows
     expected = np.argsort(-(table @ query), kind="stable")[:7]
     found = said(index, QUERY, "--k", 7, "--json").documents[0]

@@ -21,7 +21,7 @@ rule download:
     resources:
         mirror=config["mirror"] or "none",  # where, not what: another folder fetches nothing anew
     params:
-        source=source_of,
+        source=archive_source,
     shell:
         "python -m galr download"
         " --dataset {input.dataset:q}"
@@ -42,7 +42,7 @@ rule extract:
     benchmark:
         "benchmarks/extract/{dataset}.tsv"
     wildcard_constraints:
-        dataset=names_where(DATASETS, is_archived),
+        dataset=matching_names(DATASETS, has_archives),
     conda:
         "../../environment.yml"
     params:
@@ -63,12 +63,12 @@ rule draw:
     benchmark:
         "benchmarks/draw/{dataset}.tsv"
     wildcard_constraints:
-        dataset=names_where(DATASETS, is_drawn),
+        dataset=matching_names(DATASETS, is_synthetic),
     conda:
         "../../environment.yml"
     params:
         flags=draw_flags,
-        recipe=RECIPE["draw"],
+        code_version=CODE_VERSION["draw"],
     shell:
         "python -m galr draw"
         " --output {output.folder:q}"
@@ -99,7 +99,7 @@ rule data:
         runtime="1h",
     params:
         flags=data_flags,
-        recipe=RECIPE["data"],
+        code_version=CODE_VERSION["data"],
     shell:
         "python -m galr data"
         " --dataset {input.dataset:q}"

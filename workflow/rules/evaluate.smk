@@ -25,7 +25,7 @@ rule evaluate:
         runtime="30m",
     params:
         flags=evaluate_flags,
-        recipe=RECIPE["evaluate"],
+        code_version=CODE_VERSION["evaluate"],
     shell:
         "python -m galr evaluate"
         " --similarity {input.similarity:q}"
@@ -36,9 +36,9 @@ rule evaluate:
         " 2> {log:q}"
 
 
-rule tabulate:
+rule aggregate:
     input:
-        ranks=of_every_fold("ranks.h5"),
+        ranks=all_folds("ranks.h5"),
     output:
         metrics=report(
             "results/{dataset}/metrics.csv",
@@ -47,16 +47,16 @@ rule tabulate:
             labels={"dataset": "{dataset}", "exhibit": "table"},
         ),
     log:
-        "logs/tabulate/{dataset}.log",
+        "logs/aggregate/{dataset}.log",
     benchmark:
-        "benchmarks/tabulate/{dataset}.tsv"
+        "benchmarks/aggregate/{dataset}.tsv"
     conda:
         "../../environment.yml"
     params:
-        flags=tabulate_flags,
-        recipe=RECIPE["tabulate"],
+        flags=aggregate_flags,
+        code_version=CODE_VERSION["aggregate"],
     shell:
-        "python -m galr tabulate"
+        "python -m galr aggregate"
         " --ranks {input.ranks:q}"
         " --output {output.metrics:q}"
         " {params.flags}"

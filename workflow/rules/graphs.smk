@@ -16,7 +16,7 @@ rule graphs:
     benchmark:
         "benchmarks/graphs/{dataset}/{variant}.tsv"
     wildcard_constraints:
-        variant=variants_where(has_drea),
+        variant=matching_names(VARIANTS, computes_graphs),
     conda:
         "../../environment.yml"
     resources:
@@ -24,7 +24,7 @@ rule graphs:
         runtime="30m",
     params:
         flags=drea_flags,
-        recipe=RECIPE["graphs"],
+        code_version=CODE_VERSION["graphs"],
     shell:
         "python -m galr graphs"
         " --regions {input.regions:q}"
@@ -36,7 +36,7 @@ rule graphs:
 rule import_graphs:
     input:
         dataset="results/{dataset}/dataset.h5",
-        folder=published_of,
+        folder=published_graphs_of,
     output:
         graphs="results/{dataset}/{variant}/graphs.h5",
         summary=report(
@@ -48,14 +48,14 @@ rule import_graphs:
     log:
         "logs/import_graphs/{dataset}/{variant}.log",
     wildcard_constraints:
-        variant=variants_where(has_published_graphs),
+        variant=matching_names(VARIANTS, imports_graphs),
     conda:
         "../../environment.yml"
     resources:
         mem="2GB",
         runtime="30m",
     params:
-        recipe=RECIPE["import_graphs"],
+        code_version=CODE_VERSION["import_graphs"],
     shell:
         "python -m galr import-graphs"
         " --dataset {input.dataset:q}"

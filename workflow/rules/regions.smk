@@ -17,14 +17,14 @@ rule download_detector:
     log:
         "logs/download_detector/{detector}.log",
     wildcard_constraints:
-        detector=names_where(DETECTORS, is_published),
+        detector=matching_names(DETECTORS, downloads_weights),
     localrule: True
     conda:
         "../../environment.yml"
     resources:
         mirror=config["mirror"] or "none",  # where, not what: another folder fetches nothing anew
     params:
-        source=weights_source_of,
+        source=weights_source,
     shell:
         "python -m galr download-detector"
         " --detector {input.detector:q}"
@@ -42,14 +42,14 @@ rule download_boxes:
     log:
         "logs/download_boxes/{detector}/{archive}.log",
     wildcard_constraints:
-        detector=names_where(DETECTORS, has_boxes_in_archives),
+        detector=matching_names(DETECTORS, trains_on_archives),
     localrule: True
     conda:
         "../../environment.yml"
     resources:
         mirror=config["mirror"] or "none",
     params:
-        source=source_of_boxes,
+        source=boxes_source,
     shell:
         "python -m galr download-detector"
         " --detector {input.detector:q}"
@@ -70,20 +70,20 @@ use rule extract as extract_boxes with:
     benchmark:
         "benchmarks/extract_boxes/{detector}.tsv"
     wildcard_constraints:
-        detector=names_where(DETECTORS, has_boxes_in_archives),
+        detector=matching_names(DETECTORS, trains_on_archives),
 
 
-rule cut_dota:
+rule tile_dota:
     input:
-        folder=dota_of,
+        folder=dota_folder_of,
     output:
         folder=directory("resources/detectors/{detector}/files"),
     log:
-        "logs/cut_dota/{detector}.log",
+        "logs/tile_dota/{detector}.log",
     benchmark:
-        "benchmarks/cut_dota/{detector}.tsv"
+        "benchmarks/tile_dota/{detector}.tsv"
     wildcard_constraints:
-        detector=names_where(DETECTORS, has_boxes_in_dota),
+        detector=matching_names(DETECTORS, trains_on_dota),
     conda:
         "../../environment.yml"
     resources:
@@ -91,9 +91,9 @@ rule cut_dota:
         runtime="4h",
     params:
         flags=dota_flags,
-        recipe=RECIPE["cut_dota"],
+        code_version=CODE_VERSION["tile_dota"],
     shell:
-        "python -m galr cut-dota"
+        "python -m galr tile-dota"
         " --folder {input.folder:q}"
         " --output {output.folder:q}"
         " {params.flags}"
@@ -117,7 +117,7 @@ rule train_detector:
     benchmark:
         "benchmarks/train_detector/{detector}.tsv"
     wildcard_constraints:
-        detector=names_where(DETECTORS, is_trained),
+        detector=matching_names(DETECTORS, is_trained),
     conda:
         "../../environment.yml"
     threads: 8
@@ -127,7 +127,7 @@ rule train_detector:
         mem="8GB",
         runtime="4h",
     params:
-        recipe=RECIPE["train_detector"],
+        code_version=CODE_VERSION["train_detector"],
     shell:
         "python -m galr train-detector"
         " --detector {input.detector:q}"
@@ -139,7 +139,7 @@ rule train_detector:
         " > {log:q} 2>&1"
 
 
-if is_run(DETECTOR):
+if runs_network(DETECTOR):
 
     rule regions:
         input:
@@ -162,7 +162,7 @@ if is_run(DETECTOR):
             mem="8GB",
             runtime="4h",
         params:
-            recipe=RECIPE["regions"],
+            code_version=CODE_VERSION["regions"],
         shell:
             "python -m galr regions"
             " --dataset {input.dataset:q}"
@@ -180,7 +180,7 @@ else:
         input:
             dataset="results/{dataset}/dataset.h5",
             detector=f"config/detectors/{DETECTOR.name}.yaml",
-            results=results_of,
+            results=precomputed_boxes_of,
         output:
             regions="results/{dataset}/regions.h5",
         log:
@@ -191,8 +191,8 @@ else:
             mem="4GB",
             runtime="30m",
         params:
-            flags=results_flags,
-            recipe=RECIPE["import_regions"],
+            flags=precomputed_boxes_flags,
+            code_version=CODE_VERSION["import_regions"],
         shell:
             "python -m galr import-regions"
             " --dataset {input.dataset:q}"

@@ -13,8 +13,8 @@ rule report:
         data_report="results/{dataset}/data_report.csv",
         regions="results/{dataset}/regions.h5",
         graphs=all_graphs,
-        histories=of_every_fold("history.csv"),
-        similarities=of_every_fold("similarity.h5"),
+        histories=all_folds("history.csv"),
+        similarities=all_folds("similarity.h5"),
     output:
         report=report(
             "results/{dataset}/report.html",
@@ -31,7 +31,7 @@ rule report:
     params:
         graphs=all_graphs_flag,
         flags=as_flags(config["report"]),
-        recipe=RECIPE["report"],
+        code_version=CODE_VERSION["report"],
     shell:
         "python -m galr report"
         " --metrics {input.metrics:q}"

@@ -29,7 +29,7 @@ rule similarity:
         runtime="1h",
     params:
         graphs=graphs_flag,
-        recipe=RECIPE["similarity"],
+        code_version=CODE_VERSION["similarity"],
     shell:
         "python -m galr similarity"
         " --checkpoint {input.checkpoint:q}"

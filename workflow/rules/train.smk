@@ -23,7 +23,7 @@ rule folds:
         "../../environment.yml"
     params:
         flags=fold_flags,
-        recipe=RECIPE["folds"],
+        code_version=CODE_VERSION["folds"],
     shell:
         "python -m galr folds"
         " --dataset {input.dataset:q}"
@@ -64,7 +64,7 @@ rule train:
         record="results/{dataset}/{variant}/fold{fold}/run.json",
         events="results/{dataset}/{variant}/fold{fold}/events",
         flags=train_flags,
-        recipe=RECIPE["train"],
+        code_version=CODE_VERSION["train"],
     shell:
         "python -m galr train"
         " --dataset {input.dataset:q}"

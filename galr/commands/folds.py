@@ -1,0 +1,39 @@
+"""Draw the training and validation images of every fold.
+
+IN   dataset.h5
+OUT  folds.csv     name, fold0, fold1, …: train, val or test
+
+All variants share the folds. A dataset with a validation split of its own keeps it in every fold.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from galr import store
+from galr.settings import Settings, setting
+from galr.train.splits import draw_folds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Settings):
+    """What comes in, what goes out, and how to draw."""
+
+    dataset: Path = setting("dataset.h5")
+    count: int = setting("number of folds")
+    validation: float = setting("share of the training images to validate on, in (0, 1)")
+    seed: int = setting("seed of the experiment")
+    output: Path = setting("folds.csv to write")
+
+
+def run(options: Options) -> None:
+    """Draw and store the folds."""
+    with store.reading(options.dataset, store.DATASET) as dataset:
+        names, splits = store.texts(dataset["names"]), store.texts(dataset["splits"])
+    table = draw_folds(
+        names,
+        splits,
+        num_folds=options.count,
+        validation_fraction=options.validation,
+        seed=options.seed,
+    )
+    table.to_csv(options.output)

@@ -1,0 +1,163 @@
+"""A run with random weights as the workflow leaves one: for tests of what comes after training."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from galr import store, versions
+from galr.__main__ import main
+from galr.data.pictures import decode, open_rgb
+from galr.data.words import Vocabulary
+from galr.graphs import drea
+from galr.graphs.detections import Detections
+from galr.model import checkpoint as checkpoints
+from galr.model.galr import GaLR
+from galr.similarity.encode import write_similarity
+
+IMAGES, SIZE = 16, 40
+SPLITS = ["train"] * 8 + ["val"] * 3 + ["test"] * 5
+WORDS = ("two", "white", "planes", "beside", "a", "bar", "dark", "field", "one", "three")
+CLASSES = ("plane", "bar")
+GRAPH_OPTIONS = {
+    "least_score": 0.3, "most": 4, "measure": "cosine", "redundant": 0.98, "closeness": "gaussian",
+    "bandwidth": 0.2, "salience": True, "self_loops": True, "normalisation": "symmetric",
+}  # fmt: skip
+ARCHITECTURE = {
+    "backbone": "resnet18", "crop": 32, "embedding": 16, "text": "bigru", "word_size": 8, "text_size": 8,
+    "text_dropout": 0.0, "heads": 2, "feed_forward": 16, "dropout": 0.1, "fusion": "midf",
+}  # fmt: skip
+RERANK_FLAGS = "--rerank none mr-paper qbnorm --k 3 5 --w1 0.3 --w2 0.7 1.1"
+NAMES = [f"{number:02}" for number in range(IMAGES)]
+
+
+def write_images(folder):
+    """Pictures of all sizes, some grey, some with transparency: their paths, in order."""
+    random, paths = np.random.default_rng(0), []
+    folder.mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        shape = (30 + 3 * number, 60 - number, (3, 4, 3)[number % 3])
+        pixels = random.integers(0, 255, shape, dtype=np.uint8)
+        paths.append(folder / f"{name}.png")
+        Image.fromarray(pixels).convert("L" if number % 3 == 2 else None).save(paths[-1])
+    return paths
+
+
+def sample_regions(seed):
+    """Boxes, scores and classes of a few regions, or of none."""
+    random = np.random.default_rng(seed)
+    count = seed % 6
+    corners = random.uniform(0, 14, (count, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(2, 12, (count, 2))], axis=1)
+    return boxes, random.uniform(0.2, 1, count), random.integers(0, len(CLASSES), count)
+
+
+def write_dataset(path, pictures):
+    """dataset.h5 and folds.csv of one fold: three sentences an image."""
+    random = np.random.default_rng(1)
+    decoded = [decode(picture, SIZE) for picture in pictures]
+    sentences = [" ".join(random.choice(WORDS, random.integers(2, 7))) for _ in range(3 * IMAGES)]
+    with store.writing(path, store.DATASET, {"dataset": "small"}) as file:
+        store.write_arrays(
+            file,
+            images=np.stack([each.pixels for each in decoded]),
+            sizes=np.array([(each.width, each.height) for each in decoded], np.int32),
+            image_of_sentence=np.repeat(np.arange(IMAGES, dtype=np.int32), 3),
+        )
+        for table, held in (("names", NAMES), ("files", NAMES), ("sentences", sentences)):
+            store.write_texts(file, table, held)
+        store.write_texts(
+            file, "splits", ["test" if part == "test" else "train" for part in SPLITS]
+        )
+    lines = [f"{name},{part}" for name, part in zip(NAMES, SPLITS, strict=True)]
+    path.with_name("folds.csv").write_text("\n".join(["name,fold0", *lines]) + "\n")
+
+
+def write_graphs(path, pictures):
+    """graphs.h5, made by DREA of `found`: gives what it says of its making."""
+    boxes, scores, classes = zip(*(sample_regions(number) for number in range(IMAGES)), strict=True)
+    made = drea.build_graphs(
+        Detections(
+            np.cumsum([0, *map(len, boxes)]),
+            np.concatenate(boxes).astype(np.float32),
+            np.concatenate(scores).astype(np.float32),
+            np.concatenate(classes),
+            np.array([open_rgb(picture).size for picture in pictures], np.int32),
+        ),
+        len(CLASSES),
+        **drea.build_kwargs(GRAPH_OPTIONS),
+    )
+    said = {"settings": GRAPH_OPTIONS, "columns": drea.feature_names(CLASSES)}
+    with store.writing(path, store.GRAPHS, said) as file:
+        store.write_texts(file, "names", NAMES)
+        store.write_arrays(file, **vars(made))
+    return said
+
+
+def write_run(place: Path, branches="both", **architecture):
+    """Leave a whole run below a folder; gives its own folder, results/small/<branches>/fold0."""
+    pictures = write_images(place / "pictures")
+    dataset = place / "results/small/dataset.h5"
+    run = dataset.parent / branches / "fold0"
+    write_dataset(dataset, pictures)
+    said, graphs = None, None
+    if branches != "global":
+        graphs = run.with_name("graphs.h5")
+        said = write_graphs(graphs, pictures)
+    vocabulary = Vocabulary(WORDS[:8])
+    built = ARCHITECTURE | architecture | {
+        "branches": branches,
+        "words": len(vocabulary),
+        "regions": GRAPH_OPTIONS["most"] if graphs else 0,
+        "features": len(CLASSES) + 5 if graphs else 0,
+    }  # fmt: skip
+    torch.manual_seed(2)
+    checkpoints.save_checkpoint(
+        run / "checkpoint.pt",
+        checkpoints.Checkpoint(
+            architecture=built,
+            state_dict=GaLR(**built).state_dict(),
+            vocabulary=list(vocabulary.words),
+            max_words=20,
+            epoch=1,
+            mr=50.0,
+            provenance={
+                "dataset": "small",
+                "dataset_sha256": versions.sha256(dataset),
+                "graphs_sha256": versions.sha256(graphs) if graphs else None,
+                "folds_sha256": versions.sha256(dataset.with_name("folds.csv")),
+                "size": SIZE,
+                "graphs": said,
+                "variant": branches,
+                "fold": 0,
+                "seed": 5,
+            },
+        ),
+    )
+    encode(run)
+    evaluate(run)
+    return run
+
+
+def encode(run, batch=4):
+    """Write a run's similarity.h5."""
+    dataset, graphs = run.parents[1] / "dataset.h5", run.with_name("graphs.h5")
+    write_similarity(
+        run / "checkpoint.pt",
+        dataset,
+        graphs if graphs.exists() else None,
+        dataset.with_name("folds.csv"),
+        run / "similarity.h5",
+        bank=True,
+        batch_size=batch,
+        device=torch.device("cpu"),
+    )
+
+
+def evaluate(run, flags=RERANK_FLAGS):
+    """Write a run's metrics.csv and ranks.h5."""
+    words = f"--similarity {run}/similarity.h5 --output {run}/metrics.csv --ranks {run}/ranks.h5"
+    assert (
+        main(["evaluate", *words.split(), *flags.split(), "--resamples", "50", "--seed", "5"]) == 0
+    )

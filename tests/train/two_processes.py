@@ -1,0 +1,58 @@
+"""Learn three steps in one process or two, and write down losses and weights: see test_learner.py.
+
+A model without batch normalisation, whose statistics are of a process's own share by nature.
+"""
+
+import sys
+
+import torch
+
+from galr.model.galr import GaLR, GraphBatch
+from galr.train.batches import Batch
+from galr.train.distributed import launch_fabric
+from galr.train.loss import build_loss
+from galr.train.step import TrainStep
+
+PAIRS, REGIONS, FEATURES = 12, 3, 4
+
+
+def main(processes: int, output: str) -> None:
+    """Train on random graphs and sentences; process 0 writes."""
+    fabric = launch_fabric(torch.device("cpu"), processes, "fp32")
+    torch.manual_seed(0)
+    model = GaLR(
+        backbone="resnet18", input_size=32, max_regions=REGIONS, node_dim=FEATURES, vocab_size=30, embed_dim=16,
+        text_encoder="bigru", word_dim=8, gru_hidden=8, text_dropout=0.0, heads=2, ffn_dim=8,
+        dropout=0.0, fusion="midf", branches="local",
+    )  # fmt: skip
+    learner = TrainStep(
+        model, build_loss("infonce", 0.2, 0.07), fabric,
+        learning_rate=1e-2, lr_decay=0.7, lr_decay_every=10, grad_clip_norm=0.5, compiled=False,
+    )  # fmt: skip
+    draw = torch.Generator().manual_seed(1)
+    losses = torch.stack([learner.step(share(draw, fabric)) for _ in range(3)])
+    if fabric.is_global_zero:
+        torch.save({"losses": losses, "weights": model.state_dict()}, output)
+
+
+def share(draw: torch.Generator, fabric) -> Batch:
+    """One step's pairs, the same in every process, and this process's share of them."""
+    graphs = torch.rand(PAIRS, REGIONS, FEATURES, generator=draw)
+    words = torch.randint(2, 30, (PAIRS, 6), generator=draw)
+    texts = torch.randint(0, 9, (PAIRS,), generator=draw)  # some pairs share their sentence
+    each = PAIRS // fabric.world_size
+    own = slice(fabric.global_rank * each, (fabric.global_rank + 1) * each)
+    there = torch.ones(each, REGIONS, dtype=torch.bool)
+    near = torch.full((each, REGIONS, REGIONS), 1 / REGIONS)
+    return Batch(
+        torch.zeros(each, 3, 32, 32),
+        GraphBatch(graphs[own], near, there),
+        words[own],
+        torch.full((each,), 6),
+        torch.arange(each),
+        texts[:, None] == texts,
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

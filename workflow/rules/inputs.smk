@@ -1,0 +1,145 @@
+"""Input functions of the rules: where the files lie that a dataset, a detector or a variant needs; and which rules apply to them."""
+
+from galr.regions.detector_spec import DetectorSpec
+
+
+def has_archives(dataset):
+    """Whether a dataset comes as archives."""
+    return bool(dataset.archives)
+
+
+def is_synthetic(dataset):
+    """Whether the package draws a dataset itself."""
+    return dataset.synthetic is not None
+
+
+def runs_network(detector):
+    """Whether a detector runs here; otherwise it brings the boxes of another tool."""
+    return isinstance(detector, DetectorSpec)
+
+
+def is_trained(detector):
+    """Whether a detector is trained here."""
+    return runs_network(detector) and detector.training is not None
+
+
+def downloads_weights(detector):
+    """Whether a detector's weights are downloaded."""
+    return runs_network(detector) and detector.url is not None
+
+
+def trains_on_archives(detector):
+    """Whether the boxes that a detector is trained on come as archives."""
+    return is_trained(detector) and bool(detector.training.archives)
+
+
+def trains_on_dota(detector):
+    """Whether the boxes that a detector is trained on are cut out of a folder in DOTA's layout."""
+    return is_trained(detector) and detector.training.dota is not None
+
+
+def archives_of(wildcards):
+    """The archives of a dataset."""
+    return expand(
+        "resources/{dataset}/archives/{archive}",
+        dataset=wildcards.dataset,
+        archive=[archive.file for archive in DATASETS[wildcards.dataset].archives],
+    )
+
+
+def archives_of_boxes(wildcards):
+    """The archives that a detector is trained on."""
+    training = DETECTORS[wildcards.detector].train_config()
+    return expand(
+        "resources/detectors/{detector}/archives/{archive}",
+        detector=wildcards.detector,
+        archive=[archive.file for archive in training.archives],
+    )
+
+
+def folder_of(dataset):
+    """The folder of a dataset's images: the user's own in place, or the one extracted or drawn here."""
+    return DATASETS[dataset].folder or f"resources/{dataset}/files"
+
+
+def folder_of_dataset(wildcards):
+    """The folder of the images of the wildcard's dataset."""
+    return folder_of(wildcards.dataset)
+
+
+def folder_of_boxes(wildcards):
+    """The folder of the images and boxes that a detector is trained on."""
+    training = DETECTORS[wildcards.detector].train_config()
+    if training.dataset is not None:
+        return folder_of(training.dataset)
+    return training.folder or f"resources/detectors/{wildcards.detector}/files"
+
+
+def dota_folder_of(wildcards):
+    """The folder in DOTA's layout that a detector is trained on."""
+    return DETECTORS[wildcards.detector].train_config().dota.folder
+
+
+def precomputed_boxes_of(wildcards):
+    """The boxes of another tool for a dataset, and the annotations that explain their ids."""
+    boxes = DETECTOR.results
+    files = [boxes.file] + ([boxes.annotations] if boxes.annotations else [])
+    return [file.format(dataset=wildcards.dataset) for file in files]
+
+
+def weights_of(detector):
+    """A detector's weights: the user's own file in place, or the one downloaded or trained here."""
+    return detector.file or f"resources/detectors/{detector.name}/checkpoint.pth"
+
+
+def has_local_branch(variant):
+    """Whether a variant (its config sections) uses regions."""
+    return variant["model"]["branches"] != "global"
+
+
+def computes_graphs(variant):
+    """Whether DREA computes a variant's graphs here."""
+    return has_local_branch(variant) and variant["graphs"]["published"] is None
+
+
+def imports_graphs(variant):
+    """Whether a variant uses the authors' published matrices."""
+    return has_local_branch(variant) and not computes_graphs(variant)
+
+
+def published_graphs_of(wildcards):
+    """The folder of the authors' published matrices of a dataset."""
+    return VARIANTS[wildcards.variant]["graphs"]["published"].format(**wildcards)
+
+
+def graphs_of(wildcards):
+    """The graphs of a variant, or nothing where it uses no regions."""
+    local = has_local_branch(VARIANTS[wildcards.variant])
+    return "results/{dataset}/{variant}/graphs.h5" if local else []
+
+
+def all_graphs(wildcards):
+    """The graphs of every variant that uses regions."""
+    return expand(
+        "results/{dataset}/{variant}/graphs.h5",
+        dataset=wildcards.dataset,
+        variant=[
+            name for name, variant in VARIANTS.items() if has_local_branch(variant)
+        ],
+    )
+
+
+def text_weights_of(wildcards):
+    """The weights that a variant's sentence encoder starts from, if any."""
+    folder = VARIANTS[wildcards.variant]["model"]["text_weights"]
+    return [] if folder == "none" else folder
+
+
+def all_folds(file):
+    """A file of each variant and fold, in the order of the table."""
+    return expand(
+        "results/{{dataset}}/{variant}/fold{fold}/{file}",
+        variant=VARIANTS,
+        fold=FOLDS,
+        file=file,
+    )

@@ -1,0 +1,97 @@
+"""Parameters of the rules: sections of the config, dataset files and detector files as command-line flags.
+
+A change of a parameter re-runs its rule, so each holds what its command reads and nothing else.
+"""
+
+from dataclasses import asdict
+
+from galr.config import drop_keys
+from galr.options import as_flag, as_flags
+
+
+def archive_source(wildcards):
+    """The addresses and the hash of a dataset's archive: only their change downloads it again."""
+    return asdict(DATASETS[wildcards.dataset].archive(wildcards.archive))
+
+
+def boxes_source(wildcards):
+    """The addresses and the hash of an archive of boxes."""
+    return asdict(DETECTORS[wildcards.detector].archive(wildcards.archive))
+
+
+def weights_source(wildcards):
+    """The address and the hash of a detector's weights."""
+    detector = DETECTORS[wildcards.detector]
+    return {"url": detector.url, "sha256": detector.sha256}
+
+
+def draw_flags(wildcards):
+    """How the synthetic dataset is drawn, from its dataset file."""
+    return as_flags(asdict(DATASETS[wildcards.dataset].synthetic))
+
+
+def data_flags(wildcards):
+    """The section `data`, without the key that the rule `extract` takes."""
+    return as_flags(drop_keys(config["data"], "unpack_limit_gb"))
+
+
+def dota_flags(wildcards):
+    """How the DOTA images are tiled, and the detector's classes."""
+    detector = DETECTORS[wildcards.detector]
+    tiling = drop_keys(asdict(detector.train_config().dota), "folder")
+    return as_flags(tiling | {"classes": list(detector.classes)})
+
+
+def precomputed_boxes_flags(wildcards):
+    """How the boxes of another tool are read."""
+    boxes = DETECTOR.results
+    annotations = boxes.annotations and boxes.annotations.format(
+        dataset=wildcards.dataset
+    )
+    return as_flags(
+        {
+            "name": DETECTOR.name,
+            "classes": list(DETECTOR.classes),
+            "first_category": boxes.first_category,
+            "annotations": annotations,
+        }
+    )
+
+
+def drea_flags(wildcards):
+    """The section `graphs` of a variant."""
+    return as_flags(drop_keys(VARIANTS[wildcards.variant]["graphs"], "published"))
+
+
+def graphs_flag(wildcards):
+    """Where a variant's graphs lie; `none` where it uses no regions."""
+    graphs = graphs_of(wildcards)
+    return as_flag("--graphs", graphs.format(**wildcards) if graphs else None)
+
+
+def all_graphs_flag(wildcards):
+    """Where the graphs of all variants lie, if there are any."""
+    graphs = all_graphs(wildcards)
+    return as_flag("--graphs", graphs) if graphs else ""
+
+
+def fold_flags(wildcards):
+    """The section `folds` and the seed."""
+    return as_flags(config["folds"] | {"seed": config["seed"]})
+
+
+def train_flags(wildcards):
+    """The sections `model` and `train` of a variant, and the seed."""
+    variant = VARIANTS[wildcards.variant]
+    return as_flags(variant["model"] | variant["train"] | {"seed": config["seed"]})
+
+
+def evaluate_flags(wildcards):
+    """The section `evaluate` and the seed of the bootstrap."""
+    return as_flags(config["evaluate"] | {"seed": config["seed"]})
+
+
+def aggregate_flags(wildcards):
+    """The keys of `evaluate` that the intervals over averaged folds need."""
+    section = config["evaluate"]
+    return as_flags({key: section[key] for key in ("resamples", "confidence")})
