@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import torch
 
-from galr import store, versions
+from galr import provenance, store
 from galr.errors import StoreError, VerifyError
 from galr.retrieval import files, table
 from galr.retrieval.banks import read_banks
@@ -210,7 +210,7 @@ def _check_source(path: Path, expected: str, source: Path) -> None:
     Raises:
         VerifyError: says which.
     """
-    if (found := versions.sha256(source)) != expected:
+    if (found := provenance.file_sha256(source)) != expected:
         raise VerifyError(
             f"{path} was made of another {source.name} than {source} (sha256 {expected[:12]}, found"
             f" {found[:12]}); one of them was changed: delete {path} and run snakemake again"

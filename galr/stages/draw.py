@@ -24,21 +24,21 @@ from tqdm import tqdm
 
 from galr.data.scenes.album import coco, draw_page, karpathy
 from galr.errors import ConfigError
-from galr.folders import making, refuse_foreign
-from galr.settings import Settings, setting
+from galr.io.atomic import atomic_directory, check_output_dir
+from galr.options import OptionGroup, option
 
 _OURS = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_boxes\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """How many images, how large, with how many sentences, and where to."""
 
-    images: int = setting("number of images, at least 2", default=400)
-    size: int = setting("side of an image, pixels, 64 to 2048", default=256)
-    sentences: int = setting("sentences of an image, 1 to 100", default=5)
-    seed: int = setting("which scenes to draw, at least 0", default=7)
-    output: Path = setting("the folder to make")
+    images: int = option("number of images, at least 2", default=400)
+    size: int = option("side of an image, pixels, 64 to 2048", default=256)
+    sentences: int = option("sentences of an image, 1 to 100", default=5)
+    seed: int = option("which scenes to draw, at least 0", default=7)
+    output: Path = option("the folder to make")
 
     def __post_init__(self) -> None:
         """Refuse datasets that cannot be drawn, or not be split."""
@@ -55,8 +55,8 @@ class Flags(Settings):
 
 def run(flags: Flags) -> None:
     """Draw into a folder that takes its name at the end."""
-    refuse_foreign(flags.output, _OURS)
-    with making(flags.output) as folder:
+    check_output_dir(flags.output, _OURS)
+    with atomic_directory(flags.output) as folder:
         (folder / "images").mkdir()
         pages = []
         for number in tqdm(range(flags.images), desc="scenes", disable=None):

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from galr import store, versions
+from galr import provenance, store
+from galr.options import OptionGroup, option
 from galr.retrieval import bootstrap, files, parallel, qbnorm, table
 from galr.retrieval.banks import read_banks
 from galr.retrieval.choose import check_grid
@@ -31,39 +32,36 @@ from galr.retrieval.evaluation import Compared, Evaluated, Rerank, Source, evalu
 from galr.retrieval.metrics import ceiling
 from galr.retrieval.ranks import Ties
 from galr.retrieval.relevance import contiguous
-from galr.settings import Settings, setting
 
 REPEATED = ("k", "w1", "w2", "xi", "beta", "resamples", "confidence")  # what `galr verify` needs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What comes in, what goes out, and how to count."""
 
-    similarity: Path | None = setting(
+    similarity: Path | None = option(
         "S.npy (images by sentences) or similarity.h5; or give both tables", default=None
     )
-    images: Path | None = setting("V.npy, an embedding a row", default=None)
-    sentences: Path | None = setting("T.npy, likewise", default=None)
-    image_of_sentence: Path | None = setting(
-        "I.npy, the image's row of each sentence", default=None
-    )
-    ties: Ties = setting("who wins a tie: the others, chance, or we", default="pessimistic")
-    rerank: tuple[Rerank, ...] = setting("reranks, a row each", default=("none",))
-    k: tuple[int, ...] = setting("candidates to rerank, to choose from", default=(10, 20, 30))
-    w1: tuple[float, ...] = setting(
+    images: Path | None = option("V.npy, an embedding a row", default=None)
+    sentences: Path | None = option("T.npy, likewise", default=None)
+    image_of_sentence: Path | None = option("I.npy, the image's row of each sentence", default=None)
+    ties: Ties = option("who wins a tie: the others, chance, or we", default="pessimistic")
+    rerank: tuple[Rerank, ...] = option("reranks, a row each", default=("none",))
+    k: tuple[int, ...] = option("candidates to rerank, to choose from", default=(10, 20, 30))
+    w1: tuple[float, ...] = option(
         "weights of significance, to choose from", default=(0.0, 0.3, 1.0)
     )
-    w2: tuple[float, ...] = setting("weights of the reverse place", default=(0.3, 0.7, 1.1))
-    xi: float = setting("decay a place", default=0.05)
-    beta: tuple[float, ...] = setting("sharpness of qbnorm, to choose from", default=(20.0,))
-    resamples: int = setting("bootstrap resamples of the images", default=1000)
-    confidence: float = setting("share of the resamples in the interval", default=0.95)
-    seed: int = setting("seed of the bootstrap", default=0)
-    device: str = setting("of the tables: auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads", default=1)
-    output: Path = setting("metrics.csv to write")
-    ranks: Path | None = setting("ranks.h5 to write", default=None)
+    w2: tuple[float, ...] = option("weights of the reverse place", default=(0.3, 0.7, 1.1))
+    xi: float = option("decay a place", default=0.05)
+    beta: tuple[float, ...] = option("sharpness of qbnorm, to choose from", default=(20.0,))
+    resamples: int = option("bootstrap resamples of the images", default=1000)
+    confidence: float = option("share of the resamples in the interval", default=0.95)
+    seed: int = option("seed of the bootstrap", default=0)
+    device: str = option("of the tables: auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = option("CPU threads", default=1)
+    output: Path = option("metrics.csv to write")
+    ranks: Path | None = option("ranks.h5 to write", default=None)
 
     def __post_init__(self) -> None:
         """Refuse what means nothing before any work is done."""
@@ -133,7 +131,7 @@ def of_similarity(flags: Flags, path: Path) -> Asked:
     validation = None
     if given.validation is not None:
         validation = Compared(given.validation, banks.validation if banks else None, flags.threads)
-    origin = dict(given.provenance) | {"similarity_sha256": versions.sha256(path)}
+    origin = dict(given.provenance) | {"similarity_sha256": provenance.file_sha256(path)}
     return Asked(test, validation, given.test.image_of_sentence, given.sentences, origin)
 
 
@@ -154,8 +152,8 @@ def of_tables(flags: Flags) -> Asked:
     else:
         image_of_sentence = files.read_array(flags.image_of_sentence)
     origin = {
-        "images_sha256": versions.sha256(flags.images),
-        "sentences_sha256": versions.sha256(flags.sentences),
+        "images_sha256": provenance.file_sha256(flags.images),
+        "sentences_sha256": provenance.file_sha256(flags.sentences),
     }
     return Asked(Search(tables, image_of_sentence), None, image_of_sentence, None, origin)
 

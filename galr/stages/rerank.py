@@ -24,33 +24,33 @@ from pathlib import Path
 import torch
 
 from galr.devices import resolve_device
+from galr.options import OptionGroup, option
 from galr.retrieval import files, parallel
 from galr.retrieval.relevance import DirectionName
 from galr.retrieval.rerank import Variant, check, least_k, rerank_direction
 from galr.retrieval.tables.products import Tables
 from galr.retrieval.tables.search import search
 from galr.retrieval.tables.top import top
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What comes in, what goes out, and how to rerank."""
 
-    similarity: Path | None = setting(
+    similarity: Path | None = option(
         "S.npy (images by sentences) or similarity.h5; or give both tables", default=None
     )
-    images: Path | None = setting("V.npy, an embedding a row", default=None)
-    sentences: Path | None = setting("T.npy, likewise", default=None)
-    direction: DirectionName = setting("who asks: images (i2t) or sentences (t2i)")
-    variant: Variant = setting("as the released code does it, as the paper says, or reverse search")
-    k: int = setting("candidates to rerank (code: at least 10)", default=30)
-    w1: float = setting("weight of significance", default=0.3)
-    w2: float = setting("weight of the reverse place", default=1.1)
-    xi: float = setting("decay a place", default=0.05)
-    device: str = setting("of the tables: auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads", default=1)
-    output: Path = setting("R.npy, or top.npz of tables, to write")
+    images: Path | None = option("V.npy, an embedding a row", default=None)
+    sentences: Path | None = option("T.npy, likewise", default=None)
+    direction: DirectionName = option("who asks: images (i2t) or sentences (t2i)")
+    variant: Variant = option("as the released code does it, as the paper says, or reverse search")
+    k: int = option("candidates to rerank (code: at least 10)", default=30)
+    w1: float = option("weight of significance", default=0.3)
+    w2: float = option("weight of the reverse place", default=1.1)
+    xi: float = option("decay a place", default=0.05)
+    device: str = option("of the tables: auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = option("CPU threads", default=1)
+    output: Path = option("R.npy, or top.npz of tables, to write")
 
     def __post_init__(self) -> None:
         """Refuse parameters that mean nothing, and anything but one road."""

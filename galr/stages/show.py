@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galr.errors import DataError
+from galr.options import OptionGroup, option
 from galr.report import metrics, table
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What to print."""
 
-    metrics: Path = setting("metrics.csv")
-    report: Path = setting("report.html")
+    metrics: Path = option("metrics.csv")
+    report: Path = option("report.html")
 
 
 def run(flags: Flags) -> None:

@@ -13,21 +13,21 @@ from pathlib import Path
 
 from galr import store
 from galr.errors import StoreError
+from galr.options import OptionGroup, option
 from galr.retrieval import bootstrap, files, table
 from galr.retrieval.ranks import Ranks
-from galr.settings import Settings, setting
 
 TABLES = tuple(each.name for each in fields(Ranks))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What comes in, what goes out, and how wide the intervals are."""
 
-    ranks: tuple[Path, ...] = setting("ranks.h5 of every variant and fold, in the table's order")
-    resamples: int = setting("bootstrap resamples of the images", default=1000)
-    confidence: float = setting("share of the resamples in the interval", default=0.95)
-    output: Path = setting("metrics.csv to write")
+    ranks: tuple[Path, ...] = option("ranks.h5 of every variant and fold, in the table's order")
+    resamples: int = option("bootstrap resamples of the images", default=1000)
+    confidence: float = option("share of the resamples in the interval", default=0.95)
+    output: Path = option("metrics.csv to write")
 
     def __post_init__(self) -> None:
         """Refuse what means nothing before any work is done."""

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from galr.__main__ import main
+from galr.commands import draw
 from galr.data.scenes.scene import KINDS
 from galr.errors import ConfigError, DataError
-from galr.stages import draw
 
 
 def drawing(folder: Path, **flags):

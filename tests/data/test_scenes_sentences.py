@@ -11,7 +11,7 @@ from galr.data.scenes.album import scene_of
 from galr.data.scenes.grammar import sentences_of
 from galr.data.scenes.scene import KINDS
 from galr.data.scenes.words import tokens_of
-from galr.data.words import tokens
+from galr.data.vocabulary import tokenize
 
 PLAIN = {
     "plane": "planes? airplanes? aircraft",
@@ -202,7 +202,7 @@ def test_sentences_of_an_image_differ_and_images_differ():
 
 def test_tokens_are_those_of_the_pipeline():
     for _, sentence in pairs():
-        assert tokens_of(sentence) == tokens(sentence)
+        assert tokens_of(sentence) == tokenize(sentence)
 
 
 def test_every_kind_is_spoken_of_as_absent_too():

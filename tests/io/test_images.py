@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from galr.data.pictures import decode
 from galr.errors import DataError
+from galr.io.images import load_resized
 
 COLOUR = (200, 120, 40)
 GREY = 137
@@ -56,7 +56,7 @@ def sixteen(value):
 def test_every_mode_becomes_the_colour_it_shows(tmp_path, image, suffix, expected):
     path = tmp_path / f"picture.{suffix}"
     image.save(path)
-    picture = decode(path, 5)
+    picture = load_resized(path, 5)
     assert picture.pixels.shape == (5, 5, 3)
     assert picture.pixels.dtype == np.uint8
     assert (picture.pixels == expected).all()
@@ -73,7 +73,7 @@ def test_lossy_kinds_come_near(tmp_path, mode, suffix):
         image, expected = flat(mode, value), (GREY,) * 3 if mode == "L" else COLOUR
     path = tmp_path / f"picture.{suffix}"
     image.save(path, quality=95)
-    assert np.abs(decode(path, 5).pixels - np.array(expected, int)).max() <= 3
+    assert np.abs(load_resized(path, 5).pixels - np.array(expected, int)).max() <= 3
 
 
 def test_sixteen_bit_colour_is_scaled_like_sixteen_bit_grey(tmp_path):
@@ -89,8 +89,8 @@ def test_sixteen_bit_colour_is_scaled_like_sixteen_bit_grey(tmp_path):
         PngImagePlugin.putchunk(file, b"IEND")
     Image.fromarray(values.astype(np.uint16)[None]).save(tmp_path / "grey.png")
     size = len(values)
-    colour = decode(path, size).pixels[0].astype(int)
-    grey = decode(tmp_path / "grey.png", size).pixels[0].astype(int)
+    colour = load_resized(path, size).pixels[0].astype(int)
+    grey = load_resized(tmp_path / "grey.png", size).pixels[0].astype(int)
     assert np.abs(colour - grey).max() <= 1
     assert grey[:, 0].tolist() == sorted(grey[:, 0].tolist())
 
@@ -98,13 +98,13 @@ def test_sixteen_bit_colour_is_scaled_like_sixteen_bit_grey(tmp_path):
 def test_nothing_moves_when_the_size_fits(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    assert (decode(tmp_path / "a.png", 9).pixels == pixels).all()
+    assert (load_resized(tmp_path / "a.png", 9).pixels == pixels).all()
 
 
 def test_shrinking_averages_what_a_pixel_covers(tmp_path):
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     Image.fromarray(board).save(tmp_path / "a.png")
-    inner = decode(tmp_path / "a.png", 8).pixels[1:-1, 1:-1].astype(int)
+    inner = load_resized(tmp_path / "a.png", 8).pixels[1:-1, 1:-1].astype(int)
     assert np.abs(inner - 127.5).max() < 2  # taking every eighth pixel would give 0 or 255
 
 
@@ -114,7 +114,7 @@ def test_an_exif_orientation_is_not_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter
     Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
-    picture = decode(tmp_path / "a.jpg", 20)
+    picture = load_resized(tmp_path / "a.jpg", 20)
     assert (picture.width, picture.height) == (40, 20)
     assert picture.pixels[:, 1].min() > 250
     assert picture.pixels[:, -2].max() < 5
@@ -130,7 +130,7 @@ def test_a_picture_cut_short_is_damaged(tmp_path, suffix):
     for share in (0.0, 0.01, 0.3, 0.6, 0.99):
         path.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(DataError, match=rf"a.{suffix} cannot be decoded"):
-            decode(path, 8)
+            load_resized(path, 8)
 
 
 def test_pixels_without_a_known_range_and_text_are_refused(tmp_path):
@@ -138,7 +138,7 @@ def test_pixels_without_a_known_range_and_text_are_refused(tmp_path):
     Image.fromarray(np.full((4, 4), 70000, np.int32)).save(tmp_path / "wide.tif")
     for name in ("float.tif", "wide.tif"):
         with pytest.raises(DataError, match="no known range; convert it"):
-            decode(tmp_path / name, 4)
+            load_resized(tmp_path / name, 4)
     (tmp_path / "text.jpg").write_text("<html>")
     with pytest.raises(DataError, match="it is no picture"):
-        decode(tmp_path / "text.jpg", 4)
+        load_resized(tmp_path / "text.jpg", 4)

@@ -13,18 +13,18 @@ example: galr extract --archives a.zip b.txt --unpack-limit-gb 20 --output resou
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr.data.extract import unpack
+from galr.data.extract import extract
 from galr.errors import ConfigError
-from galr.settings import Settings, setting
+from galr.options import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Options(OptionGroup):
     """Which archives, how much at most, to where."""
 
-    archives: tuple[Path, ...] = setting("the archives to unpack, and plain files to place")
-    unpack_limit_gb: float = setting("gigabytes that all of them may unpack to")
-    output: Path = setting("the folder to make")
+    archives: tuple[Path, ...] = option("the archives to unpack, and plain files to place")
+    unpack_limit_gb: float = option("gigabytes that all of them may unpack to")
+    output: Path = option("the folder to make")
 
     def __post_init__(self) -> None:
         """Refuse a limit that lets nothing through."""
@@ -32,6 +32,6 @@ class Flags(Settings):
             raise ConfigError(f"data.unpack_limit_gb is above 0, got {self.unpack_limit_gb}")
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Unpack."""
-    unpack(flags.archives, flags.output, limit_gb=flags.unpack_limit_gb)
+    extract(options.archives, options.output, limit_gb=options.unpack_limit_gb)

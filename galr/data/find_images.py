@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from galr.errors import DataError
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
 
-def files_below(folder: Path) -> list[PurePosixPath]:
+def list_files(folder: Path) -> list[PurePosixPath]:
     """List every file below a folder, links followed, sorted, relative to it.
 
     Raises:
@@ -35,7 +35,7 @@ def files_below(folder: Path) -> list[PurePosixPath]:
     return sorted(found)
 
 
-def stem(name: str) -> str:
+def image_stem(name: str) -> str:
     """Strip a picture's suffix off its name or path, and nothing else.
 
     `a.v2` stays, `a.v2.TIF` becomes `a.v2`, a name of blanks becomes empty. Accents are composed,
@@ -44,20 +44,20 @@ def stem(name: str) -> str:
     path = PurePosixPath(unicodedata.normalize("NFC", name.strip().replace("\\", "/")))
     if not path.name:
         return ""
-    return str(path.with_suffix("") if path.suffix.lower() in PICTURES else path)
+    return str(path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path)
 
 
-def pictures_by_stem(files: Iterable[PurePosixPath]) -> dict[str, list[PurePosixPath]]:
+def images_by_stem(files: Iterable[PurePosixPath]) -> dict[str, list[PurePosixPath]]:
     """Gather the pictures among files under the last part of their stem."""
     found: dict[str, list[PurePosixPath]] = {}
     for file in files:
-        if file.suffix.lower() in PICTURES:
-            found.setdefault(stem(file.name), []).append(file)
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(image_stem(file.name), []).append(file)
     return found
 
 
-def pictures_of(
-    name: str, pictures: Mapping[str, Sequence[PurePosixPath]]
+def match_image(
+    name: str, images: Mapping[str, Sequence[PurePosixPath]]
 ) -> Sequence[PurePosixPath]:
     """Find the pictures that an image's name may mean.
 
@@ -69,9 +69,11 @@ def pictures_of(
         The pictures of that stem; where some lie in the very folders of the name, only those.
     """
     wanted = PurePosixPath(name).parts
-    found = pictures.get(wanted[-1], ())
+    found = images.get(wanted[-1], ())
     exact = [
-        file for file in found if PurePosixPath(stem(str(file))).parts[-len(wanted) :] == wanted
+        file
+        for file in found
+        if PurePosixPath(image_stem(str(file))).parts[-len(wanted) :] == wanted
     ]
     return exact or found
 

@@ -2,7 +2,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from galr.data.folder import files_below, find_file, pictures_by_stem, pictures_of, stem
+from galr.data.find_images import find_file, image_stem, images_by_stem, list_files, match_image
 from galr.errors import DataError
 
 FILES = [
@@ -35,7 +35,7 @@ FILES = [
     ],
 )
 def test_stem_takes_off_a_picture_suffix_only(name, expected):
-    assert stem(name) == expected
+    assert image_stem(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_stem_takes_off_a_picture_suffix_only(name, expected):
     ],
 )
 def test_pictures_are_found_by_stem_in_any_folder(name, expected):
-    assert [str(file) for file in pictures_of(name, pictures_by_stem(FILES))] == expected
+    assert [str(file) for file in match_image(name, images_by_stem(FILES))] == expected
 
 
 def test_files_below_follow_links_but_never_in_a_circle(tmp_path):
@@ -61,15 +61,15 @@ def test_files_below_follow_links_but_never_in_a_circle(tmp_path):
     (tmp_path / "data/in/a.json").touch()
     (tmp_path / "data/pictures").symlink_to(tmp_path / "store")
     (tmp_path / "data/in/loop").symlink_to(tmp_path / "data")
-    assert [str(file) for file in files_below(tmp_path / "data")] == ["in/a.json", "pictures/1.jpg"]
+    assert [str(file) for file in list_files(tmp_path / "data")] == ["in/a.json", "pictures/1.jpg"]
 
 
 def test_a_missing_folder_and_an_unreadable_name_are_named(tmp_path):
     with pytest.raises(DataError, match="no folder"):
-        files_below(tmp_path / "none")
+        list_files(tmp_path / "none")
     (tmp_path / "na\udce4me.jpg").touch()
     with pytest.raises(DataError, match="no UTF-8"):
-        files_below(tmp_path)
+        list_files(tmp_path)
 
 
 def test_a_file_is_found_by_the_first_name_that_occurs(tmp_path):

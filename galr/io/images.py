@@ -10,10 +10,16 @@ from PIL import Image, UnidentifiedImageError
 
 from galr.errors import DataError
 
-SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # Pillow before 11 opens 16-bit PNG as I
-UNRANGED = "its pixels have no known range; convert it to 8 or 16 bits a channel"
+SIXTEEN_BIT_MODES = (
+    "I;16",
+    "I;16L",
+    "I;16B",
+    "I;16N",
+    "I",
+)  # Pillow before 11 opens 16-bit PNG as I
+UNKNOWN_RANGE = "its pixels have no known range; convert it to 8 or 16 bits a channel"
 # What Pillow's readers raise on bytes that are not what they should be, beside OSError.
-DAMAGED = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -29,7 +35,7 @@ DAMAGED = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded picture.
 
     pixels: (size, size, 3) uint8, RGB.
@@ -41,7 +47,7 @@ class Picture:
     height: int
 
 
-def decode(path: Path, size: int) -> Picture:
+def load_resized(path: Path, size: int) -> DecodedImage:
     """Decode a picture and resize it to a square, bilinear over the pixels it covers (antialiased).
 
     The published code resizes so too. The picture is taken as it is stored: an EXIF orientation is
@@ -57,16 +63,16 @@ def decode(path: Path, size: int) -> Picture:
     try:
         with Image.open(path) as image:
             image.load()
-            rgb = as_rgb(image)
+            rgb = to_rgb(image)
             resized = rgb.resize((size, size), Image.Resampling.BILINEAR)
-            return Picture(np.asarray(resized), *image.size)
+            return DecodedImage(np.asarray(resized), *image.size)
     except UnidentifiedImageError as error:
         raise DataError(f"{path} cannot be decoded (it is no picture)") from error
-    except DAMAGED as error:
+    except DECODE_ERRORS as error:
         raise DataError(f"{path} cannot be decoded ({error})") from error
 
 
-def open_rgb(path: Path) -> Image.Image:
+def load_rgb(path: Path) -> Image.Image:
     """Decode a picture at its full size.
 
     Raises:
@@ -75,12 +81,12 @@ def open_rgb(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return as_rgb(image)
-    except (*DAMAGED, DataError) as error:
+            return to_rgb(image)
+    except (*DECODE_ERRORS, DataError) as error:
         raise DataError(f"{path} cannot be decoded ({error}); replace or remove it") from error
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Turn any mode into 8-bit RGB.
 
     16-bit grey is divided by 257 in every picture alike (65535 becomes 255), near to what Pillow
@@ -90,13 +96,13 @@ def as_rgb(image: Image.Image) -> Image.Image:
     Raises:
         DataError: floating-point or 32-bit pixels.
     """
-    if image.mode in SIXTEEN:
+    if image.mode in SIXTEEN_BIT_MODES:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise DataError(UNRANGED)
+            raise DataError(UNKNOWN_RANGE)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise DataError(UNRANGED)
+        raise DataError(UNKNOWN_RANGE)
     if image.has_transparency_data:
         colours = image.convert("RGBA")
         black = Image.new("RGBA", colours.size, (0, 0, 0, 255))

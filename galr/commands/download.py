@@ -15,23 +15,23 @@ example: galr download --dataset config/datasets/ucm.yaml --archive ucm.zip --mi
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr.data.dataset_file import read_dataset_file
-from galr.data.download import fetch
-from galr.settings import Settings, setting
+from galr.data.dataset_spec import read_dataset_spec
+from galr.data.download import fetch_archive
+from galr.options import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Options(OptionGroup):
     """Which archive, from where, to where."""
 
-    dataset: Path = setting("the dataset file")
-    archive: str = setting("the archive, by the name it is saved under")
-    mirror: Path | None = setting("a folder to look in before the network, or none", default=None)
-    sums: Path = setting("the dataset's SHA256SUMS")
-    output: Path = setting("where the verified archive goes")
+    dataset: Path = option("the dataset file")
+    archive: str = option("the archive, by the name it is saved under")
+    mirror: Path | None = option("a folder to look in before the network, or none", default=None)
+    sums: Path = option("the dataset's SHA256SUMS")
+    output: Path = option("where the verified archive goes")
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Read the dataset file, fetch the archive."""
-    archive = read_dataset_file(flags.dataset).archive(flags.archive)
-    fetch(archive, mirror=flags.mirror, sums=flags.sums, output=flags.output)
+    archive = read_dataset_spec(options.dataset).archive(options.archive)
+    fetch_archive(archive, mirror=options.mirror, checksum_file=options.sums, output=options.output)

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import galr
-from galr import machine, versions
+from galr import provenance
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,13 +34,13 @@ def test_packages_are_all_that_is_needed_and_nothing_else(tmp_path, monkeypatch)
     for name in ("glue", "stone", "straw", "moat", "sauna", "stranger"):
         install(tmp_path, name, "7")
     monkeypatch.syspath_prepend(tmp_path)
-    found = versions.packages("house")
+    found = provenance.dependency_versions("house")
     assert found == {"glue": "7", "roof": "3", "stone": "7", "wall-paper": "2.5"}
     assert list(found) == sorted(found)
 
 
 def test_packages_of_this_one_have_every_direct_need():
-    found = versions.packages()
+    found = provenance.dependency_versions()
     needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     for need in map(Requirement, needs):
         key = canonicalize_name(need.name)
@@ -69,44 +69,44 @@ def checkout(tmp_path, monkeypatch):
 def test_git_tells_the_commit_and_whether_files_differ_from_it(checkout):
     commit(checkout, "add", ".")
     commit(checkout, "commit", "--quiet", "--message", "one")
-    clean = versions.git()
+    clean = provenance.git_state()
     assert len(clean["commit"]) == 40 and clean["dirty"] is False
     (checkout / "notes.txt").write_text("not tracked")
-    assert versions.git() == clean
+    assert provenance.git_state() == clean
     (checkout / "galr/__init__.py").write_text("changed = True\n")
-    assert versions.git() == clean | {"dirty": True}
-    assert versions.code()["commit"] == f"{clean['commit'][:7]}-dirty"
+    assert provenance.git_state() == clean | {"dirty": True}
+    assert provenance.code_versions()["commit"] == f"{clean['commit'][:7]}-dirty"
 
 
 def test_somebody_elses_repository_is_not_ours(checkout):
     (checkout / ".gitignore").write_text("galr\n")
     commit(checkout, "add", ".")
     commit(checkout, "commit", "--quiet", "--message", "theirs")
-    assert versions.git() == {} and "commit" not in versions.code()
+    assert provenance.git_state() == {} and "commit" not in provenance.code_versions()
 
 
 def test_a_machine_without_git_is_no_mistake(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert versions.git() == {} and versions.code()["galr"] == galr.__version__
+    assert provenance.git_state() == {} and provenance.code_versions()["galr"] == galr.__version__
 
 
 def test_the_processor_is_named_and_its_usable_cores_counted(tmp_path, monkeypatch):
     cpus = tmp_path / "cpuinfo"
     cpus.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2: fast\n\nprocessor\t: 1\n")
-    monkeypatch.setattr(machine, "CPUS", cpus)
-    said = machine.machine()
+    monkeypatch.setattr(provenance, "CPUS", cpus)
+    said = provenance.machine_info()
     assert said["processor"] == "Some CPU @ 2: fast"
     assert said["cores"] == len(os.sched_getaffinity(0))
-    monkeypatch.setattr(machine, "CPUS", tmp_path / "none")
-    assert machine.machine()["processor"]
+    monkeypatch.setattr(provenance, "CPUS", tmp_path / "none")
+    assert provenance.machine_info()["processor"]
 
 
 def test_a_cpu_has_a_name_and_nothing_else():
-    assert machine.device("cpu") == {"name": "cpu"}
+    assert provenance.device_info("cpu") == {"name": "cpu"}
 
 
 @pytest.mark.gpu
 def test_a_gpu_tells_its_model_and_its_software():
-    said = machine.device("cuda:0")
+    said = provenance.device_info("cuda:0")
     assert said["gpu"] == torch.cuda.get_device_name(0) and said["cuda"] == torch.version.cuda
     assert said["memory"] > 1e9 and said["driver"]

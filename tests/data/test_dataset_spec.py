@@ -4,7 +4,13 @@ import pytest
 import yaml
 
 from galr.config import SCHEMAS
-from galr.data.dataset_file import Archive, Drawing, Karpathy, Precomp, read_dataset_file
+from galr.data.dataset_spec import (
+    Archive,
+    KarpathyLayout,
+    PrecompLayout,
+    SyntheticSpec,
+    read_dataset_spec,
+)
 from galr.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "config/datasets"
@@ -29,20 +35,24 @@ def written(place, **changes):
 @pytest.mark.parametrize("name", ["demo", "rsicd", "rsitmd", "sydney", "ucm"])
 def test_shipped_files_say_what_the_published_splits_are(name):
     images = {"demo": 400, "rsicd": 10921, "rsitmd": 4743, "sydney": 613, "ucm": 2100}
-    dataset = read_dataset_file(SHIPPED / f"{name}.yaml")
-    assert (dataset.name, dataset.images, dataset.sentences_per_image) == (name, images[name], 5)
-    assert bool(dataset.archives) != bool(dataset.drawn)
+    dataset = read_dataset_spec(SHIPPED / f"{name}.yaml")
+    assert (dataset.name, dataset.num_images, dataset.sentences_per_image) == (
+        name,
+        images[name],
+        5,
+    )
+    assert bool(dataset.archives) != bool(dataset.synthetic)
 
 
 def test_galr_split_files_are_pinned():
     for name in ("rsicd", "rsitmd"):
-        pinned = {a.file: a.sha256 for a in read_dataset_file(SHIPPED / f"{name}.yaml").archives}
+        pinned = {a.file: a.sha256 for a in read_dataset_spec(SHIPPED / f"{name}.yaml").archives}
         texts = {f"{s}_{w}.txt" for s in ("train", "test") for w in ("caps", "filename")}
         assert {file for file, sha256 in pinned.items() if sha256} == texts
 
 
 def test_a_dataset_file_is_read_whole(tmp_path):
-    dataset = read_dataset_file(
+    dataset = read_dataset_spec(
         written(
             tmp_path,
             folder=...,
@@ -53,20 +63,20 @@ def test_a_dataset_file_is_read_whole(tmp_path):
     )
     assert dataset.archives == (Archive("a.zip", ("https://example.org/a.zip",), None),)
     assert dataset.archive("a.zip") is dataset.archives[0]
-    assert dataset.layout == Precomp("{split}_caps.txt", "{split}.txt")
+    assert dataset.layout == PrecompLayout("{split}_caps.txt", "{split}.txt")
     assert dataset.splits == {"train": ("a", "b"), "val": ("v",), "test": ("t",)}
-    assert (dataset.unused, dataset.folder, dataset.drawn) == (("rest",), None, None)
+    assert (dataset.unused, dataset.folder, dataset.synthetic) == (("rest",), None, None)
     with pytest.raises(ConfigError, match=r"no archive 'b.zip'; it has: a.zip"):
         dataset.archive("b.zip")
 
 
 def test_a_folder_or_a_drawing_may_stand_for_archives(tmp_path):
-    assert read_dataset_file(written(tmp_path)).folder == Path("pictures")
+    assert read_dataset_spec(written(tmp_path)).folder == Path("pictures")
     drawn = {"images": 9, "size": 64, "sentences": 3, "seed": 1}
-    dataset = read_dataset_file(written(tmp_path, folder=..., drawn=drawn))
-    assert dataset.drawn == Drawing(9, 64, 3, 1)
+    dataset = read_dataset_spec(written(tmp_path, folder=..., drawn=drawn))
+    assert dataset.synthetic == SyntheticSpec(9, 64, 3, 1)
     layout = {"kind": "karpathy", "file": ["a.json", "b.json"]}
-    assert read_dataset_file(written(tmp_path, layout=layout)).layout == Karpathy(
+    assert read_dataset_spec(written(tmp_path, layout=layout)).layout == KarpathyLayout(
         ("a.json", "b.json")
     )
 
@@ -92,7 +102,7 @@ def test_a_folder_or_a_drawing_may_stand_for_archives(tmp_path):
 )
 def test_a_mistake_is_named(tmp_path, changes, words):
     with pytest.raises(ConfigError, match=words):
-        read_dataset_file(written(tmp_path, **changes))
+        read_dataset_spec(written(tmp_path, **changes))
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.stem)

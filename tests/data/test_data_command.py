@@ -12,8 +12,8 @@ from PIL import Image
 
 from galr import store
 from galr.__main__ import main
-from galr.data.pictures import decode
-from galr.data.validate import KINDS
+from galr.data.validate import PROBLEM_KINDS
+from galr.io.images import load_resized
 
 SIZE = 16
 
@@ -49,7 +49,7 @@ def house(tmp_path):
 
 
 def run(house, size=SIZE, **policies):
-    flags = {kind.replace("_", "-"): policies.get(kind, "error") for kind in KINDS}
+    flags = {kind.replace("_", "-"): policies.get(kind, "error") for kind in PROBLEM_KINDS}
     return main(
         [
             *("data", "--dataset", f"{house}/mine.yaml", "--size", str(size)),
@@ -69,7 +69,7 @@ def stored(house):
 
 def decoded_alone(house, files):
     folder = house / "resources/mine/files"
-    return np.stack([decode(folder / file, SIZE).pixels for file in files])
+    return np.stack([load_resized(folder / file, SIZE).pixels for file in files])
 
 
 def report(house):

@@ -5,23 +5,23 @@ from typing import Literal
 
 import pytest
 
-from galr.settings import Settings, setting
+from galr.options import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    number: int = setting("a number")
-    share: float | None = setting("a share", default=0.5)
-    path: Path | None = setting("a path", default=None)
-    choice: Literal["one", "two"] = setting("a choice", default="one")
-    many: tuple[float, ...] = setting("numbers", default=(1.0,))
-    yes_no: bool = setting("a switch", default=False)
+class Flags(OptionGroup):
+    number: int = option("a number")
+    share: float | None = option("a share", default=0.5)
+    path: Path | None = option("a path", default=None)
+    choice: Literal["one", "two"] = option("a choice", default="one")
+    many: tuple[float, ...] = option("numbers", default=(1.0,))
+    yes_no: bool = option("a switch", default=False)
 
 
 def parse(*words):
     parser = argparse.ArgumentParser()
-    Flags.add_flags(parser)
-    return Flags.from_flags(parser.parse_args(words))
+    Flags.add_arguments(parser)
+    return Flags.from_args(parser.parse_args(words))
 
 
 def test_a_field_is_a_flag():
@@ -56,9 +56,9 @@ def test_what_no_field_allows_is_refused(words, capsys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worded(Settings):
-    word: str | None = setting("a word", default=None, positional=True)
-    number: int = setting("a number", default=1)
+class Worded(OptionGroup):
+    word: str | None = option("a word", default=None, positional=True)
+    number: int = option("a number", default=1)
 
 
 @pytest.mark.parametrize(
@@ -73,18 +73,18 @@ class Worded(Settings):
 )
 def test_a_positional_field_is_a_word(words, word, number):
     parser = argparse.ArgumentParser()
-    Worded.add_flags(parser)
-    assert Worded.from_flags(parser.parse_args(words)) == Worded(word=word, number=number)
+    Worded.add_arguments(parser)
+    assert Worded.from_args(parser.parse_args(words)) == Worded(word=word, number=number)
 
 
 def test_a_positional_field_without_a_default_is_required(capsys):
     @dataclass(frozen=True, kw_only=True)
-    class Needy(Settings):
-        word: str = setting("a word", positional=True)
+    class Needy(OptionGroup):
+        word: str = option("a word", positional=True)
 
     parser = argparse.ArgumentParser()
-    Needy.add_flags(parser)
-    assert Needy.from_flags(parser.parse_args(["x"])) == Needy(word="x")
+    Needy.add_arguments(parser)
+    assert Needy.from_args(parser.parse_args(["x"])) == Needy(word="x")
     with pytest.raises(SystemExit):
         parser.parse_args([])
     assert "word" in capsys.readouterr().err

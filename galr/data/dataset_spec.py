@@ -23,7 +23,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SyntheticSpec:
     """Scenes to draw: how many, their side in pixels, sentences a scene, and the seed."""
 
     images: int
@@ -33,14 +33,14 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Karpathy:
+class KarpathyLayout:
     """One JSON of images and their sentences; its possible names, tried in order."""
 
     files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Precomp:
+class PrecompLayout:
     """Pairs of text files, sentences and image names; `{split}` stands for the split."""
 
     sentences: str
@@ -48,7 +48,7 @@ class Precomp:
 
 
 @dataclass(frozen=True)
-class DatasetFile:
+class DatasetSpec:
     """What a dataset file says; exactly one of `archives`, `folder` and `drawn` is given."""
 
     name: str
@@ -57,12 +57,12 @@ class DatasetFile:
     citation: str
     archives: tuple[Archive, ...]
     folder: Path | None
-    drawn: Drawing | None
-    layout: Karpathy | Precomp
+    synthetic: SyntheticSpec | None
+    layout: KarpathyLayout | PrecompLayout
     splits: Mapping[Split, tuple[str, ...]]
     unused: tuple[str, ...]
     sentences_per_image: int | None
-    images: int | None
+    num_images: int | None
 
     def archive(self, file: str) -> Archive:
         """Find an archive by the name it is saved under.
@@ -70,18 +70,18 @@ class DatasetFile:
         Raises:
             ConfigError: there is none of that name.
         """
-        return find(self.archives, file, f"dataset {self.name}")
+        return find_archive(self.archives, file, f"dataset {self.name}")
 
 
-def read_archives(said: Mapping[str, Any]) -> tuple[Archive, ...]:
+def read_archives(section: Mapping[str, Any]) -> tuple[Archive, ...]:
     """Take the archives out of a section; none where it names none."""
     return tuple(
         Archive(each["file"], tuple(each["urls"]), each["sha256"])
-        for each in said.get("archives", ())
+        for each in section.get("archives", ())
     )
 
 
-def find(archives: Sequence[Archive], file: str, whose: str) -> Archive:
+def find_archive(archives: Sequence[Archive], file: str, owner: str) -> Archive:
     """Find an archive by the name it is saved under.
 
     Raises:
@@ -91,55 +91,55 @@ def find(archives: Sequence[Archive], file: str, whose: str) -> Archive:
         if archive.file == file:
             return archive
     known = ", ".join(archive.file for archive in archives) or "none"
-    raise ConfigError(f"{whose} has no archive '{file}'; it has: {known}")
+    raise ConfigError(f"{owner} has no archive '{file}'; it has: {known}")
 
 
-def read_dataset_file(path: Path) -> DatasetFile:
+def read_dataset_spec(path: Path) -> DatasetSpec:
     """Read a dataset file; its stem is the dataset's name.
 
     Raises:
         ConfigError: it is missing, no YAML, lacks a field, has one too many, or contradicts itself.
     """
-    said = config.read(path, config.SCHEMAS / "dataset.schema.yaml")
-    _refuse_contradictions(said, path)
-    return DatasetFile(
+    document = config.read_yaml(path, config.SCHEMAS / "dataset.schema.yaml")
+    _check_contradictions(document, path)
+    return DatasetSpec(
         name=path.stem,
-        title=said["title"],
-        licence=said["licence"],
-        citation=said["citation"],
-        archives=read_archives(said),
-        folder=Path(said["folder"]) if "folder" in said else None,
-        drawn=Drawing(**said["drawn"]) if "drawn" in said else None,
-        layout=_layout(said["layout"]),
-        splits={split: tuple(said["splits"][split]) for split in SPLITS},
-        unused=tuple(said["splits"].get("unused", ())),
-        sentences_per_image=said.get("sentences_per_image"),
-        images=said.get("images"),
+        title=document["title"],
+        licence=document["licence"],
+        citation=document["citation"],
+        archives=read_archives(document),
+        folder=Path(document["folder"]) if "folder" in document else None,
+        synthetic=SyntheticSpec(**document["drawn"]) if "drawn" in document else None,
+        layout=_parse_layout(document["layout"]),
+        splits={split: tuple(document["splits"][split]) for split in SPLITS},
+        unused=tuple(document["splits"].get("unused", ())),
+        sentences_per_image=document.get("sentences_per_image"),
+        num_images=document.get("images"),
     )
 
 
-def _layout(said: Mapping[str, Any]) -> Karpathy | Precomp:
+def _parse_layout(section: Mapping[str, Any]) -> KarpathyLayout | PrecompLayout:
     """Turn the layout section into the layout it names."""
-    if said["kind"] == "precomp":
-        return Precomp(said["sentences"], said["images"])
-    files = said["file"]
-    return Karpathy((files,) if isinstance(files, str) else tuple(files))
+    if section["kind"] == "precomp":
+        return PrecompLayout(section["sentences"], section["images"])
+    files = section["file"]
+    return KarpathyLayout((files,) if isinstance(files, str) else tuple(files))
 
 
-def _refuse_contradictions(said: Mapping[str, Any], path: Path) -> None:
+def _check_contradictions(document: Mapping[str, Any], path: Path) -> None:
     """Refuse what a schema cannot explain well.
 
     Raises:
         ConfigError: not exactly one source, two archives of one name, a split in two places.
     """
-    given = [source for source in SOURCES if source in said]
+    given = [source for source in SOURCES if source in document]
     if len(given) != 1:
         raise ConfigError(
             f"{path} has {' and '.join(given) or 'neither archives, folder nor drawn'};"
             " give exactly one of archives, folder and drawn"
         )
-    files = [archive["file"] for archive in said.get("archives", ())]
-    names = [name for split in said["splits"].values() for name in split]
+    files = [archive["file"] for archive in document.get("archives", ())]
+    names = [name for split in document["splits"].values() for name in split]
     for what, values in (("archive", files), ("split", names)):
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:

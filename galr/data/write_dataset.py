@@ -13,24 +13,26 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from galr import store, versions
-from galr.data import checksums
-from galr.data.dataset_file import DatasetFile
-from galr.data.pictures import decode
-from galr.data.validate import Found, Offence
+from galr import provenance, store
+from galr.data import download
+from galr.data.dataset_spec import DatasetSpec
+from galr.data.validate import MatchedImage, Problem
 from galr.errors import DataError
+from galr.io.images import load_resized
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredImages:
     """What was stored: images in order, pictures that could not be, SHA-256 of pixels in order."""
 
-    images: list[Found]
-    corrupt: list[Offence]
+    images: list[MatchedImage]
+    corrupt: list[Problem]
     sha256: str
 
 
-def store_images(file: h5py.File, folder: Path, images: Sequence[Found], size: int) -> Stored:
+def store_images(
+    file: h5py.File, folder: Path, images: Sequence[MatchedImage], size: int
+) -> StoredImages:
     """Decode every picture and store it with its name, file, split and original size.
 
     One picture is in memory at a time, and one chunk on disk.
@@ -49,14 +51,14 @@ def store_images(file: h5py.File, folder: Path, images: Sequence[Found], size: i
         maxshape=(len(images), size, size, 3),
     )
     digest = hashlib.sha256()
-    kept: list[Found] = []
-    corrupt: list[Offence] = []
+    kept: list[MatchedImage] = []
+    corrupt: list[Problem] = []
     sizes: list[tuple[int, int]] = []
     for image in tqdm(images, desc="pictures", unit="", disable=None):
         try:
-            picture = decode(folder / image.file, size)
+            picture = load_resized(folder / image.file, size)
         except DataError as error:
-            corrupt.append(Offence(image.name, "corrupt_image", str(error)))
+            corrupt.append(Problem(image.name, "corrupt_image", str(error)))
             continue
         table[len(kept)] = picture.pixels
         digest.update(picture.pixels.tobytes())
@@ -67,10 +69,10 @@ def store_images(file: h5py.File, folder: Path, images: Sequence[Found], size: i
     store.write_texts(file, "names", [image.name for image in kept])
     store.write_texts(file, "files", [str(image.file) for image in kept])
     store.write_texts(file, "splits", [image.split for image in kept])
-    return Stored(kept, corrupt, digest.hexdigest())
+    return StoredImages(kept, corrupt, digest.hexdigest())
 
 
-def store_sentences(file: h5py.File, images: Sequence[Found]) -> str:
+def store_sentences(file: h5py.File, images: Sequence[MatchedImage]) -> str:
     """Store every image's sentences and which image each is of.
 
     Returns:
@@ -85,12 +87,12 @@ def store_sentences(file: h5py.File, images: Sequence[Found]) -> str:
     return hashlib.sha256("".join(f"{sentence}\0" for sentence in sentences).encode()).hexdigest()
 
 
-def add_origin(file: h5py.File, **facts: str) -> None:
+def update_provenance(file: h5py.File, **facts: str) -> None:
     """Add to a file's provenance what is only known once its tables are filled."""
     file.attrs["provenance"] = json.dumps(store.provenance(file) | facts, sort_keys=True)
 
 
-def write_report(path: Path, dropped: Iterable[Offence]) -> None:
+def write_report(path: Path, dropped: Iterable[Problem]) -> None:
     """Write `item,kind,reason` of everything that was dropped; the header stands there anyway."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -99,7 +101,7 @@ def write_report(path: Path, dropped: Iterable[Offence]) -> None:
         rows.writerows((offence.item, offence.kind, offence.reason) for offence in dropped)
 
 
-def summary(images: Sequence[Found], dropped: Sequence[Offence], pictures: int) -> str:
+def summarize(images: Sequence[MatchedImage], dropped: Sequence[Problem], pictures: int) -> str:
     """Say in a line what was stored, what was dropped, and how many pictures nobody speaks of.
 
     Args:
@@ -117,8 +119,8 @@ def summary(images: Sequence[Found], dropped: Sequence[Offence], pictures: int) 
     )
 
 
-def origin(
-    dataset: DatasetFile, folder: Path, layout_files: Iterable[Path], size: int
+def dataset_provenance(
+    dataset: DatasetSpec, folder: Path, layout_files: Iterable[Path], size: int
 ) -> dict[str, Any]:
     """Say where a dataset comes from, as far as it is known before its pictures are decoded.
 
@@ -128,13 +130,13 @@ def origin(
         layout_files: the files that list its images.
         size: width and height stored, in pixels.
     """
-    archives = checksums.recorded(folder.parent / "SHA256SUMS")
+    archives = download.read_checksums(folder.parent / "SHA256SUMS")
     used = {archive.file for archive in dataset.archives}
     return {
         "dataset": dataset.name,
         "title": dataset.title,
         "sources": {file: archives[file] for file in sorted(used & archives.keys())}
-        | {str(file.relative_to(folder)): versions.sha256(file) for file in layout_files},
+        | {str(file.relative_to(folder)): provenance.file_sha256(file) for file in layout_files},
         "size": size,
-        "versions": versions.code(),
+        "versions": provenance.code_versions(),
     }
