@@ -10,8 +10,8 @@ import torch
 from galr import provenance, store
 from galr.data.vocabulary import Vocabulary
 from galr.errors import StoreError
+from galr.evaluate.tiled_products import compute_similarity
 from galr.model import checkpoint as checkpoints
-from galr.retrieval.tables.products import similarity
 from galr.train.embed import GraphStore, embed_images, embed_sentences
 from galr.train.image_store import StreamedImages
 from galr.train.splits import SplitData, read_folds, split_by_fold
@@ -118,7 +118,7 @@ def _write_split(
     """Store one part's six tables."""
     store.write_arrays(
         group,
-        similarity=similarity(image_embeddings, sentence_embeddings, torch.device("cpu")),
+        similarity=compute_similarity(image_embeddings, sentence_embeddings, torch.device("cpu")),
         image_embeddings=image_embeddings,
         sentence_embeddings=sentence_embeddings,
         image_of_sentence=split.image_of_sentence,

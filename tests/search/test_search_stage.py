@@ -14,9 +14,9 @@ import rasterio
 import torch
 
 from galr.errors import ConfigError, DataError, StoreError
+from galr.evaluate.rerank import rerank
 from galr.model import checkpoint as checkpoints
 from galr.model.text import pad_tokens
-from galr.retrieval.rerank import rerank
 from galr.search import sentences
 from galr.search.answers import Rerank, ask, reranked
 from galr.search.index import ENCODER, open_index
