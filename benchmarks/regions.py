@@ -26,12 +26,12 @@ from galr import __main__  # noqa: F401  says how threads wait, before torch is 
 
 import torch
 
-from galr.data.pictures import open_rgb
+from galr.commands import draw
+from galr.io.images import load_rgb
 from galr.regions import network
 from galr.regions.detect import Batch, Opening, detect, prepared
 from galr.regions.detector import Detection, Detector, Slices, read_detector
 from galr.regions.mmlab import BaseDetector, quiet
-from galr.stages import draw
 
 TIMES = 5
 FEW_BOXES = {"score_thr": 0.0, "nms_pre": 20}
@@ -71,7 +71,7 @@ def with_few_boxes(detector: Detector) -> Detector:
 def drawn(folder: Path, images: int, size: int) -> list[Opening]:
     """Draw scenes as `galr draw` does; what opens each."""
     draw.run(draw.Flags(images=images, size=size, output=folder))
-    return [partial(open_rgb, path) for path in sorted((folder / "images").iterdir())]
+    return [partial(load_rgb, path) for path in sorted((folder / "images").iterdir())]
 
 
 def compare(name: str, detector: Detector, pictures: Sequence[Opening], threads: int) -> None:

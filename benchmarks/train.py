@@ -54,11 +54,11 @@ from torch import Tensor  # isort: skip
 from torch.utils.data import DataLoader, Dataset  # isort: skip
 from torchvision import transforms  # isort: skip
 
-from galr.data.pictures import decode
 from galr.devices import resolve_device
 from galr.graphs import drea
 from galr.graphs.detections import Detections
 from galr.graphs.edges import EdgeConfig
+from galr.io.images import load_resized
 from galr.model.galr import GaLR, GraphBatch
 from galr.model.text import pad_tokens
 from galr.train.augment import IMAGENET_MEAN, IMAGENET_STD
@@ -569,7 +569,7 @@ def draw(work: Work) -> None:
         noisy = np.asarray(smooth) + random.normal(0, 8, (FILE, FILE, 3))
         file = file_of(work.folder, image)
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, quality=90)
-        stored[image] = decode(file, STORED).pixels
+        stored[image] = load_resized(file, STORED).pixels
     with h5py.File(work.folder / "dataset.h5", "w") as file:
         shape = (work.images, STORED, STORED, 3)
         table = file.create_dataset("images", shape, np.uint8, chunks=(1, *shape[1:]))

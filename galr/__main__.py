@@ -17,7 +17,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # cuBLAS gives the same sums every time only with a workspace of its own. Read when a GPU is first used.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
-STAGES = {
+COMMANDS = {
     "draw": "draw the demo dataset: aerial scenes, their sentences and their boxes",
     "download": "fetch one archive of a dataset and verify it",
     "extract": "unpack a dataset's archives, refusing the dangerous",
@@ -44,7 +44,7 @@ STAGES = {
 }
 
 
-class Flags(argparse.ArgumentParser):
+class ArgumentParser(argparse.ArgumentParser):
     """A parser whose complaint is one line of ours instead of a page of usage."""
 
     def error(self, message: str) -> NoReturn:
@@ -68,27 +68,27 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv: list[str]) -> None:
     """Read the command line and run the stage it names."""
-    front = Flags(
+    front = ArgumentParser(
         prog="galr",
         description="From a dataset's name to its table of numbers, one stage at a time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="stages:\n"
-        + "\n".join(f"  {name:<17} {says}" for name, says in STAGES.items())
+        + "\n".join(f"  {name:<17} {says}" for name, says in COMMANDS.items())
         + "\n\n`galr <stage> --help` says more about each.",
     )
     front.add_argument("--version", action="version", version=f"galr {__version__}")
-    front.add_argument("stage", choices=STAGES, metavar="stage", help="one of the stages below")
+    front.add_argument("stage", choices=COMMANDS, metavar="stage", help="one of the stages below")
     name = front.parse_args(argv[:1]).stage
-    stage = importlib.import_module(
+    command = importlib.import_module(
         f"galr.stages.{name.replace('-', '_')}"
     )  # only the one asked for
-    parser = Flags(
+    parser = ArgumentParser(
         prog=f"galr {name}",
-        description=textwrap.dedent(stage.__doc__ or ""),
+        description=textwrap.dedent(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    stage.Flags.add_flags(parser)
-    stage.run(stage.Flags.from_flags(parser.parse_args(argv[1:])))
+    command.Flags.add_flags(parser)
+    command.run(command.Flags.from_flags(parser.parse_args(argv[1:])))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from galr.errors import ConfigError
 SCHEMAS = Path(__file__).parent / "schemas"
 
 
-def read(path: Path, schema: Path) -> dict[str, Any]:
+def read_yaml(path: Path, schema: Path) -> dict[str, Any]:
     """Read one YAML file that a schema describes.
 
     Raises:
@@ -28,11 +28,11 @@ def read(path: Path, schema: Path) -> dict[str, Any]:
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is no YAML: {error}") from error
-    check(document, schema, str(path))
+    check_schema(document, schema, str(path))
     return document
 
 
-def check(document: Any, schema: Path, where: str) -> None:  # noqa: ANN401  whatever YAML held
+def check_schema(document: Any, schema: Path, location: str) -> None:  # noqa: ANN401  whatever YAML held
     """Hold a document against a schema.
 
     Args:
@@ -44,13 +44,13 @@ def check(document: Any, schema: Path, where: str) -> None:  # noqa: ANN401  wha
         ConfigError: names the key, what it holds and what it should.
     """
     rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
-    known = Registry(retrieve=_beside)  # type: ignore[call-arg]  # attrs renames it for its makers
+    known = Registry(retrieve=_load_schema)  # type: ignore[call-arg]  # attrs renames it for its makers
     error = best_match(Draft202012Validator(rules, registry=known).iter_errors(document))
     if error is not None:
-        raise ConfigError(f"{where}: {_explain(error)}")
+        raise ConfigError(f"{location}: {_explain(error)}")
 
 
-def _beside(name: str) -> Resource[Any]:
+def _load_schema(name: str) -> Resource[Any]:
     """Read a schema that another one refers to."""
     return Resource.from_contents(yaml.safe_load((SCHEMAS / name).read_text(encoding="utf-8")))
 
@@ -72,10 +72,10 @@ def _explain(error: ValidationError) -> str:
     return f"{key}: {error.message}" + (f"; expected: {meaning}" if meaning else "")
 
 
-def override(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merge_config(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Lay changes over a document, section by section; neither is changed."""
-    laid = dict(document)
+    merged = dict(document)
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(laid.get(key), dict)
-        laid[key] = override(laid[key], value) if both else value
-    return laid
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge_config(merged[key], value) if both else value
+    return merged

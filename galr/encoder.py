@@ -10,12 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from galr.data.pictures import Picture, as_rgb, decode
-from galr.data.words import Vocabulary
+from galr.data.vocabulary import Vocabulary
 from galr.devices import resolve_device
 from galr.errors import ConfigError, DataError, ShapeError, StoreError
 from galr.graphs import drea
 from galr.graphs.detections import Detections
+from galr.io.images import DecodedImage, load_resized, to_rgb
 from galr.model import checkpoint
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR, GraphBatch
@@ -143,7 +143,7 @@ class Encoder:
             )
         if not len(sentences):
             return np.empty((0, self.architecture["embedding"]), np.float32)
-        numbers = self.vocabulary.numbers(sentences, self.max_words)
+        numbers = self.vocabulary.encode(sentences, self.max_words)
         return embed_sentences(self.model, numbers, batch_size=self.batch, device=self.device)
 
     def _check_inputs(self, graphs: object, regions: object) -> None:
@@ -189,7 +189,9 @@ class Encoder:
                 )
         return GraphBatch(*(torch.from_numpy(table) for table in found.values()))
 
-    def _build_graphs(self, regions: Sequence[RegionInput], shown: Sequence[Picture]) -> GraphBatch:
+    def _build_graphs(
+        self, regions: Sequence[RegionInput], shown: Sequence[DecodedImage]
+    ) -> GraphBatch:
         """Let DREA make the graphs of some pictures."""
         boxes, scores, classes = zip(*(_region_arrays(*each) for each in regions), strict=True)
         made = drea.build_graphs(
@@ -245,14 +247,14 @@ def open_encoder(path: Path, *, device: str, batch: int) -> Encoder:
     )
 
 
-def _resize_input(shown: ImageInput, size: int) -> Picture:
+def _resize_input(shown: ImageInput, size: int) -> DecodedImage:
     """Decode and resize a picture as the stage data does.
 
     Raises:
         DataError: it is no picture, or cannot be decoded.
     """
     if isinstance(shown, str | Path):
-        return decode(Path(shown), size)
+        return load_resized(Path(shown), size)
     if isinstance(shown, np.ndarray):
         if shown.dtype != np.uint8 or shown.ndim != 3 or shown.shape[2] != 3 or 0 in shown.shape:
             raise DataError(
@@ -264,8 +266,8 @@ def _resize_input(shown: ImageInput, size: int) -> Picture:
         raise DataError(
             f"a picture is a {type(shown).__name__}; give a path, a PIL image or a uint8 array"
         )
-    small = as_rgb(shown).resize((size, size), Image.Resampling.BILINEAR)
-    return Picture(np.asarray(small), *shown.size)
+    small = to_rgb(shown).resize((size, size), Image.Resampling.BILINEAR)
+    return DecodedImage(np.asarray(small), *shown.size)
 
 
 def _region_arrays(

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from galr import store, versions
+from galr import provenance, store
 from galr.__main__ import main
-from galr.data.pictures import decode, open_rgb
-from galr.data.words import Vocabulary
+from galr.data.vocabulary import Vocabulary
 from galr.graphs import drea
 from galr.graphs.detections import Detections
+from galr.io.images import load_resized, load_rgb
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
 from galr.similarity.encode import write_similarity
@@ -56,7 +56,7 @@ def sample_regions(seed):
 def write_dataset(path, pictures):
     """dataset.h5 and folds.csv of one fold: three sentences an image."""
     random = np.random.default_rng(1)
-    decoded = [decode(picture, SIZE) for picture in pictures]
+    decoded = [load_resized(picture, SIZE) for picture in pictures]
     sentences = [" ".join(random.choice(WORDS, random.integers(2, 7))) for _ in range(3 * IMAGES)]
     with store.writing(path, store.DATASET, {"dataset": "small"}) as file:
         store.write_arrays(
@@ -83,7 +83,7 @@ def write_graphs(path, pictures):
             np.concatenate(boxes).astype(np.float32),
             np.concatenate(scores).astype(np.float32),
             np.concatenate(classes),
-            np.array([open_rgb(picture).size for picture in pictures], np.int32),
+            np.array([load_rgb(picture).size for picture in pictures], np.int32),
         ),
         len(CLASSES),
         **drea.build_kwargs(GRAPH_OPTIONS),
@@ -118,15 +118,15 @@ def write_run(place: Path, branches="both", **architecture):
         checkpoints.Checkpoint(
             architecture=built,
             state_dict=GaLR(**built).state_dict(),
-            vocabulary=list(vocabulary.words),
+            vocabulary=list(vocabulary.tokens),
             max_words=20,
             epoch=1,
             mr=50.0,
             provenance={
                 "dataset": "small",
-                "dataset_sha256": versions.sha256(dataset),
-                "graphs_sha256": versions.sha256(graphs) if graphs else None,
-                "folds_sha256": versions.sha256(dataset.with_name("folds.csv")),
+                "dataset_sha256": provenance.file_sha256(dataset),
+                "graphs_sha256": provenance.file_sha256(graphs) if graphs else None,
+                "folds_sha256": provenance.file_sha256(dataset.with_name("folds.csv")),
                 "size": SIZE,
                 "graphs": said,
                 "variant": branches,

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from galr.config import SCHEMAS, check, override, read
-from galr.data.dataset_file import read_dataset_file
+from galr.config import SCHEMAS, check_schema, merge_config, read_yaml
+from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import ConfigError
 from galr.regions.detector import read_detector_file
 
@@ -18,7 +18,7 @@ def configs():
     base = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     yield base
     for name in ("demo", "quick", "drea"):
-        yield override(base, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+        yield merge_config(base, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
 
 
 def keys(document, above=""):
@@ -34,8 +34,8 @@ def keys(document, above=""):
 
 def test_what_ships_is_valid():
     for config in configs():
-        check(config, SCHEMA, "config")
-    assert {read_dataset_file(p).name for p in (ROOT / "config/datasets").glob("*.yaml")} >= {
+        check_schema(config, SCHEMA, "config")
+    assert {read_dataset_spec(p).name for p in (ROOT / "config/datasets").glob("*.yaml")} >= {
         "rsitmd", "rsicd", "ucm", "sydney", "demo",
     }  # fmt: skip
     assert {read_detector_file(p).name for p in (ROOT / "config/detectors").glob("*.yaml")} >= {
@@ -63,25 +63,29 @@ def test_the_readme_explains_every_key_with_its_default():
 )
 def test_a_mistake_is_named(change, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        check(override(next(configs()), change), SCHEMA, "config")
+        check_schema(merge_config(next(configs()), change), SCHEMA, "config")
 
 
 def test_a_missing_key_is_named():
     config = next(configs())
     del config["train"]["margin"]
     with pytest.raises(ConfigError, match="train lacks 'margin'"):
-        check(config, SCHEMA, "config")
+        check_schema(config, SCHEMA, "config")
 
 
 def test_overriding_changes_only_what_is_said():
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
-    assert override(base, {"a": {"c": [3]}, "e": 2}) == {"a": {"b": 1, "c": [3]}, "d": 1, "e": 2}
+    assert merge_config(base, {"a": {"c": [3]}, "e": 2}) == {
+        "a": {"b": 1, "c": [3]},
+        "d": 1,
+        "e": 2,
+    }
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
 
 
 def test_files_that_are_no_yaml_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
-        read(tmp_path / "none.yaml", SCHEMAS / "dataset.schema.yaml")
+        read_yaml(tmp_path / "none.yaml", SCHEMAS / "dataset.schema.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match="is no YAML"):
-        read(tmp_path / "bad.yaml", SCHEMAS / "dataset.schema.yaml")
+        read_yaml(tmp_path / "bad.yaml", SCHEMAS / "dataset.schema.yaml")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from galr.__main__ import STAGES, main
+from galr.__main__ import COMMANDS, main
 from galr.devices import resolve_device
 from galr.errors import DeviceError
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", COMMANDS)
 def test_every_stage_explains_itself(stage, capsys):
     with pytest.raises(SystemExit) as left:
         main([stage, "--help"])
@@ -31,7 +31,7 @@ def test_whoever_interrupts_gets_a_line_and_no_traceback(capsys, monkeypatch):
 
 def test_every_stage_file_is_a_command():
     files = {path.stem.replace("_", "-") for path in (ROOT / "galr/stages").glob("[a-z]*.py")}
-    assert files == set(STAGES)
+    assert files == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

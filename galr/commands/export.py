@@ -15,15 +15,15 @@ from pathlib import Path
 from galr.errors import ConfigError
 from galr.model import checkpoint
 from galr.model import checkpoint as checkpoints
-from galr.settings import Settings, setting
+from galr.options import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Settings):
+class Options(OptionGroup):
     """What comes in and what goes out."""
 
-    checkpoint: Path = setting("checkpoint.pt of a fold")
-    output: Path = setting("the .safetensors to write")
+    checkpoint: Path = option("checkpoint.pt of a fold")
+    output: Path = option("the .safetensors to write")
 
     def __post_init__(self) -> None:
         """Refuse a name that nobody would know the file by."""

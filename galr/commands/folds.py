@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galr import store
-from galr.settings import Settings, setting
+from galr.options import OptionGroup, option
 from galr.train.splits import draw_folds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Settings):
+class Options(OptionGroup):
     """What comes in, what goes out, and how to draw."""
 
-    dataset: Path = setting("dataset.h5")
-    count: int = setting("number of folds")
-    validation: float = setting("share of the training images to validate on, in (0, 1)")
-    seed: int = setting("seed of the experiment")
-    output: Path = setting("folds.csv to write")
+    dataset: Path = option("dataset.h5")
+    count: int = option("number of folds")
+    validation: float = option("share of the training images to validate on, in (0, 1)")
+    seed: int = option("seed of the experiment")
+    output: Path = option("folds.csv to write")
 
 
 def run(options: Options) -> None:

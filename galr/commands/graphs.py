@@ -26,38 +26,38 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from galr import store, versions
+from galr import provenance, store
 from galr.errors import ConfigError
 from galr.graphs.denoise import SimilarityKind
 from galr.graphs.denoise_report import explain_image
 from galr.graphs.drea import build_graphs, build_kwargs, feature_names
 from galr.graphs.edges import Normalisation, Proximity
 from galr.graphs.visualize import draw_graph
+from galr.options import OptionGroup, option
 from galr.regions.images import picture_of, sizes_below, sizes_in, write_png
 from galr.regions.source import Source, from_regions, from_results
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class DreaOptions(Settings):
+class DreaOptions(OptionGroup):
     """The choices of DREA; config section `graphs`."""
 
-    min_score: float = setting(
+    min_score: float = option(
         "regions of a lower score are left out as noise, in [0, 1]", default=0.3
     )
-    max_regions: int = setting("n, the most regions to keep of an image", default=20)
-    similarity: SimilarityKind = setting(
+    max_regions: int = option("n, the most regions to keep of an image", default=20)
+    similarity: SimilarityKind = option(
         "how alike two regions of one class are; none keeps the first n", default="cosine"
     )
-    similarity_threshold: float = setting(
+    similarity_threshold: float = option(
         "likeness above which the lower-scored of two regions is dropped; 1 drops none",
         default=0.98,
     )
-    proximity: Proximity = setting("how near two regions are", default="gaussian")
-    bandwidth: float = setting("of the Gaussian, relative to the image", default=0.2)
-    salience: bool = setting("whether edges of prominent regions weigh more", default=True)
-    self_loops: bool = setting("whether a region keeps some of itself", default=True)
-    normalisation: Normalisation = setting("of the adjacency", default="symmetric")
+    proximity: Proximity = option("how near two regions are", default="gaussian")
+    bandwidth: float = option("of the Gaussian, relative to the image", default=0.2)
+    salience: bool = option("whether edges of prominent regions weigh more", default=True)
+    self_loops: bool = option("whether a region keeps some of itself", default=True)
+    normalisation: Normalisation = option("of the adjacency", default="symmetric")
 
     def drea_options(self) -> dict[str, Any]:
         """All of them by name, as graphs.h5 tells its origin."""
@@ -68,28 +68,26 @@ class DreaOptions(Settings):
 class Options(DreaOptions):
     """What comes in, what goes out, and the choices of DREA."""
 
-    regions: Path | None = setting("regions.h5", default=None)
-    boxes: Path | None = setting("instead: anybody's boxes, COCO results JSON", default=None)
-    sizes: Path | None = setting(
+    regions: Path | None = option("regions.h5", default=None)
+    boxes: Path | None = option("instead: anybody's boxes, COCO results JSON", default=None)
+    sizes: Path | None = option(
         "for --boxes: a CSV of image_id,width,height of all images", default=None
     )
-    images: Path | None = setting(
+    images: Path | None = option(
         "for --boxes, instead of --sizes: the folder of the pictures; for --show: what to draw on",
         default=None,
     )
-    annotations: Path | None = setting(
+    annotations: Path | None = option(
         "for --boxes: a COCO document that says what its ids mean", default=None
     )
-    classes: tuple[str, ...] = setting(
+    classes: tuple[str, ...] = option(
         "for --boxes: names of the classes in order; without, the categories that occur", default=()
     )
-    first_category: int = setting(
+    first_category: int = option(
         "for --boxes with --classes: the category_id of the first class", default=1
     )
-    show: str | None = setting(
-        "draw the image of this name instead of writing graphs", default=None
-    )
-    output: Path = setting("graphs.h5 to write; with --show, a PNG")
+    show: str | None = option("draw the image of this name instead of writing graphs", default=None)
+    output: Path = option("graphs.h5 to write; with --show, a PNG")
 
     def __post_init__(self) -> None:
         """Refuse flags that would do nothing."""
@@ -113,7 +111,7 @@ def run(options: Options) -> None:
     provenance = source.origin | {
         "settings": options.drea_options(),
         "columns": feature_names(source.class_names),
-        "versions": versions.code(),
+        "versions": provenance.code_versions(),
     }
     with store.writing(options.output, store.GRAPHS, provenance) as file:
         store.write_texts(file, "names", source.names)

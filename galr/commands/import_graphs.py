@@ -15,22 +15,22 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import store, versions
+from galr import provenance, store
 from galr.errors import DataError
 from galr.graphs.describe_matrices import describe_matrices
 from galr.graphs.import_published import collect_matrices, count_unused, to_graphs
 from galr.io.safe_npy import safe_load_npy
-from galr.settings import Settings, setting
+from galr.options import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Settings):
+class Options(OptionGroup):
     """What comes in and what goes out."""
 
-    dataset: Path = setting("dataset.h5")
-    folder: Path = setting("the folder of .npy files; all of them are read")
-    output: Path = setting("graphs.h5 to write")
-    summary: Path = setting("the text file to describe the matrices in")
+    dataset: Path = option("dataset.h5")
+    folder: Path = option("the folder of .npy files; all of them are read")
+    output: Path = option("graphs.h5 to write")
+    summary: Path = option("the text file to describe the matrices in")
 
 
 def run(options: Options) -> None:
@@ -51,9 +51,9 @@ def run(options: Options) -> None:
         "detector": None,
         "regions_sha256": None,
         "settings": {"published": options.folder.resolve().name},
-        "files_sha256": {path.name: versions.sha256(path) for path in files},
+        "files_sha256": {path.name: provenance.file_sha256(path) for path in files},
         "columns": [str(column + 1) for column in range(arrays.representation.shape[2])],
-        "versions": versions.code(),
+        "versions": provenance.code_versions(),
     }
     with store.writing(options.output, store.GRAPHS, provenance) as file:
         store.write_texts(file, "names", names)

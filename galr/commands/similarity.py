@@ -12,25 +12,23 @@ from pathlib import Path
 import torch
 
 from galr.devices import resolve_device
-from galr.settings import Settings, setting
+from galr.options import OptionGroup, option
 from galr.similarity.encode import write_similarity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Settings):
+class Options(OptionGroup):
     """What comes in, what goes out, and where to compute."""
 
-    checkpoint: Path = setting("checkpoint.pt of a fold")
-    dataset: Path = setting("dataset.h5")
-    graphs: Path | None = setting(
-        "graphs.h5; none for a model without a local branch", default=None
-    )
-    folds: Path = setting("folds.csv")
-    batch: int = setting("images or sentences at a time", default=64)
-    device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads", default=1)
-    bank: bool = setting("encode the training images too, which qbnorm needs", default=True)
-    output: Path = setting("similarity.h5 to write")
+    checkpoint: Path = option("checkpoint.pt of a fold")
+    dataset: Path = option("dataset.h5")
+    graphs: Path | None = option("graphs.h5; none for a model without a local branch", default=None)
+    folds: Path = option("folds.csv")
+    batch: int = option("images or sentences at a time", default=64)
+    device: str = option("auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = option("CPU threads", default=1)
+    bank: bool = option("encode the training images too, which qbnorm needs", default=True)
+    output: Path = option("similarity.h5 to write")
 
 
 def run(options: Options) -> None:

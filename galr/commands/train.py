@@ -20,15 +20,15 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 
-from galr import store, versions
-from galr.data.words import Vocabulary
+from galr import provenance, store
+from galr.data.vocabulary import Vocabulary
 from galr.devices import resolve_device
 from galr.errors import ConfigError
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
 from galr.model.pretrained import count_parameters, load_backbone, load_skipthoughts
+from galr.options import option
 from galr.progress import TrainingLogger
-from galr.settings import setting
 from galr.train.batches import PairBatches
 from galr.train.distributed import launch_fabric
 from galr.train.embed import GraphStore
@@ -46,27 +46,25 @@ from galr.train.step import TrainStep
 class Options(ModelOptions, TrainOptions):
     """What comes in, what goes out, and which run of which experiment this is."""
 
-    dataset: Path = setting("dataset.h5")
-    graphs: Path | None = setting(
-        "graphs.h5; none for a model without a local branch", default=None
-    )
-    folds: Path = setting("folds.csv")
-    variant: str = setting("the name this run is filed under")
-    fold: int = setting("which fold, from 0")
-    seed: int = setting("seed of the experiment")
-    device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
-    processes: int = setting("that train together, each on a GPU of its own", default=1)
-    threads: int = setting("CPU threads", default=1)
-    cache_gb: float = setting(
+    dataset: Path = option("dataset.h5")
+    graphs: Path | None = option("graphs.h5; none for a model without a local branch", default=None)
+    folds: Path = option("folds.csv")
+    variant: str = option("the name this run is filed under")
+    fold: int = option("which fold, from 0")
+    seed: int = option("seed of the experiment")
+    device: str = option("auto, cpu, cuda or cuda:N", default="auto")
+    processes: int = option("that train together, each on a GPU of its own", default=1)
+    threads: int = option("CPU threads", default=1)
+    cache_gb: float = option(
         "pictures of up to so many GB stay on the device, more are read ahead", default=8.0
     )
-    checkpoint_interval: float = setting(
+    checkpoint_interval: float = option(
         "seconds between two saves of an unfinished training", default=300
     )
-    checkpoint: Path = setting("checkpoint.pt to write")
-    history: Path = setting("history.csv to write")
-    record: Path = setting("run.json to write")
-    events: Path | None = setting("folder for TensorBoard", default=None)
+    checkpoint: Path = option("checkpoint.pt to write")
+    history: Path = option("history.csv to write")
+    record: Path = option("run.json to write")
+    events: Path | None = option("folder for TensorBoard", default=None)
 
     def __post_init__(self) -> None:
         """Refuse what no experiment could mean."""
@@ -132,7 +130,7 @@ def run(options: Options) -> None:
         checkpoints.Checkpoint(
             architecture=model_architecture(options, inputs),
             state_dict=fitted.state,
-            vocabulary=list(inputs.vocabulary.words),
+            vocabulary=list(inputs.vocabulary.tokens),
             max_words=options.max_words,
             epoch=fitted.epoch,
             mr=fitted.mr,
@@ -165,7 +163,7 @@ def load_inputs(options: Options, dataset: h5py.File) -> TrainInputs:
             f"train.regions_move needs graphs that DREA made here; {options.graphs} does not say how"
             " its edges were weighed; set regions_move: false for this variant"
         )
-    vocabulary = Vocabulary.count(
+    vocabulary = Vocabulary.build(
         parts["train"].sentences, options.min_word_count, stop_words=options.stop_words
     )
     return TrainInputs(dataset["images"], parts, graphs, vocabulary)
@@ -184,7 +182,7 @@ def build_model(options: Options, inputs: TrainInputs) -> GaLR:
     if options.branches != "local":
         load_backbone(model.global_branch.backbone, options.backbone, options.weights)
     if options.text_weights != "none":
-        words = inputs.vocabulary.words
+        words = inputs.vocabulary.tokens
         known = load_skipthoughts(model.text_encoder, words, Path(options.text_weights))
         print(f"skip-thoughts knows {known} of {len(words)} words", flush=True)
     return model
@@ -211,7 +209,7 @@ def run_training(
         pictures,
         graphs,
         train,
-        inputs.vocabulary.numbers(train.sentences, options.max_words),
+        inputs.vocabulary.encode(train.sentences, options.max_words),
         input_size=options.input_size,
         max_rotation=options.max_rotation,
         batch_size=options.batch,
@@ -233,7 +231,7 @@ def run_training(
         grad_clip_norm=options.grad_clip_norm,
         compiled=options.compile,
     )
-    numbers = inputs.vocabulary.numbers(val.sentences, options.max_words)
+    numbers = inputs.vocabulary.encode(val.sentences, options.max_words)
     telling = TrainingLogger(options.events)
     fitted = fit(
         learner,
@@ -260,9 +258,9 @@ def provenance_of(options: Options, dataset: h5py.File, fabric: Fabric) -> dict[
     """What the weights follow from."""
     return {
         "dataset": store.provenance(dataset)["dataset"],
-        "dataset_sha256": versions.sha256(options.dataset),
-        "graphs_sha256": versions.sha256(options.graphs) if options.graphs else None,
-        "folds_sha256": versions.sha256(options.folds),
+        "dataset_sha256": provenance.file_sha256(options.dataset),
+        "graphs_sha256": provenance.file_sha256(options.graphs) if options.graphs else None,
+        "folds_sha256": provenance.file_sha256(options.folds),
         "size": int(dataset["images"].shape[1]),
         "graphs": _graph_provenance(options.graphs),
         "variant": options.variant,
@@ -272,7 +270,7 @@ def provenance_of(options: Options, dataset: h5py.File, fabric: Fabric) -> dict[
         "device": str(fabric.device),
         "processes": fabric.world_size,
         "threads": options.threads,  # on a CPU their number decides how sums are rounded
-        "versions": versions.code(),
+        "versions": provenance.code_versions(),
     }
 
 

@@ -21,23 +21,23 @@ import torch
 
 from galr.devices import resolve_device
 from galr.errors import ConfigError
-from galr.settings import Settings, setting
+from galr.options import OptionGroup, option
 from galr.similarity.runs import check_sha256, open_trained_run
 from galr.similarity.verify import open_stored, verify
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Settings):
+class Options(OptionGroup):
     """Which run, and where to compute."""
 
-    run: Path = setting("results/<dataset>/<variant>/fold<k>", positional=True)
-    dataset: Path | None = setting(
+    run: Path = option("results/<dataset>/<variant>/fold<k>", positional=True)
+    dataset: Path | None = option(
         "the run's dataset.h5, if it does not lie beside it", default=None
     )
-    device: str | None = setting(
+    device: str | None = option(
         "auto, cpu, cuda or cuda:N; none is what it was encoded on", default=None
     )
-    threads: int | None = setting("CPU threads; none is as many as it was encoded by", default=None)
+    threads: int | None = option("CPU threads; none is as many as it was encoded by", default=None)
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be computed with."""

@@ -1,26 +1,73 @@
-"""Fetch one archive from a mirror folder or its addresses; verified before it gets its name."""
+"""`SHA256SUMS`: what every archive hashed to at first use, as `sha256sum --check` reads it.
 
+Fetch one archive from a mirror folder or its addresses; verified before it gets its name.
+"""
+
+import fcntl
 import glob
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from galr import versions
-from galr.data import checksums
-from galr.data.dataset_file import Archive
-from galr.data.transfer import transfer
-from galr.errors import ConfigError, DownloadError
+from galr import provenance
+from galr.data.dataset_spec import Archive
+from galr.data.http_download import download
+from galr.errors import ConfigError, DataError, DownloadError
+from galr.io.atomic import atomic_write
 
-PAUSES = (1.0, 2.0, 4.0)  # seconds before the next try, while tries bring nothing
+CHECKSUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
-def fetch(
+def read_checksums(checksum_file: Path) -> dict[str, str]:
+    """Read the recorded hashes, file name to 64 hexadecimal digits; none where nothing is recorded.
+
+    Raises:
+        DataError: a line is not as `sha256sum` writes it.
+    """
+    if not checksum_file.exists():
+        return {}
+    hashes = {}
+    for number, line in enumerate(checksum_file.read_text(encoding="utf-8").splitlines(), start=1):
+        match = CHECKSUM_LINE.fullmatch(line)
+        if match is None:
+            raise DataError(
+                f"{checksum_file} line {number} is '{line}', expected a sha256, two spaces and a file name;"
+                " correct the line, or delete it to trust the next download"
+            )
+        hashes[match[2]] = match[1]
+    return hashes
+
+
+def store_checksum(checksum_file: Path, file: str, sha256: str) -> None:
+    """Remember what a file hashes to; downloads that end together keep each other's line."""
+    checksum_file.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(checksum_file):
+        hashes = read_checksums(checksum_file) | {file: sha256}
+        text = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+        with atomic_write(checksum_file) as partial:
+            partial.write_text(text, "utf-8")
+
+
+@contextmanager
+def _locked(checksum_file: Path) -> Iterator[None]:
+    """Hold the lock beside the file: the file itself is replaced, so it cannot carry the lock."""
+    with checksum_file.with_name(f".{checksum_file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+BACKOFF = (1.0, 2.0, 4.0)  # seconds before the next try, while tries bring nothing
+
+
+def fetch_archive(
     archive: Archive,
     *,
     mirror: Path | None,
-    sums: Path,
+    checksum_file: Path,
     output: Path,
-    pauses: Sequence[float] = PAUSES,
+    backoff: Sequence[float] = BACKOFF,
 ) -> None:
     """Put a verified archive at `output`, and what it hashes to into `sums`.
 
@@ -40,21 +87,23 @@ def fetch(
     """
     if mirror is not None and not mirror.is_dir():
         raise ConfigError(f"mirror {mirror} is no folder; correct it, or set mirror: null")
-    expected = _expected(archive, checksums.recorded(sums).get(archive.file))
+    prefix = _expected_prefix(archive, read_checksums(checksum_file).get(archive.file))
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():
-        if (actual := versions.sha256(output)).startswith(expected):
-            checksums.record(sums, archive.file, actual)
+        if (actual := provenance.file_sha256(output)).startswith(prefix):
+            store_checksum(checksum_file, archive.file, actual)
             return
         output.unlink()  # under this name it would be taken for the archive
     mirrored = mirror / archive.file if mirror is not None else None
     if mirrored is not None and mirrored.exists():
-        _take(mirrored.resolve().as_uri(), archive.file, expected, sums, output, pauses)
+        _fetch_from(
+            mirrored.resolve().as_uri(), archive.file, prefix, checksum_file, output, backoff
+        )
         return
     reasons = []
     for url in archive.urls:
         try:
-            _take(url, archive.file, expected, sums, output, pauses)
+            _fetch_from(url, archive.file, prefix, checksum_file, output, backoff)
         except DownloadError as error:
             reasons.append(str(error))
         else:
@@ -66,19 +115,19 @@ def fetch(
     )
 
 
-def _expected(archive: Archive, recorded: str | None) -> str:
+def _expected_prefix(archive: Archive, recorded: str | None) -> str:
     """The digits that a hash must begin with: those published, or all 64 of the first use."""
     published = archive.sha256 or ""
     return recorded if recorded and recorded.startswith(published) else published
 
 
-def _take(
+def _fetch_from(
     url: str,
     file: str,
-    expected: str,
-    sums: Path,
+    prefix: str,
+    checksum_file: Path,
     output: Path,
-    pauses: Sequence[float],
+    backoff: Sequence[float],
 ) -> None:
     """Fetch from one address, verify, record, and only then give the archive its name.
 
@@ -88,16 +137,16 @@ def _take(
     # A partial file belongs to one address: another's may differ.
     mark = hashlib.sha256(url.encode()).hexdigest()[:8]
     partial = output.with_name(f".{output.name}.{mark}.part")
-    transfer(url, partial, pauses)
-    actual = versions.sha256(partial)
-    if not actual.startswith(expected):
+    download(url, partial, backoff)
+    actual = provenance.file_sha256(partial)
+    if not actual.startswith(prefix):
         partial.unlink()
         raise DownloadError(
-            f"{url}: sha256 is {actual}, expected {expected}; not the archive it was, and"
+            f"{url}: sha256 is {actual}, expected {prefix}; not the archive it was, and"
             " was not kept; if its maker changed it, correct the dataset file or its line in"
-            f" {sums}"
+            f" {checksum_file}"
         )
-    checksums.record(sums, file, actual)
+    store_checksum(checksum_file, file, actual)
     partial.replace(output)
     for left in output.parent.glob(f".{glob.escape(output.name)}.*.part*"):
         left.unlink()  # what other addresses began

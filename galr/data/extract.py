@@ -13,42 +13,51 @@ from typing import IO, NoReturn
 from tqdm import tqdm
 
 from galr.errors import DataError
-from galr.folders import making
+from galr.io.atomic import atomic_directory
 
-PIECE = 1 << 20  # bytes taken at a time
-ENTRY = 512  # bytes an entry counts for besides its own, so that millions of empty files end too
+CHUNK = 1 << 20  # bytes taken at a time
+ENTRY_OVERHEAD = (
+    512  # bytes an entry counts for besides its own, so that millions of empty files end too
+)
 GIGABYTE = 1_000_000_000
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-FOREIGN = (".rar", ".7z")
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
+UNSUPPORTED = (".rar", ".7z")
+DAMAGE_ERRORS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+)
 
 Member = tuple[str, IO[bytes]]  # a file of an archive: its name, its bytes
 
 
 @dataclass
-class Allowance:
+class ExtractLimit:
     """Bytes that may be written in all, bytes that were, and the bar that shows them."""
 
     limit: int
     bar: "tqdm[NoReturn]"  # counts bytes, walks over nothing
-    spent: int = 0
+    used: int = 0
 
-    def spend(self, size: int, archive: Path) -> None:
+    def consume(self, size: int, archive: Path) -> None:
         """Count bytes before they are written.
 
         Raises:
             DataError: they are too many.
         """
-        self.spent += size
+        self.used += size
         self.bar.update(size)
-        if self.spent > self.limit:
+        if self.used > self.limit:
             raise DataError(
                 f"{archive} unpacks beyond the limit of {self.limit / GIGABYTE:g} GB;"
                 " if you trust it, raise data.unpack_limit_gb in the config"
             )
 
 
-def unpack(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
+def extract(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
     """Unpack archives into one folder, which appears whole or not at all.
 
     An archive unpacks into a folder of its own, named as the archive without its suffix, so that
@@ -63,20 +72,20 @@ def unpack(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
         DataError: an archive is damaged, of a kind we do not read, holds a link, a device or a name
             that leaves the folder, or unpacks beyond the limit.
     """
-    with making(output) as folder, tqdm(unit="B", unit_scale=True, disable=None) as bar:
-        allowance = Allowance(int(limit_gb * GIGABYTE), bar)
+    with atomic_directory(output) as folder, tqdm(unit="B", unit_scale=True, disable=None) as bar:
+        limit = ExtractLimit(int(limit_gb * GIGABYTE), bar)
         for archive in archives:
-            _unpack_one(archive, folder, allowance)
+            _extract_one(archive, folder, limit)
 
 
-def _unpack_one(archive: Path, folder: Path, allowance: Allowance) -> None:
+def _extract_one(archive: Path, folder: Path, limit: ExtractLimit) -> None:
     """Unpack or place one file.
 
     Raises:
         DataError: see `unpack`.
     """
     name = archive.name.lower()
-    if name.endswith(FOREIGN):
+    if name.endswith(UNSUPPORTED):
         raise DataError(
             f"{archive} is of a kind we do not read; unpack it yourself, and give the dataset file"
             " folder: instead of archives:"
@@ -84,18 +93,18 @@ def _unpack_one(archive: Path, folder: Path, allowance: Allowance) -> None:
     try:
         if name.endswith(".zip"):
             with zipfile.ZipFile(archive) as zipped:
-                _write(_zip_members(zipped, archive), folder / archive.stem, archive, allowance)
+                _write_members(_zip_members(zipped, archive), folder / archive.stem, archive, limit)
         elif name.endswith(TAR):
             with tarfile.open(archive, "r:*") as tarred:
-                _write(_tar_members(tarred, archive), folder / archive.stem, archive, allowance)
+                _write_members(_tar_members(tarred, archive), folder / archive.stem, archive, limit)
         else:
             with archive.open("rb") as plain:
-                _write([(archive.name, plain)], folder, archive, allowance)
+                _write_members([(archive.name, plain)], folder, archive, limit)
     except RuntimeError as error:  # zipfile lacks the method, or the password
         raise DataError(
             f"{archive} cannot be unpacked ({error}); repack it as a plain zip"
         ) from error
-    except DAMAGED as error:
+    except DAMAGE_ERRORS as error:
         raise DataError(
             f"{archive} is damaged or not what its suffix says ({error}); delete it and fetch it"
             " again"
@@ -111,7 +120,7 @@ def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
     for entry in zipped.infolist():
         name = entry.filename.replace("\\", "/")
         kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the zip was not made on Unix
-        _refuse_escape(name, archive, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
+        _check_path(name, archive, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
         if not name.endswith("/"):
             with zipped.open(entry) as content:
                 yield name, content
@@ -124,14 +133,14 @@ def _tar_members(tarred: tarfile.TarFile, archive: Path) -> Iterator[Member]:
         DataError: an entry is neither a file nor a folder, or leaves the folder.
     """
     for entry in tarred:
-        _refuse_escape(entry.name, archive, plain=entry.isfile() or entry.isdir())
+        _check_path(entry.name, archive, plain=entry.isfile() or entry.isdir())
         content = tarred.extractfile(entry)
         if content is not None:
             with content:
                 yield entry.name, content
 
 
-def _refuse_escape(name: str, archive: Path, *, plain: bool) -> None:
+def _check_path(name: str, archive: Path, *, plain: bool) -> None:
     """Refuse an entry that could write outside the folder, now or through a later entry.
 
     Args:
@@ -154,7 +163,9 @@ def _refuse_escape(name: str, archive: Path, *, plain: bool) -> None:
         )
 
 
-def _write(members: Iterable[Member], folder: Path, archive: Path, allowance: Allowance) -> None:
+def _write_members(
+    members: Iterable[Member], folder: Path, archive: Path, limit: ExtractLimit
+) -> None:
     """Write an archive's files, as long as the allowance lasts.
 
     Raises:
@@ -162,7 +173,7 @@ def _write(members: Iterable[Member], folder: Path, archive: Path, allowance: Al
     """
     for name, content in members:
         target = folder / name
-        allowance.spend(ENTRY, archive)
+        limit.consume(ENTRY_OVERHEAD, archive)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             file = target.open("xb")
@@ -172,10 +183,10 @@ def _write(members: Iterable[Member], folder: Path, archive: Path, allowance: Al
                 " repack it without that entry"
             ) from error
         with file:
-            while piece := content.read(PIECE):
-                allowance.spend(len(piece), archive)
+            while chunk := content.read(CHUNK):
+                limit.consume(len(chunk), archive)
                 try:
-                    file.write(piece)
+                    file.write(chunk)
                 except OSError as error:
                     raise DataError(
                         f"{target} cannot be written ({error.strerror}); make room"

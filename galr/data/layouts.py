@@ -9,15 +9,15 @@ from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from galr.data.dataset_file import SPLITS, Karpathy, Precomp, Split
-from galr.data.folder import find_file, stem
+from galr.data.dataset_spec import SPLITS, KarpathyLayout, PrecompLayout, Split
+from galr.data.find_images import find_file, image_stem
 from galr.errors import DataError
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ImageEntry:
     """An image as a dataset lists it: name without suffix, our split, sentences as they came."""
 
     name: str
@@ -26,29 +26,29 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Stray:
+class UnmatchedSentence:
     """Sentences that belong to no listed image: where they stand, and why they belong to none."""
 
-    place: str
+    location: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Listing:
+class DatasetIndex:
     """All that a dataset lists, in its order, and the files that say so."""
 
-    images: tuple[Listed, ...]
-    strays: tuple[Stray, ...]
+    images: tuple[ImageEntry, ...]
+    unmatched: tuple[UnmatchedSentence, ...]
     files: tuple[Path, ...]
 
 
-def read_listing(
+def read_annotations(
     folder: Path,
     files: Sequence[PurePosixPath],
-    layout: Karpathy | Precomp,
+    layout: KarpathyLayout | PrecompLayout,
     splits: Mapping[Split, Sequence[str]],
     unused: Sequence[str],
-) -> Listing:
+) -> DatasetIndex:
     """Read what a dataset lists.
 
     Args:
@@ -61,7 +61,7 @@ def read_listing(
     Raises:
         DataError: a file is missing or not in its layout, or a split is nowhere or has no place.
     """
-    if isinstance(layout, Precomp):
+    if isinstance(layout, PrecompLayout):
         return _read_precomp(folder, files, layout, splits)
     return _read_karpathy(find_file(layout.files, files, folder), splits, unused)
 
@@ -69,16 +69,16 @@ def read_listing(
 def _read_precomp(
     folder: Path,
     files: Sequence[PurePosixPath],
-    layout: Precomp,
+    layout: PrecompLayout,
     splits: Mapping[Split, Sequence[str]],
-) -> Listing:
+) -> DatasetIndex:
     """Read a pair of text files for every split.
 
     Raises:
         DataError: a file is missing, or the two do not belong together.
     """
-    images: list[Listed] = []
-    strays: list[Stray] = []
+    images: list[ImageEntry] = []
+    strays: list[UnmatchedSentence] = []
     used: list[Path] = []
     for split in SPLITS:
         for source in splits[split]:
@@ -87,18 +87,20 @@ def _read_precomp(
                 for pattern in (layout.sentences, layout.images)
             )
             start = 0
-            for name, sentences in _pair_up(sentences_file, names_file):
+            for name, sentences in _pair_sentences(sentences_file, names_file):
                 if name:
-                    images.append(Listed(name, split, sentences))
+                    images.append(ImageEntry(name, split, sentences))
                 else:
                     place = f"{sentences_file.name} line {start + 1}"
-                    strays.append(Stray(place, f"the image's name in {names_file.name} is blank"))
+                    strays.append(
+                        UnmatchedSentence(place, f"the image's name in {names_file.name} is blank")
+                    )
                 start += len(sentences)
             used += [sentences_file, names_file]
-    return Listing(tuple(images), tuple(strays), tuple(used))
+    return DatasetIndex(tuple(images), tuple(strays), tuple(used))
 
 
-def _pair_up(sentences_file: Path, names_file: Path) -> list[tuple[str, tuple[str, ...]]]:
+def _pair_sentences(sentences_file: Path, names_file: Path) -> list[tuple[str, tuple[str, ...]]]:
     """Give every image name of a pair of text files its sentences.
 
     Names stand once per sentence (an image is then a run of equal names), or once per image (it
@@ -107,8 +109,8 @@ def _pair_up(sentences_file: Path, names_file: Path) -> list[tuple[str, tuple[st
     Raises:
         DataError: the sentences cannot be shared out evenly.
     """
-    sentences = _lines(sentences_file)
-    names = [stem(line) for line in _lines(names_file)]
+    sentences = _read_lines(sentences_file)
+    names = [image_stem(line) for line in _read_lines(names_file)]
     if len(names) == len(sentences):
         runs = [(name, len(list(run))) for name, run in groupby(names)]
     elif names and len(sentences) % len(names) == 0:
@@ -124,78 +126,84 @@ def _pair_up(sentences_file: Path, names_file: Path) -> list[tuple[str, tuple[st
 
 def _read_karpathy(
     file: Path, splits: Mapping[Split, Sequence[str]], unused: Sequence[str]
-) -> Listing:
+) -> DatasetIndex:
     """Read one JSON of images, each with its split and its sentences.
 
     Raises:
         DataError: it is no JSON of that form, or a split is nowhere or has no place.
     """
     try:
-        document = json.loads(_text(file))
+        document = json.loads(_read_text(file))
     except json.JSONDecodeError as error:
         raise DataError(f"{file} is no JSON ({error}); fetch it again") from error
-    entries = _want(document, "images", list, str(file))
+    entries = _require(document, "images", list, str(file))
     places = [f"{file.name} image {number}" for number in range(1, len(entries) + 1)]
     sources = [
-        _want(entry, "split", str, place) for entry, place in zip(entries, places, strict=True)
+        _require(entry, "split", str, place) for entry, place in zip(entries, places, strict=True)
     ]
-    _refuse_splits(Counter(sources), splits, unused, file)
+    _check_splits(Counter(sources), splits, unused, file)
     ours = {source: split for split in SPLITS for source in splits[split]}
-    images: list[Listed] = []
-    strays: list[Stray] = []
+    images: list[ImageEntry] = []
+    strays: list[UnmatchedSentence] = []
     for entry, place, source in zip(entries, places, sources, strict=True):
         if source not in ours:
             continue  # unused, as the dataset file says
-        sentences, lost = _sentences(entry, place)
+        sentences, lost = _read_sentences(entry, place)
         strays += lost
-        name = stem(_want(entry, "filename", str, place))
+        name = image_stem(_require(entry, "filename", str, place))
         if name:
-            images.append(Listed(name, ours[source], sentences))
+            images.append(ImageEntry(name, ours[source], sentences))
         else:
-            strays.append(Stray(place, "its filename is blank"))
-    return Listing(tuple(images), tuple(strays), (file,))
+            strays.append(UnmatchedSentence(place, "its filename is blank"))
+    return DatasetIndex(tuple(images), tuple(strays), (file,))
 
 
-def _sentences(entry: Mapping[str, Any], place: str) -> tuple[tuple[str, ...], list[Stray]]:
+def _read_sentences(
+    entry: Mapping[str, Any], location: str
+) -> tuple[tuple[str, ...], list[UnmatchedSentence]]:
     """Take an image's sentences, and those whose image number (`imgid`) is another's.
 
     Raises:
         DataError: a sentence has neither `raw` text nor `tokens`.
     """
     kept: list[str] = []
-    lost: list[Stray] = []
-    for number, sentence in enumerate(_want(entry, "sentences", list, place), start=1):
-        where = f"{place} sentence {number}"
+    lost: list[UnmatchedSentence] = []
+    for number, sentence in enumerate(_require(entry, "sentences", list, location), start=1):
+        where = f"{location} sentence {number}"
         if isinstance(sentence, dict) and "raw" not in sentence:
-            text = " ".join(str(token) for token in _want(sentence, "tokens", list, where))
+            text = " ".join(str(token) for token in _require(sentence, "tokens", list, where))
         else:
-            text = _want(sentence, "raw", str, where)
+            text = _require(sentence, "raw", str, where)
         image = entry.get("imgid")
         if sentence.get("imgid", image) != image:
-            lost.append(Stray(where, f"its imgid is {sentence['imgid']}, its image's is {image}"))
+            lost.append(
+                UnmatchedSentence(
+                    where, f"its imgid is {sentence['imgid']}, its image's is {image}"
+                )
+            )
         else:
             kept.append(text)
     return tuple(kept), lost
 
 
-def _want(holder: object, key: str, kind: type[T], place: str) -> T:
+def _require(mapping: object, key: str, kind: type[T], location: str) -> T:
     """Take a key's value out of what JSON held.
 
     Raises:
         DataError: there is no such key, or it holds something else.
     """
-    value = holder.get(key) if isinstance(holder, dict) else None
+    value = mapping.get(key) if isinstance(mapping, dict) else None
     if not isinstance(value, kind):
         raise DataError(
-            f"{place}: expected '{key}' to be a {kind.__name__}, found {json.dumps(value)[:60]};"
+            f"{location}: expected '{key}' to be a {kind.__name__}, found {json.dumps(value)[:60]};"
             " it is not in the karpathy layout"
         )
     if isinstance(value, str):
-        _refuse_unstorable(value, f"{place} '{key}'")
+        _check_storable(value, f"{location} '{key}'")
     return value
 
 
-def _refuse_splits(
+def _check_splits(
     found: Counter[str], splits: Mapping[Split, Sequence[str]], unused: Sequence[str], file: Path
 ) -> None:
     """Refuse splits that the dataset file names and the source lacks, and the other way round.
@@ -216,17 +224,17 @@ def _refuse_splits(
         )
 
 
-def _lines(file: Path) -> list[str]:
+def _read_lines(file: Path) -> list[str]:
     """Read lines as they stand: blank ones count, only line feeds end them.
 
     Raises:
         DataError: the bytes are no UTF-8.
     """
-    lines = _text(file).split("\n")
+    lines = _read_text(file).split("\n")
     return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     """Read a text file, with or without a byte order mark.
 
     Raises:
@@ -236,15 +244,17 @@ def _text(file: Path) -> str:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is no UTF-8 text ({error}); convert it") from error
-    _refuse_unstorable(text, str(file))
+    _check_storable(text, str(file))
     return text
 
 
-def _refuse_unstorable(text: str, place: str) -> None:
+def _check_storable(text: str, location: str) -> None:
     """Refuse what HDF5 cannot hold: a NUL, half of a surrogate pair (JSON can spell both).
 
     Raises:
         DataError: names the place.
     """
     if re.search("[\0\ud800-\udfff]", text):
-        raise DataError(f"{place} holds a character that is no text; correct it, or fetch it again")
+        raise DataError(
+            f"{location} holds a character that is no text; correct it, or fetch it again"
+        )

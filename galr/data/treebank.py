@@ -32,7 +32,7 @@ TWO_IN_ONE = tuple(
 )
 
 
-def words(text: str) -> list[str]:
+def treebank_tokenize(text: str) -> list[str]:
     """Cut a text into Treebank words; case stays as it is."""
     text = LAST_PERIOD.sub(r" .\1 ", text)
     text = OPENING_QUOTES.sub(lambda quote: " `` `` " if quote["another"] else " `` ", text)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
-from galr.data.dataset_file import Split
-from galr.data.folder import pictures_of
-from galr.data.layouts import Listed, Listing
+from galr.data.dataset_spec import Split
+from galr.data.find_images import match_image
+from galr.data.layouts import DatasetIndex, ImageEntry
 from galr.errors import DataError
 
-Kind = Literal[
+ProblemKind = Literal[
     "missing_image",
     "corrupt_image",
     "blank_sentence",
@@ -20,23 +20,23 @@ Kind = Literal[
     "duplicate_name",
     "unknown_image",
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+PROBLEM_KINDS: tuple[ProblemKind, ...] = get_args(ProblemKind)
 Policy = Literal["error", "drop"]
 
 WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
-class Offence:
+class Problem:
     """One thing that is not as it should be: what, of which kind, and why."""
 
     item: str
-    kind: Kind
+    kind: ProblemKind
     reason: str
 
 
 @dataclass(frozen=True)
-class Found:
+class MatchedImage:
     """A listed image with its picture, relative to the dataset's folder."""
 
     name: str
@@ -47,13 +47,13 @@ class Found:
 
 def validate(
     dataset: str,
-    listing: Listing,
-    pictures: Mapping[str, Sequence[PurePosixPath]],
+    index: DatasetIndex,
+    image_files: Mapping[str, Sequence[PurePosixPath]],
     *,
     sentences_per_image: int | None,
-    images: int | None,
-    policies: Mapping[Kind, Policy],
-) -> tuple[list[Found], list[Offence]]:
+    num_images: int | None,
+    policies: Mapping[ProblemKind, Policy],
+) -> tuple[list[MatchedImage], list[Problem]]:
     """Check everything that can be known without decoding a picture.
 
     Args:
@@ -70,34 +70,34 @@ def validate(
     Raises:
         DataError: an offence whose policy is `error`.
     """
-    offences = [Offence(stray.place, "unknown_image", stray.reason) for stray in listing.strays]
-    if images is not None and len(listing.images) != images:
-        reason = f"lists {len(listing.images)} images, expected {images}"
-        offences.append(Offence(dataset, "wrong_count", reason))
-    unique, twice = _unique(listing.images)
-    counted, miscounted = _counted(unique, sentences_per_image)
-    worded, blank = _worded(counted)
-    found, absent = _located(worded, pictures)
-    offences += twice + miscounted + blank + absent
-    refuse(offences, policies)
+    problems = [Problem(stray.location, "unknown_image", stray.reason) for stray in index.unmatched]
+    if num_images is not None and len(index.images) != num_images:
+        reason = f"lists {len(index.images)} images, expected {num_images}"
+        problems.append(Problem(dataset, "wrong_count", reason))
+    unique, twice = _drop_duplicates(index.images)
+    counted, miscounted = _check_counts(unique, sentences_per_image)
+    worded, blank = _drop_blank_sentences(counted)
+    found, absent = _match_files(worded, image_files)
+    problems += twice + miscounted + blank + absent
+    apply_policies(problems, policies)
     kept = [image for image in found if image.sentences]
     emptied = [
-        Offence(image.name, "blank_sentence", "none of its sentences holds a word")
+        Problem(image.name, "blank_sentence", "none of its sentences holds a word")
         for image in found
         if not image.sentences
     ]
-    return kept, offences + emptied
+    return kept, problems + emptied
 
 
-def refuse(offences: Iterable[Offence], policies: Mapping[Kind, Policy]) -> None:
+def apply_policies(problems: Iterable[Problem], policies: Mapping[ProblemKind, Policy]) -> None:
     """Refuse the first offence whose policy is `error`, saying how many there are of its kind.
 
     Raises:
         DataError: names the offence, the number and the way out.
     """
-    offences = list(offences)
-    counts = Counter(offence.kind for offence in offences)
-    for offence in offences:
+    problems = list(problems)
+    counts = Counter(offence.kind for offence in problems)
+    for offence in problems:
         if policies[offence.kind] == "error":
             raise DataError(
                 f"{offence.item}: {offence.reason} ({offence.kind}, {counts[offence.kind]} in all);"
@@ -106,7 +106,7 @@ def refuse(offences: Iterable[Offence], policies: Mapping[Kind, Policy]) -> None
             )
 
 
-def refuse_empty(images: Iterable[Found], splits: Mapping[Split, Sequence[str]]) -> None:
+def check_splits(images: Iterable[MatchedImage], splits: Mapping[Split, Sequence[str]]) -> None:
     """Refuse a dataset that has nothing left in a split that its file names.
 
     Raises:
@@ -121,21 +121,21 @@ def refuse_empty(images: Iterable[Found], splits: Mapping[Split, Sequence[str]])
             )
 
 
-def _unique(images: Iterable[Listed]) -> tuple[list[Listed], list[Offence]]:
+def _drop_duplicates(images: Iterable[ImageEntry]) -> tuple[list[ImageEntry], list[Problem]]:
     """Keep the first listing of every name."""
-    kept: dict[str, Listed] = {}
+    kept: dict[str, ImageEntry] = {}
     offences = []
     for image in images:
         first = kept.setdefault(image.name, image)
         if first is not image:
             reason = f"listed again in {image.split}, first in {first.split}"
-            offences.append(Offence(image.name, "duplicate_name", reason))
+            offences.append(Problem(image.name, "duplicate_name", reason))
     return list(kept.values()), offences
 
 
-def _counted(
-    images: Iterable[Listed], sentences_per_image: int | None
-) -> tuple[list[Listed], list[Offence]]:
+def _check_counts(
+    images: Iterable[ImageEntry], sentences_per_image: int | None
+) -> tuple[list[ImageEntry], list[Problem]]:
     """Keep images that came with the right number of sentences; none at all is never right."""
     kept, offences = [], []
     for image in images:
@@ -144,11 +144,11 @@ def _counted(
             kept.append(image)
         else:
             reason = f"has {count} sentences, expected {sentences_per_image or 'one or more'}"
-            offences.append(Offence(image.name, "wrong_count", reason))
+            offences.append(Problem(image.name, "wrong_count", reason))
     return kept, offences
 
 
-def _worded(images: Iterable[Listed]) -> tuple[list[Listed], list[Offence]]:
+def _drop_blank_sentences(images: Iterable[ImageEntry]) -> tuple[list[ImageEntry], list[Problem]]:
     """Keep sentences that hold a word, and every image, though it may have none left."""
     kept, offences = [], []
     for image in images:
@@ -158,28 +158,28 @@ def _worded(images: Iterable[Listed]) -> tuple[list[Listed], list[Offence]]:
                 words.append(sentence)
             else:
                 item, reason = f"{image.name} sentence {number}", f"holds no word: '{sentence}'"
-                offences.append(Offence(item, "blank_sentence", reason))
+                offences.append(Problem(item, "blank_sentence", reason))
         kept.append(replace(image, sentences=tuple(words)))
     return kept, offences
 
 
-def _located(
-    images: Iterable[Listed], pictures: Mapping[str, Sequence[PurePosixPath]]
-) -> tuple[list[Found], list[Offence]]:
+def _match_files(
+    images: Iterable[ImageEntry], image_files: Mapping[str, Sequence[PurePosixPath]]
+) -> tuple[list[MatchedImage], list[Problem]]:
     """Keep images whose picture is there, is one, and is no other image's."""
-    kept: dict[PurePosixPath, Found] = {}
+    kept: dict[PurePosixPath, MatchedImage] = {}
     offences = []
     for image in images:
-        files = pictures_of(image.name, pictures)
+        files = match_image(image.name, image_files)
         if not files:
             reason = "no jpg, jpeg, png, tif, tiff or webp of this name is there"
-            offences.append(Offence(image.name, "missing_image", reason))
+            offences.append(Problem(image.name, "missing_image", reason))
         elif len(files) > 1:
             reason = f"which of {', '.join(map(str, files))} is meant cannot be known"
-            offences.append(Offence(image.name, "duplicate_name", reason))
+            offences.append(Problem(image.name, "duplicate_name", reason))
         elif files[0] in kept:
             reason = f"its picture {files[0]} is also that of {kept[files[0]].name}"
-            offences.append(Offence(image.name, "duplicate_name", reason))
+            offences.append(Problem(image.name, "duplicate_name", reason))
         else:
-            kept[files[0]] = Found(image.name, image.split, image.sentences, files[0])
+            kept[files[0]] = MatchedImage(image.name, image.split, image.sentences, files[0])
     return list(kept.values()), offences

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from galr.data.folder import stem
+from galr.data.find_images import image_stem
 from galr.errors import DataError
 from galr.graphs.drea import GraphArrays
 from galr.io.safe_npy import printable
@@ -140,7 +140,7 @@ def _describe_content(content: object) -> str:
 def _stem(name: str) -> str:
     """Strip .txt or a picture's suffix, or both, off an image's name."""
     name = name.strip()
-    return stem(name[: -len(".txt")] if name.lower().endswith(".txt") else name)
+    return image_stem(name[: -len(".txt")] if name.lower().endswith(".txt") else name)
 
 
 def _check_present(matrices: Matrices, names: Sequence[str]) -> None:

@@ -20,9 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from galr.errors import DataError, StoreError
-from galr.model.checkpoint import VERSION, Checkpoint, validate_payload
+from galr.io.atomic import atomic_write
 from galr.model.galr import GaLR
-from galr.whole import whole
 
 VERSION = 2
 
@@ -49,7 +48,7 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint whole or not at all."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         torch.save({"kind": "checkpoint", "version": VERSION, **vars(checkpoint)}, partial)
 
 
@@ -122,7 +121,7 @@ def save_safetensors(path: Path, checkpoint: Checkpoint) -> None:
         for name, each in checkpoint.state_dict.items()
     }
     try:
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             # save_file would let nobody but its writer read what is made to be handed on
             partial.write_bytes(
                 save(tensors, {"kind": EXPORT_KIND, "version": str(VERSION)} | metadata)

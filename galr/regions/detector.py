@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from galr import config
-from galr.data.dataset_file import Archive, find, read_archives
+from galr.data.dataset_spec import Archive, find_archive, read_archives
 from galr.errors import ConfigError
 
 SOURCES = ("dataset", "folder", "archives", "dota")  # of the boxes that a detector trains on
@@ -135,7 +135,7 @@ class Detector:
         Raises:
             ConfigError: there is none of that name, or it trains on none.
         """
-        return find(self.recipe().archives, file, f"detector {self.name}")
+        return find_archive(self.recipe().archives, file, f"detector {self.name}")
 
     def weights(self) -> Archive:
         """The published weights, under the name that their address ends in.
@@ -167,7 +167,7 @@ def read_detector_file(path: Path) -> Detector | ReadyBoxes:
     Raises:
         ConfigError: it is missing, no YAML, lacks a field, has one too many, or contradicts itself.
     """
-    said = config.read(path, config.SCHEMAS / "detector.schema.yaml")
+    said = config.read_yaml(path, config.SCHEMAS / "detector.schema.yaml")
     kinds = [kind for kind in ("checkpoint", "train", "results") if kind in said]
     if len(kinds) != 1:
         raise ConfigError(f"{path} must have exactly one of checkpoint, train and results")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from galr.data.folder import files_below, pictures_by_stem
-from galr.data.pictures import DAMAGED, as_rgb
+from galr.data.find_images import images_by_stem, list_files
 from galr.errors import DataError
+from galr.io.images import DECODE_ERRORS, to_rgb
 from galr.regions.coco import Boxes
 from galr.regions.slices import starts
 
@@ -95,7 +95,7 @@ def read_scenes(folder: Path, split: str) -> tuple[Scene, ...]:
     images = folder / split / "images"
     if not images.is_dir():
         raise DataError(f"{images} is no folder; a DOTA folder is expected: {LAYOUT}")
-    pictures = pictures_by_stem(files_below(images))
+    pictures = images_by_stem(list_files(images))
     labels = _label_folder(folder / split)
     texts = {path.stem: path for path in labels.glob("*.txt")}
     if not pictures:
@@ -218,7 +218,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         image = Image.open(path)  # reads its header, and no pixels yet
-    except DAMAGED as error:
+    except DECODE_ERRORS as error:
         raise DataError(f"{path} cannot be decoded ({error}); replace it") from error
     finally:
         Image.MAX_IMAGE_PIXELS = usual
@@ -230,7 +230,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
             )
         try:
             image.load()
-        except DAMAGED as error:
+        except DECODE_ERRORS as error:
             raise DataError(f"{path} cannot be decoded ({error}); replace it") from error
         yield image
 
@@ -242,7 +242,7 @@ def part(image: Image.Image, window: Window, path: Path) -> Image.Image:
         DataError: its pixels have no known range; `path` is named.
     """
     try:
-        return as_rgb(image.crop(window))
+        return to_rgb(image.crop(window))
     except DataError as error:
         raise DataError(f"{path} cannot be used ({error})") from error
 
@@ -307,7 +307,7 @@ def _label_folder(folder: Path) -> Path:
     Raises:
         DataError: there is none, or more than one.
     """
-    holding = {file.parent for file in files_below(folder) if file.suffix == ".txt"}
+    holding = {file.parent for file in list_files(folder) if file.suffix == ".txt"}
     below = sorted(str(each) for each in holding if each.parts[:1] not in ((), ("images",)))
     found = [each for each in below if not HORIZONTAL.search(each)] or below
     if not found:

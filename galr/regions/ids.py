@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from galr.data.folder import stem
+from galr.data.find_images import image_stem
 from galr.errors import ConfigError, DataError
 from galr.regions.results import Results, read_json
 
@@ -172,7 +172,7 @@ class Names:
         Raises:
             DataError: it may be several images.
         """
-        wanted = stem(str(said))
+        wanted = image_stem(str(said))
         if wanted in self._exact:
             return self._exact[wanted]
         if isinstance(said, int):

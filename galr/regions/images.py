@@ -11,9 +11,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from galr.data.folder import PICTURES, files_below, pictures_by_stem, pictures_of, stem
-from galr.data.pictures import DAMAGED, open_rgb
+from galr.data.find_images import (
+    IMAGE_SUFFIXES,
+    image_stem,
+    images_by_stem,
+    list_files,
+    match_image,
+)
 from galr.errors import DataError
+from galr.io.images import DECODE_ERRORS, load_rgb
 
 COLUMNS = ("image_id", "width", "height")
 
@@ -54,11 +60,11 @@ def sizes_below(folder: Path) -> tuple[list[str], np.ndarray]:
     Raises:
         DataError: the folder is missing or has no picture, a picture is damaged, or two have one name.
     """
-    files = [file for file in files_below(folder) if file.suffix.lower() in PICTURES]
+    files = [file for file in list_files(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
-        raise DataError(f"{folder} holds no picture ({', '.join(sorted(PICTURES))})")
+        raise DataError(f"{folder} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
     watched = tqdm(files, "sizes", unit="image", disable=None)
-    return _by_name([(stem(str(file)), *_header(folder / file)) for file in watched], folder)
+    return _by_name([(image_stem(str(file)), *_header(folder / file)) for file in watched], folder)
 
 
 def picture_of(name: str, size: Sequence[int], folder: Path | None) -> Image.Image:
@@ -77,12 +83,12 @@ def picture_of(name: str, size: Sequence[int], folder: Path | None) -> Image.Ima
     """
     if folder is None:
         return Image.new("RGB", (int(size[0]), int(size[1])), "white")
-    found = pictures_of(name, pictures_by_stem(files_below(folder)))
+    found = match_image(name, images_by_stem(list_files(folder)))
     if len(found) != 1:
         many = f"holds {len(found)} pictures of image" if found else "holds no picture of image"
         raise DataError(f"{folder} {many} {name}; exactly one is expected")
     path = folder / found[0]
-    shown = open_rgb(path)
+    shown = load_rgb(path)
     if shown.size != tuple(size):
         raise DataError(
             f"{path} is {shown.width} x {shown.height} pixels, and its boxes were measured on"
@@ -129,7 +135,7 @@ def _size(row: dict[str, str | None], where: str) -> tuple[str, int, int]:
         DataError: the name is blank, or the size is no two whole numbers above 0.
     """
     said, width, height = ((row[column] or "").strip() for column in COLUMNS)
-    name = stem(said)
+    name = image_stem(said)
     if not name or "\0" in name:
         raise DataError(f"{where} has image_id {said!r}; a name is expected")
     if not all(re.fullmatch("0*[1-9][0-9]{0,8}", side) for side in (width, height)):
@@ -150,7 +156,7 @@ def _header(path: Path) -> tuple[int, int]:
             return picture.size
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is no picture; remove it, or give sizes as a table") from error
-    except DAMAGED as error:
+    except DECODE_ERRORS as error:
         raise DataError(
             f"{path} cannot be read ({error}); remove it, or give sizes as a table"
         ) from error

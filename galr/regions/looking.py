@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from galr.data.pictures import open_rgb
 from galr.errors import DataError
+from galr.io.images import load_rgb
 from galr.regions.mmlab import Compose
 
 GREY = {"img": (114, 114, 114)}  # mmdet's own filling for RTMDet and YOLOX
@@ -24,7 +24,7 @@ def open_as_stored(path: Path, size: Sequence[int]) -> Image.Image:
     Raises:
         DataError: as in `open_rgb`; or it has another size than when the dataset was made.
     """
-    picture = open_rgb(path)
+    picture = load_rgb(path)
     if picture.size != tuple(size):
         raise DataError(
             f"{path} is {picture.size[0]} x {picture.size[1]} pixels, and was {size[0]} x {size[1]}"
@@ -68,7 +68,7 @@ def for_training(size: tuple[int, int], scales: tuple[float, float], *, colours:
 
 def load(item: dict[str, Any]) -> dict[str, Any]:
     """Decode the image that a COCO dataset names (a step of mmdet's training pipeline)."""
-    return item | shown(np.asarray(open_rgb(Path(item["img_path"]))))
+    return item | shown(np.asarray(load_rgb(Path(item["img_path"]))))
 
 
 def shown(rgb: np.ndarray) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galr.retrieval.ranks import ranks
+from galr.evaluate.ranks import compute_ranks
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def examples(scored: Scored, *, count: int, top: int, seed: int) -> tuple[Direct
     Raises:
         ShapeError: the similarities do not belong to the sentences, or are not finite.
     """
-    found = ranks(scored.similarity, scored.image_of_sentence)
+    found = compute_ranks(scored.similarity, scored.image_of_sentence)
     owners = scored.image_of_sentence
     images = np.arange(len(scored.names))
     texts = np.unique(list(scored.sentences), return_inverse=True)[1]  # equal words, equal number

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from galr.errors import ShapeError
+from galr.evaluate.metrics import random_metrics
 from galr.report.examples import Direction, Scored, examples
 from galr.report.graphs import Graphs
 from galr.report.metrics import Result
 from galr.report.pictures import Images, Picture, Regions, album
 from galr.report.runs import Run
-from galr.retrieval.metrics import chance
 
 TOP = 5  # candidates listed for each query
 
@@ -96,7 +96,7 @@ def gallery(
     kept = np.full((len(images.names), 0), -1) if boxes_of is None else graphs[boxes_of].kept
     made, colours = album([row_of[scored.names[image]] for image in shown], images, regions, kept)
     pictures = {image: made[row_of[scored.names[image]]] for image in shown}
-    random = chance(scored.image_of_sentence, len(scored.names))["mr"]
+    random = random_metrics(scored.image_of_sentence, len(scored.names))["mr"]
     return Gallery(
         run,
         boxes_of,

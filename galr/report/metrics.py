@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from galr.errors import DataError
+from galr.evaluate.metrics import RECALL_NAMES
 from galr.report.sheets import read_sheet
-from galr.retrieval.metrics import RECALLS
 
 NAMES = ("dataset", "variant", "fold", "rerank")
 MR = ("mr", "mr_low", "mr_high")
 NUMBERS = (
-    *RECALLS,
+    *RECALL_NAMES,
     *MR,
     *("i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr"),
     *("images", "sentences", "seed"),
@@ -74,7 +74,7 @@ def results(metrics: pd.DataFrame) -> list[Result]:
     found = []
     for (variant, rerank), rows in metrics.groupby(["variant", "rerank"], sort=False):
         numbers = rows.set_index("fold").select_dtypes("number")
-        if "mean" not in numbers.index or numbers.loc["mean", [*RECALLS, *MR]].isna().any():
+        if "mean" not in numbers.index or numbers.loc["mean", [*RECALL_NAMES, *MR]].isna().any():
             raise DataError(
                 f"metrics.csv lacks the mean of {variant} with rerank {rerank}, or part of it; its folds"
                 f" are {', '.join(rows['fold'])}; run galr tabulate again"

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from galr.evaluate.metrics import RECALL_NAMES
 from galr.report.curves import Panel
 from galr.report.facts import Dropped, RegionFacts, Split
 from galr.report.gallery import Gallery
@@ -16,11 +17,10 @@ from galr.report.metrics import best, results, told
 from galr.report.origin import Origin
 from galr.report.peers import peers, range_of
 from galr.report.templates import environment
-from galr.retrieval.metrics import RECALLS
 
 TEMPLATES = Path(__file__).parent
-SHOWN = (*RECALLS, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr")
-CEILINGS = tuple(f"ceiling_{column}" for column in RECALLS if column.startswith("t2i"))
+SHOWN = (*RECALL_NAMES, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr")
+CEILINGS = tuple(f"ceiling_{column}" for column in RECALL_NAMES if column.startswith("t2i"))
 DASH = "\N{EN DASH}"
 
 
@@ -82,7 +82,7 @@ def render(
             regions=regions,
             outcomes=outcomes,
             origin=origin,
-            recalls=RECALLS,
+            recalls=RECALL_NAMES,
             others=others,
             rows=metrics[others].to_dict("records"),
         )

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from galr.evaluate.metrics import RECALL_NAMES
 from galr.report.axis import Axis, Tick, axis
 from galr.report.metrics import Result
-from galr.retrieval.metrics import RECALLS
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 PRETRAINING = {
@@ -92,7 +92,7 @@ def _peer(row: Mapping[str, str], scale: Axis) -> Peer:
     """Read one published row; an empty cell was not published."""
     return Peer(
         row["method"],
-        tuple(float(row[column]) if row[column] else None for column in RECALLS),
+        tuple(float(row[column]) if row[column] else None for column in RECALL_NAMES),
         float(row["mr"]),
         row["protocol"],
         row["source"],

@@ -4,8 +4,8 @@ from math import isnan
 
 import pandas as pd
 
+from galr.evaluate.metrics import RECALL_NAMES
 from galr.report.metrics import Result, results, told
-from galr.retrieval.metrics import RECALLS
 
 
 def text(metrics: pd.DataFrame) -> str:
@@ -53,7 +53,7 @@ def _cells(words: tuple[str, ...]) -> str:
 
 def _numbers(result: Result) -> str:
     """A result's recalls, mR, spread and interval, as wide as the heading."""
-    recalls = [f"{result.mean[column]:.2f}" for column in RECALLS]
+    recalls = [f"{result.mean[column]:.2f}" for column in RECALL_NAMES]
     std = result.std["mr"]
     spread = "-" if isnan(std) else f"{std:.2f}"  # one fold has no spread
     return (

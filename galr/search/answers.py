@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from galr.errors import ConfigError
-from galr.retrieval.candidates import Candidates
-from galr.retrieval.rerank import check, components, least_k
+from galr.evaluate.rerank import check_rerank_parameters, effective_k, rerank_terms
+from galr.evaluate.topk import Candidates
 from galr.search.index import Index, Named
 from galr.search.places import corners
 
@@ -34,7 +34,7 @@ class Rerank:
         Raises:
             ConfigError: says which.
         """
-        check(self.variant, self.k, self.xi, self.w1, self.w2)
+        check_rerank_parameters(self.variant, self.k, self.xi, self.w1, self.w2)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def ask(index: Index, query: np.ndarray, k: int, rerank: Rerank | None) -> list[
     Raises:
         ConfigError: k is below 1, or the index has no bank to rerank with.
     """
-    pool = 0 if rerank is None else least_k(rerank.variant, rerank.k) + 1
+    pool = 0 if rerank is None else effective_k(rerank.variant, rerank.k) + 1
     rows, cosines = (each[0] for each in index.table.nearest(query[None], max(k, pool)))
     rows, cosines = rows[rows >= 0], cosines[rows >= 0]
     scores = np.full(len(rows), -np.inf)
@@ -133,14 +133,14 @@ def reranked(
     own = cosines.astype(np.float64)
     lowest = min(others.min(), own.min(), 0.0) if how.variant == "paper" else 0.0
     found = Candidates(
-        order=np.arange(len(tiles))[None],
-        similarity=own[None] - lowest,  # here, because `components` sees one query and no bank
-        reverse=(others > own).sum(axis=0)[None],
-        total=(others - lowest).sum(axis=0) + own - lowest,
-        lowest=0.0,
+        indices=np.arange(len(tiles))[None],
+        similarities=own[None] - lowest,  # here, because `components` sees one query and no bank
+        reverse_rank=(others > own).sum(axis=0)[None],
+        column_sum=(others - lowest).sum(axis=0) + own - lowest,
+        min_negative=0.0,
     )
     scores = np.full(len(tiles), -np.inf)
-    made = components(found, how.variant, how.k, how.xi).scores(how.w1, how.w2)[0]
+    made = rerank_terms(found, how.variant, how.k, how.xi).scores(how.w1, how.w2)[0]
     scores[: len(made)] = made
     return scores
 

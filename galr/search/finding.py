@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from galr import store, versions
+from galr import provenance, store
 from galr.errors import ConfigError, DataError
 from galr.graphs.detections import Detections
 from galr.graphs.drea import build_graphs, build_kwargs
@@ -89,7 +89,7 @@ def open_finder(
     weights = weights or how.file or WEIGHTS / how.name / "checkpoint.pth"
     if not weights.is_file():
         raise DataError(f"{weights} is missing, the detector's weights; give them with --weights")
-    if (sha256 := versions.sha256(weights)) != made["checkpoint_sha256"]:
+    if (sha256 := provenance.file_sha256(weights)) != made["checkpoint_sha256"]:
         raise DataError(
             f"{weights} are not the weights that found the regions of {graphs_file} (sha256"
             f" {sha256[:12]}, expected {made['checkpoint_sha256'][:12]}); give them with --weights"

@@ -24,10 +24,10 @@ import numpy as np
 
 from galr import store
 from galr.errors import StoreError
+from galr.io.atomic import atomic_write
 from galr.search.contents import TABLES
 from galr.search.nearest import Table
 from galr.search.places import Place, Window
-from galr.whole import whole
 
 VERSION = 1
 ABOUT, ENCODER, BANK, SKIPPED = "index.json", "sentences.pt", "bank.npy", "skipped.csv"
@@ -159,7 +159,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """Write index.json whole or not at all; from here on its generation counts."""
-    with whole(folder / ABOUT) as partial:
+    with atomic_write(folder / ABOUT) as partial:
         partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

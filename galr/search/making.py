@@ -12,8 +12,9 @@ from typing import Any
 import faiss
 import numpy as np
 
-from galr import folders, store
+from galr import store
 from galr.errors import DataError
+from galr.io import atomic
 from galr.search import index as held
 from galr.search import nearest
 from galr.search.contents import Contents, Journal, joined, read_contents, write_contents
@@ -217,7 +218,7 @@ def _write(
     for name in names:
         called.setdefault(name.key, []).append(name)
     contents, rows = together.take([where[key] for key in called])
-    with folders.making(place) as partial:
+    with atomic.atomic_directory(place) as partial:
         _copy_rows(partial / held.EMBEDDINGS, rows, parts)
         with store.writing(partial / held.NAMES, held.NAME_TABLES, {}) as file:
             write_contents(file, contents)

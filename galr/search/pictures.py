@@ -13,8 +13,8 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as Part
 
-from galr.data.pictures import DAMAGED, UNRANGED, as_rgb
 from galr.errors import DataError
+from galr.io.images import DECODE_ERRORS, UNKNOWN_RANGE, to_rgb
 from galr.search.places import Place, Window
 
 TIFF = frozenset({".tif", ".tiff"})
@@ -69,7 +69,7 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} cannot be decoded (it is no picture)") from error
-    except (DataError, RasterioError, *DAMAGED) as error:
+    except (DataError, RasterioError, *DECODE_ERRORS) as error:
         raise DataError(f"{path} cannot be decoded ({error})") from error
 
 
@@ -92,7 +92,7 @@ def _opened(path: Path, stack: ExitStack) -> Picture:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, and meant to be
         with Image.open(path) as image:
             image.load()
-            return _Decoded(as_rgb(image), place)
+            return _Decoded(to_rgb(image), place)
 
 
 class _Decoded:
@@ -145,7 +145,7 @@ def _is_light(dataset: rasterio.DatasetReader) -> bool:
     """
     kinds = set(dataset.dtypes)
     if any(kind.startswith(("float", "complex")) for kind in kinds):
-        raise DataError(UNRANGED)
+        raise DataError(UNKNOWN_RANGE)
     packed = "NBITS" in dataset.tags(1, ns="IMAGE_STRUCTURE")
     return kinds <= {"uint8", "uint16"} and not packed and not FOREIGN & set(dataset.colorinterp)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galr.data.words import Vocabulary
+from galr.data.vocabulary import Vocabulary
 from galr.errors import ConfigError
 from galr.model.galr import GaLR
 from galr.search import sentences
@@ -42,7 +42,7 @@ def write_text_side(
     known = list(dict.fromkeys(run.splits()["train"].sentences))
     drawn = np.random.default_rng(0).permutation(len(known))[:BANKED]
     vocabulary = Vocabulary(tuple(checkpoint.vocabulary))
-    numbers = vocabulary.numbers([known[each] for each in drawn], checkpoint.max_words)
+    numbers = vocabulary.encode([known[each] for each in drawn], checkpoint.max_words)
     partial = folder / f".partial-{BANK}"
     np.save(partial, embed_sentences(model, numbers, batch_size=batch, device=device))
     partial.replace(folder / BANK)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from galr.data.words import Vocabulary, tokens
+from galr.data.vocabulary import Vocabulary, tokenize
 from galr.errors import ConfigError, StoreError
+from galr.io.atomic import atomic_write
 from galr.model.text import SentenceEncoder, build_text_encoder, pad_tokens
-from galr.whole import whole
 
 VERSION = 2
 PART = "text."  # what the model calls its sentence encoder
@@ -36,21 +36,21 @@ class Asker:
         Raises:
             ConfigError: it has no word, or none that the model knows.
         """
-        if not tokens(sentence):
+        if not tokenize(sentence):
             raise ConfigError(f"the query '{sentence}' has no word; say what the picture shows")
-        if len(self.unknown(sentence)) == len(set(tokens(sentence))):
+        if len(self.unknown(sentence)) == len(set(tokenize(sentence))):
             raise ConfigError(
                 f"the model knows no word of '{sentence}', so what it found would mean nothing;"
                 " say it in the words of its dataset"
             )
-        words, lengths = pad_tokens(self.vocabulary.numbers([sentence], self.max_words))
+        words, lengths = pad_tokens(self.vocabulary.encode([sentence], self.max_words))
         with torch.inference_mode():
             return self.encoder(words, lengths)[0].numpy()
 
     def unknown(self, sentence: str) -> list[str]:
         """Words of a sentence that the model never learnt, each once; to it they are all the same."""
-        known = set(self.vocabulary.words)
-        return [word for word in dict.fromkeys(tokens(sentence)) if word not in known]
+        known = set(self.vocabulary.tokens)
+        return [word for word in dict.fromkeys(tokenize(sentence)) if word not in known]
 
 
 def write(
@@ -72,7 +72,7 @@ def write(
     encoder = {key: architecture[key] for key in BUILT_FROM}
     own = {name.removeprefix(PART): each for name, each in state.items() if name.startswith(PART)}
     held = {"encoder": encoder, "state": own, "words": words, "max_words": max_words}
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         torch.save({"kind": "sentence-encoder", "version": VERSION, **held}, partial)
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from galr import versions
-from galr.data.folder import PICTURES, files_below
+from galr.data.find_images import IMAGE_SUFFIXES, list_files
 from galr.errors import DataError
 from galr.search.contents import Block, Gathering
 from galr.search.looking import Looker
@@ -77,10 +76,10 @@ class Folder:
         if not path.is_dir():
             raise DataError(f"{path} is no folder; give one that holds pictures")
         self.path = path
-        self._names = [f for f in files_below(path) if f.suffix.lower() in PICTURES]
+        self._names = [f for f in list_files(path) if f.suffix.lower() in IMAGE_SUFFIXES]
         if not self._names:
             raise DataError(
-                f"{path} holds no picture; expected {', '.join(sorted(PICTURES))} below it"
+                f"{path} holds no picture; expected {', '.join(sorted(IMAGE_SUFFIXES))} below it"
             )
         self._looker = looker
         self._tiling = tiling
@@ -93,7 +92,7 @@ class Folder:
         how = f"{self._tiling.side}-{self._tiling.overlap:g}-{self._tiling.whole}"
         for name in tqdm(self._names, "looking for changes", unit="file", disable=None):
             try:
-                key = f"{versions.sha256(self.path / name)}-{how}"
+                key = f"{versions.file_sha256(self.path / name)}-{how}"
             except OSError as error:
                 found.unreadable.append((str(name), f"it cannot be read ({error.strerror})"))
                 continue

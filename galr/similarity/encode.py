@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 import torch
 
-from galr import store, versions
-from galr.data.words import Vocabulary
+from galr import provenance, store
+from galr.data.vocabulary import Vocabulary
 from galr.errors import StoreError
+from galr.evaluate.tiled_products import compute_similarity
 from galr.model import checkpoint as checkpoints
-from galr.retrieval.tables.products import similarity
 from galr.train.embed import GraphStore, embed_images, embed_sentences
 from galr.train.image_store import StreamedImages
 from galr.train.splits import SplitData, read_folds, split_by_fold
@@ -48,7 +48,7 @@ def write_similarity(
     model = trained.build_model().to(device)
     vocabulary = Vocabulary(tuple(trained.vocabulary))
     provenance = trained.provenance | {
-        "checkpoint_sha256": versions.sha256(checkpoint),
+        "checkpoint_sha256": provenance.file_sha256(checkpoint),
         "epoch": trained.epoch,
         "validation_mr": trained.mr,
         "encoded": encoding_info(batch_size, device),
@@ -82,7 +82,7 @@ def write_similarity(
             )
 
         def encode_sentences(sentences: list[str]) -> np.ndarray:
-            numbers = vocabulary.numbers(sentences, trained.max_words)
+            numbers = vocabulary.encode(sentences, trained.max_words)
             return embed_sentences(model, numbers, batch_size=batch_size, device=device)
 
         with store.writing(output, store.SIMILARITY, provenance) as written:
@@ -118,7 +118,7 @@ def _write_split(
     """Store one part's six tables."""
     store.write_arrays(
         group,
-        similarity=similarity(image_embeddings, sentence_embeddings, torch.device("cpu")),
+        similarity=compute_similarity(image_embeddings, sentence_embeddings, torch.device("cpu")),
         image_embeddings=image_embeddings,
         sentence_embeddings=sentence_embeddings,
         image_of_sentence=split.image_of_sentence,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import store, versions
+from galr import provenance, store
 from galr.errors import StoreError
 from galr.model import checkpoint as checkpoints
 from galr.model.checkpoint import Checkpoint
@@ -74,7 +74,7 @@ def open_trained_run(folder: Path, dataset: Path | None = None) -> TrainedRun:
     if graphs is not None:
         with store.reading(graphs, store.GRAPHS):
             check_sha256(graphs, said["graphs_sha256"], path)
-    return TrainedRun(checkpoint, versions.sha256(path), folder, dataset, graphs, size)
+    return TrainedRun(checkpoint, provenance.file_sha256(path), folder, dataset, graphs, size)
 
 
 def check_sha256(path: Path, expected: str, checkpoint: Path) -> None:
@@ -83,7 +83,7 @@ def check_sha256(path: Path, expected: str, checkpoint: Path) -> None:
     Raises:
         StoreError: it hashes to something else.
     """
-    if (found := versions.sha256(path)) != expected:
+    if (found := provenance.file_sha256(path)) != expected:
         raise StoreError(
             f"{path} is not the file that {checkpoint} was trained on (sha256 {found[:12]}, expected"
             f" {expected[:12]}); run snakemake for {checkpoint}, or give the run its own files back"

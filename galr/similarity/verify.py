@@ -18,13 +18,14 @@ import h5py
 import numpy as np
 import torch
 
-from galr import store, versions
+from galr import provenance, store
 from galr.errors import StoreError, VerifyError
-from galr.retrieval import files, table
-from galr.retrieval.banks import read_banks
-from galr.retrieval.evaluation import Compared, evaluate
-from galr.retrieval.metrics import scores
-from galr.retrieval.ranks import Ranks
+from galr.evaluate import table
+from galr.evaluate.evaluate import MatrixSource, evaluate
+from galr.evaluate.metrics import retrieval_metrics
+from galr.evaluate.ranks import RetrievalRanks
+from galr.io import matrix_files
+from galr.io.matrix_files import read_banks
 from galr.similarity.encode import encoding_info, write_similarity
 from galr.similarity.runs import TrainedRun
 
@@ -53,7 +54,7 @@ class StoredRun:
     encoding: Mapping[str, Any]
     provenance: Mapping[str, Any]
     image_of_sentence: np.ndarray
-    ranks_by_rerank: Mapping[str, Ranks]
+    ranks_by_rerank: Mapping[str, RetrievalRanks]
     metric_rows: list[dict[str, str]]
 
 
@@ -110,7 +111,9 @@ def open_stored(run: TrainedRun) -> StoredRun:
         said = store.provenance(file)
         image_of_sentence = file["image_of_sentence"][:]
         found = {
-            name: Ranks(**{each.name: file[name][each.name][:] for each in fields(Ranks)})
+            name: RetrievalRanks(
+                **{each.name: file[name][each.name][:] for each in fields(RetrievalRanks)}
+            )
             for name in said["reranks"]
         }
     _check_provenance(similarity, origin, "encoded", "checkpoint_sha256")
@@ -210,7 +213,7 @@ def _check_source(path: Path, expected: str, source: Path) -> None:
     Raises:
         VerifyError: says which.
     """
-    if (found := versions.sha256(source)) != expected:
+    if (found := provenance.file_sha256(source)) != expected:
         raise VerifyError(
             f"{path} was made of another {source.name} than {source} (sha256 {expected[:12]}, found"
             f" {found[:12]}); one of them was changed: delete {path} and run snakemake again"
@@ -229,12 +232,14 @@ def _read_rows(metrics: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _metric_rows(found: Mapping[str, Ranks], stored_run: StoredRun) -> list[dict[str, str]]:
+def _metric_rows(
+    found: Mapping[str, RetrievalRanks], stored_run: StoredRun
+) -> list[dict[str, str]]:
     """What metrics.csv says of some ranks, cell by cell, as `galr evaluate` writes it."""
     how, seed = stored_run.provenance["evaluated"], stored_run.provenance["bootstrap_seed"]
     rows = []
     for rerank, ranks in found.items():
-        numbers = table.row(
+        numbers = table.metrics_row(
             [ranks],
             stored_run.image_of_sentence,
             how["resamples"],
@@ -244,7 +249,7 @@ def _metric_rows(found: Mapping[str, Ranks], stored_run: StoredRun) -> list[dict
         )
         rows.append(({"rerank": rerank} if list(found) != ["none"] else {}) | numbers)
     with TemporaryDirectory() as folder:
-        files.write_table(Path(folder) / "metrics.csv", rows)
+        matrix_files.write_table(Path(folder) / "metrics.csv", rows)
         return _read_rows(Path(folder) / "metrics.csv")
 
 
@@ -271,15 +276,15 @@ def _check_metrics(stored_run: StoredRun) -> None:
                 )
 
 
-def _rank_again(similarity: Path, stored_run: StoredRun) -> dict[str, Ranks]:
+def _rank_again(similarity: Path, stored_run: StoredRun) -> dict[str, RetrievalRanks]:
     """Rank a similarity.h5 as `galr evaluate` ranked the run's."""
-    given, how = files.read_similarity(similarity, None), stored_run.provenance["evaluated"]
+    given, how = matrix_files.read_similarity(similarity, None), stored_run.provenance["evaluated"]
     banks = read_banks(similarity) if "qbnorm" in stored_run.ranks_by_rerank else None
     validation = None
     if given.validation is not None:
-        validation = Compared(given.validation, banks.validation if banks else None)
+        validation = MatrixSource(given.validation, banks.validation if banks else None)
     found = evaluate(
-        Compared(given.test, banks.test if banks else None),
+        MatrixSource(given.test, banks.test if banks else None),
         validation,
         list(stored_run.ranks_by_rerank),
         how["k"],
@@ -292,7 +297,7 @@ def _rank_again(similarity: Path, stored_run: StoredRun) -> dict[str, Ranks]:
     return {rerank: each.ranks for rerank, each in found.items()}
 
 
-def _count_changed_ranks(stored_run: StoredRun, found: Mapping[str, Ranks]) -> int:
+def _count_changed_ranks(stored_run: StoredRun, found: Mapping[str, RetrievalRanks]) -> int:
     """Count the ranks that are one place off, and the hits that follow.
 
     Raises:
@@ -304,7 +309,8 @@ def _count_changed_ranks(stored_run: StoredRun, found: Mapping[str, Ranks]) -> i
             off = np.abs(numbers - vars(stored_run.ranks_by_rerank[rerank])[name])
             if off.max() > 1 or np.count_nonzero(off) > MAX_CHANGED_FRACTION * off.size:
                 stored, again = (
-                    scores(each)["mr"] for each in (stored_run.ranks_by_rerank[rerank], ranks)
+                    retrieval_metrics(each)["mr"]
+                    for each in (stored_run.ranks_by_rerank[rerank], ranks)
                 )
                 raise VerifyError(
                     f"{stored_run.ranks_path}, row {rerank}: mR {stored:.4f} is stored, and {stored_run.similarity_path} gives"

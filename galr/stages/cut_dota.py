@@ -25,25 +25,25 @@ from pathlib import Path
 from tqdm import tqdm
 
 from galr.errors import ConfigError
-from galr.folders import making, refuse_foreign
+from galr.io.atomic import atomic_directory, check_output_dir
+from galr.options import OptionGroup, option
 from galr.regions import dota
 from galr.regions.coco import Boxes
-from galr.settings import Settings, setting
 
 _OURS = re.compile(r"images(/(train|val)(/.+_\d+_\d+\.png)?)?|(train|val)_boxes\.json")
 _FAST = 1  # of PNG's levels 1 to 9; the default, 6, takes three times as long and saves nothing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """Which folder is cut, how, and where to."""
 
-    folder: Path = setting("the DOTA folder, with train and val below")
-    classes: tuple[str, ...] = setting("the detector's classes; objects of others are left out")
-    size: int = setting("side of a slice, pixels", default=1024)
-    overlap: float = setting("least share of the side that neighbours share", default=0.2)
-    visible: float = setting("least share of a box in a slice to be learnt there", default=0.7)
-    output: Path = setting("the folder to make")
+    folder: Path = option("the DOTA folder, with train and val below")
+    classes: tuple[str, ...] = option("the detector's classes; objects of others are left out")
+    size: int = option("side of a slice, pixels", default=1024)
+    overlap: float = option("least share of the side that neighbours share", default=0.2)
+    visible: float = option("least share of a box in a slice to be learnt there", default=0.7)
+    output: Path = option("the folder to make")
 
     def __post_init__(self) -> None:
         """Refuse what cuts nothing, or endlessly."""
@@ -57,13 +57,13 @@ class Flags(Settings):
 
 def run(flags: Flags) -> None:
     """Read all labels, then cut into a folder that takes its name at the end."""
-    refuse_foreign(flags.output, _OURS)
+    check_output_dir(flags.output, _OURS)
     scenes = {
         split: dota.read_scenes(flags.folder, split) for split in (dota.TRAINING, dota.HELD_OUT)
     }
     dota.refuse_absent(scenes[dota.TRAINING], flags.classes, flags.folder)
     told = []
-    with making(flags.output) as folder:
+    with atomic_directory(flags.output) as folder:
         for split, own in scenes.items():
             boxes, left_out = _cut(flags, split, own, folder / "images")
             document = json.dumps(boxes.document())

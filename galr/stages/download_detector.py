@@ -10,26 +10,26 @@ OUT  resources/detectors/{detector}/checkpoint.pth, or archives/{archive}
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr.data.download import fetch
+from galr.data.download import fetch_archive
+from galr.options import OptionGroup, option
 from galr.regions.detector import read_detector
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What of which detector, from where, to where."""
 
-    detector: Path = setting("the detector file")
-    archive: str | None = setting(
+    detector: Path = option("the detector file")
+    archive: str | None = option(
         "an archive of its boxes, by the name it is saved under; none for its weights", default=None
     )
-    mirror: Path | None = setting("a folder to look in before the network, or none", default=None)
-    sums: Path = setting("the detector's SHA256SUMS")
-    output: Path = setting("where the verified file goes")
+    mirror: Path | None = option("a folder to look in before the network, or none", default=None)
+    sums: Path = option("the detector's SHA256SUMS")
+    output: Path = option("where the verified file goes")
 
 
 def run(flags: Flags) -> None:
     """Read the detector file, fetch what it names."""
     detector = read_detector(flags.detector)
     wanted = detector.weights() if flags.archive is None else detector.archive(flags.archive)
-    fetch(wanted, mirror=flags.mirror, sums=flags.sums, output=flags.output)
+    fetch_archive(wanted, mirror=flags.mirror, checksum_file=flags.sums, output=flags.output)

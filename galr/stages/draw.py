@@ -24,21 +24,21 @@ from tqdm import tqdm
 
 from galr.demo.samples import render_sample, to_coco, to_karpathy
 from galr.errors import ConfigError
-from galr.folders import making, refuse_foreign
-from galr.settings import Settings, setting
+from galr.io.atomic import atomic_directory, check_output_dir
+from galr.options import OptionGroup, option
 
 _OUTPUT_FILES = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_boxes\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """Number and size of the images, number of sentences, seed and output."""
 
-    images: int = setting("number of images, at least 2", default=400)
-    size: int = setting("side of an image, pixels, 64 to 2048", default=256)
-    sentences: int = setting("sentences per image, 1 to 100", default=5)
-    seed: int = setting("seed of the scenes, at least 0", default=7)
-    output: Path = setting("folder to create")
+    images: int = option("number of images, at least 2", default=400)
+    size: int = option("side of an image, pixels, 64 to 2048", default=256)
+    sentences: int = option("sentences per image, 1 to 100", default=5)
+    seed: int = option("seed of the scenes, at least 0", default=7)
+    output: Path = option("folder to create")
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -57,8 +57,8 @@ class Flags(Settings):
 
 def run(flags: Flags) -> None:
     """Draw the dataset into a folder."""
-    refuse_foreign(flags.output, _OUTPUT_FILES)
-    with making(flags.output) as folder:
+    check_output_dir(flags.output, _OUTPUT_FILES)
+    with atomic_directory(flags.output) as folder:
         (folder / "images").mkdir()
         samples = []
         for index in tqdm(range(flags.images), desc="scenes", disable=None):

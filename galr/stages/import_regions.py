@@ -16,28 +16,26 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import store, versions
+from galr import provenance, store
+from galr.options import OptionGroup, option
 from galr.regions.source import from_results
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """Which images, whose boxes, and what their ids mean."""
 
-    dataset: Path = setting("dataset.h5")
-    results: Path = setting("the boxes, COCO results JSON")
-    annotations: Path | None = setting(
+    dataset: Path = option("dataset.h5")
+    results: Path = option("the boxes, COCO results JSON")
+    annotations: Path | None = option(
         "a COCO document that says what the ids mean; its boxes are not looked at", default=None
     )
-    classes: tuple[str, ...] = setting(
-        "names of the classes, in the order that graphs know them by"
-    )
-    first_category: int = setting(
+    classes: tuple[str, ...] = option("names of the classes, in the order that graphs know them by")
+    first_category: int = option(
         "the category_id of the first class, where no annotations say so", default=1
     )
-    name: str = setting("what to call the tool that found the boxes", default="coco-results")
-    output: Path = setting("regions.h5 to write")
+    name: str = option("what to call the tool that found the boxes", default="coco-results")
+    output: Path = option("regions.h5 to write")
 
 
 def run(flags: Flags) -> None:
@@ -56,9 +54,9 @@ def run(flags: Flags) -> None:
     )
     origin = found.origin | {
         "dataset": title,
-        "dataset_sha256": versions.sha256(flags.dataset),
+        "dataset_sha256": provenance.file_sha256(flags.dataset),
         "dropped": found.dropped,
-        "versions": versions.code(),
+        "versions": provenance.code_versions(),
     }
     with store.writing(flags.output, store.REGIONS, origin) as file:
         store.write_arrays(file, **vars(found.regions))

@@ -34,10 +34,11 @@ from pathlib import Path
 import faiss
 import torch
 
-from galr import store, versions
+from galr import provenance, store
 from galr.devices import resolve_device
 from galr.errors import ConfigError
 from galr.model.galr import GaLR
+from galr.options import OptionGroup, option
 from galr.search import index as indices
 from galr.search.looking import Looker
 from galr.search.making import Change, update
@@ -45,38 +46,37 @@ from galr.search.nearest import Kind
 from galr.search.runs import refuse_other, write_text_side
 from galr.search.sources import Dataset, Folder, Source
 from galr.search.tiles import Tiling
-from galr.settings import Settings, setting
 from galr.similarity.runs import TrainedRun, open_trained_run
 from galr.train.embed import GraphStore
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """Which model, which pictures, how they are cut, and where to compute."""
 
-    run: Path = setting("results/<dataset>/<variant>/fold<k>, the run whose model embeds")
-    output: Path = setting("the folder of the index, new or one that this run made")
-    folder: Path | None = setting("pictures to index; none takes the dataset's", default=None)
-    dataset: Path | None = setting(
+    run: Path = option("results/<dataset>/<variant>/fold<k>, the run whose model embeds")
+    output: Path = option("the folder of the index, new or one that this run made")
+    folder: Path | None = option("pictures to index; none takes the dataset's", default=None)
+    dataset: Path | None = option(
         "the run's dataset.h5, if it does not lie beside it", default=None
     )
-    ann: Kind | None = setting("kind of the FAISS index; none keeps it, or is flat", default=None)
-    tile: int = setting("side of a tile, pixels", default=256)
-    overlap: float = setting(
+    ann: Kind | None = option("kind of the FAISS index; none keeps it, or is flat", default=None)
+    tile: int = option("side of a tile, pixels", default=256)
+    overlap: float = option(
         "least share of a tile's side that neighbours have in common", default=0.25
     )
-    whole: int = setting("a picture is not cut up to this longer side, pixels", default=512)
-    detector: Path | None = setting(
+    whole: int = option("a picture is not cut up to this longer side, pixels", default=512)
+    detector: Path | None = option(
         "the detector file; none is config/detectors/<name>.yaml", default=None
     )
-    weights: Path | None = setting(
+    weights: Path | None = option(
         "the detector's weights; none is what its file names, or"
         " resources/detectors/<name>/checkpoint.pth",
         default=None,
     )
-    batch: int = setting("tiles at a time", default=32)
-    device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads", default=1)
+    batch: int = option("tiles at a time", default=32)
+    device: str = option("auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = option("CPU threads", default=1)
 
     def __post_init__(self) -> None:
         """Refuse what no picture could be cut by, or nothing embedded with."""
@@ -109,7 +109,7 @@ def run(flags: Flags) -> None:
                 "checkpoint_sha256": made_by.sha256,
                 "run": indices.relative(made_by.folder, flags.output),
             },
-            "versions": versions.code(),
+            "versions": provenance.code_versions(),
         }
         change = update(flags.output, pictures, made_by.sha256, origin, flags.ann)
     print(said(change, flags.output), file=sys.stderr)

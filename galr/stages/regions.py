@@ -22,26 +22,26 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from galr import store, versions
+from galr import provenance, store
 from galr.devices import resolve_device
+from galr.options import OptionGroup, option
 from galr.regions import network
 from galr.regions.detect import detect, ragged
 from galr.regions.detector import read_detector
 from galr.regions.looking import open_as_stored
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """Which images, which detector, and where to compute."""
 
-    dataset: Path = setting("dataset.h5")
-    folder: Path = setting("the folder that the dataset's files lie in")
-    detector: Path = setting("the detector file")
-    checkpoint: Path = setting("the detector's weights")
-    output: Path = setting("regions.h5 to write")
-    device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads, for the network and for opening pictures", default=1)
+    dataset: Path = option("dataset.h5")
+    folder: Path = option("the folder that the dataset's files lie in")
+    detector: Path = option("the detector file")
+    checkpoint: Path = option("the detector's weights")
+    output: Path = option("regions.h5 to write")
+    device: str = option("auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = option("CPU threads, for the network and for opening pictures", default=1)
 
 
 def run(flags: Flags) -> None:
@@ -62,14 +62,14 @@ def run(flags: Flags) -> None:
     tables, dropped = ragged(found)
     origin = {
         "dataset": title,
-        "dataset_sha256": versions.sha256(flags.dataset),
+        "dataset_sha256": provenance.file_sha256(flags.dataset),
         "detector": {
             "name": detector.name,
             "config_sha256": detector.identity(),
-            "checkpoint_sha256": versions.sha256(flags.checkpoint),
+            "checkpoint_sha256": provenance.file_sha256(flags.checkpoint),
         },
         "dropped": dropped,
-        "versions": versions.code(),
+        "versions": provenance.code_versions(),
     }
     with store.writing(flags.output, store.REGIONS, origin) as file:
         store.write_arrays(file, sizes=sizes, **tables)

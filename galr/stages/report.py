@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galr import store, versions
+from galr import provenance, store
 from galr.errors import ConfigError
+from galr.options import OptionGroup, option
 from galr.report import curves, facts, metrics, table
 from galr.report.curves import panels
 from galr.report.examples import Scored
@@ -24,25 +25,24 @@ from galr.report.origin import origin
 from galr.report.page import render
 from galr.report.pictures import Images, Regions
 from galr.report.runs import run_of, variant_of
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What comes in, what goes out, and how much to show."""
 
-    metrics: Path = setting("metrics.csv")
-    dataset: Path = setting("dataset.h5")
-    regions: Path = setting("regions.h5")
-    data_report: Path = setting("data_report.csv")
-    histories: tuple[Path, ...] = setting("history.csv of every run, at <variant>/fold<k>/")
-    similarities: tuple[Path, ...] = setting("similarity.h5 of every run, at <variant>/fold<k>/")
-    graphs: tuple[Path, ...] = setting(
+    metrics: Path = option("metrics.csv")
+    dataset: Path = option("dataset.h5")
+    regions: Path = option("regions.h5")
+    data_report: Path = option("data_report.csv")
+    histories: tuple[Path, ...] = option("history.csv of every run, at <variant>/fold<k>/")
+    similarities: tuple[Path, ...] = option("similarity.h5 of every run, at <variant>/fold<k>/")
+    graphs: tuple[Path, ...] = option(
         "graphs.h5 of every variant that looks at regions, at <variant>/", default=()
     )
-    examples: int = setting("queries to show in each direction", default=6)
-    seed: int = setting("seed of the draw of those queries", default=0)
-    output: Path = setting("report.html to write")
+    examples: int = option("queries to show in each direction", default=6)
+    seed: int = option("seed of the draw of those queries", default=0)
+    output: Path = option("report.html to write")
 
     def __post_init__(self) -> None:
         """Refuse what nobody can draw."""
@@ -83,7 +83,7 @@ def run(flags: Flags) -> None:
             became,
             origin(
                 {
-                    "metrics.csv": {"sha256": versions.sha256(flags.metrics)},
+                    "metrics.csv": {"sha256": provenance.file_sha256(flags.metrics)},
                     "dataset.h5": store.provenance(dataset),
                     "regions.h5": _provenance(flags.regions, store.REGIONS),
                 }
@@ -92,7 +92,7 @@ def run(flags: Flags) -> None:
                     for variant, path in graphs.items()
                 },
                 {run: _provenance(path, store.SIMILARITY) for run, path in similarities.items()},
-                versions.code(),
+                provenance.code_versions(),
             ),
         )
     flags.output.parent.mkdir(parents=True, exist_ok=True)

@@ -29,40 +29,38 @@ import numpy as np
 import torch
 
 from galr.errors import ConfigError, DataError, GalrError
+from galr.options import OptionGroup, option
 from galr.search import sentences
 from galr.search.answers import Answered, Rerank, as_document, as_table, ask
 from galr.search.index import ENCODER, Index, open_index
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What is asked, of which index, and how it is to be told."""
 
-    query: str | None = setting(
+    query: str | None = option(
         "the sentence; without one, or a picture, lines are read", default=None, positional=True
     )
-    index: Path = setting("the folder that galr index made")
-    image: Path | None = setting("a picture to ask with instead", default=None)
-    k: int = setting("answers", default=10)
-    json: bool = setting("JSON instead of a table", default=False)
-    html: Path | None = setting("a page to write as well", default=None)
-    rerank: Literal["none", "mr-code", "mr-paper", "reciprocal"] = setting(
+    index: Path = option("the folder that galr index made")
+    image: Path | None = option("a picture to ask with instead", default=None)
+    k: int = option("answers", default=10)
+    json: bool = option("JSON instead of a table", default=False)
+    html: Path | None = option("a page to write as well", default=None)
+    rerank: Literal["none", "mr-code", "mr-paper", "reciprocal"] = option(
         "second stage", default="none"
     )
-    pool: int = setting("tiles that the second stage looks at (mr-code: at least 10)", default=30)
-    w1: float = setting("weight of significance", default=0.3)
-    w2: float = setting("weight of the reverse place", default=1.1)
-    xi: float = setting("decay a place", default=0.05)
-    run: Path | None = setting(
-        "for --image: the run, if it does not lie where it did", default=None
-    )
-    detector: Path | None = setting(
+    pool: int = option("tiles that the second stage looks at (mr-code: at least 10)", default=30)
+    w1: float = option("weight of significance", default=0.3)
+    w2: float = option("weight of the reverse place", default=1.1)
+    xi: float = option("decay a place", default=0.05)
+    run: Path | None = option("for --image: the run, if it does not lie where it did", default=None)
+    detector: Path | None = option(
         "for --image: the detector file; none is config/detectors/<name>.yaml", default=None
     )
-    weights: Path | None = setting("for --image: the detector's weights", default=None)
-    device: str = setting("for --image: auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads", default=1)
+    weights: Path | None = option("for --image: the detector's weights", default=None)
+    device: str = option("for --image: auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = option("CPU threads", default=1)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be asked."""

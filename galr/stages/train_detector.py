@@ -17,27 +17,27 @@ from pathlib import Path
 
 import torch
 
-from galr import versions
-from galr.data.pictures import open_rgb
+from galr import provenance
 from galr.devices import resolve_device
+from galr.io.images import load_rgb
+from galr.options import OptionGroup, option
 from galr.regions import precision, training
 from galr.regions.checkpoint import save_checkpoint
 from galr.regions.coco import read_parts
 from galr.regions.detect import detect
 from galr.regions.detector import read_detector
-from galr.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
+class Flags(OptionGroup):
     """What is trained on what, and where."""
 
-    detector: Path = setting("the detector file")
-    folder: Path = setting("the folder that holds boxes and images")
-    checkpoint: Path = setting("checkpoint.pth to write")
-    table: Path = setting("ap.csv to write")
-    device: str = setting("auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = setting("CPU threads", default=1)
+    detector: Path = option("the detector file")
+    folder: Path = option("the folder that holds boxes and images")
+    checkpoint: Path = option("checkpoint.pth to write")
+    table: Path = option("ap.csv to write")
+    device: str = option("auto, cpu, cuda or cuda:N", default="auto")
+    threads: int = option("CPU threads", default=1)
 
 
 def run(flags: Flags) -> None:
@@ -59,9 +59,9 @@ def run(flags: Flags) -> None:
         workers=training.workers_for(flags.threads),
         tell=lambda line: print(f"{detector.name}: {line}", file=sys.stderr, flush=True),
     )
-    known = {"fingerprint": origin, "versions": versions.code()}
+    known = {"fingerprint": origin, "versions": provenance.code_versions()}
     save_checkpoint(model, flags.checkpoint, detector.classes, known)
-    pictures = (partial(open_rgb, images / image["file_name"]) for image in held_out.images)
+    pictures = (partial(load_rgb, images / image["file_name"]) for image in held_out.images)
     found = list(detect(model, pictures, detector.detection, threads=flags.threads))
     rows = precision.average_precision(held_out, found)
     precision.write(flags.table, rows)

@@ -12,9 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from galr.errors import DataError
+from galr.evaluate.metrics import retrieval_metrics
+from galr.evaluate.ranks import compute_ranks
 from galr.model.galr import GaLR
-from galr.retrieval.metrics import scores
-from galr.retrieval.ranks import ranks
 from galr.train.batches import PairBatches
 from galr.train.distributed import all_gather
 from galr.train.embed import GraphStore, embed_images, embed_sentences
@@ -150,7 +150,7 @@ def validate(
         model, images, graphs, split.rows, input_size=input_size, batch_size=batch_size
     )
     said = embed_sentences(model, token_ids, batch_size=batch_size, device=images.device)
-    return scores(ranks(seen @ said.T, split.image_of_sentence))
+    return retrieval_metrics(compute_ranks(seen @ said.T, split.image_of_sentence))
 
 
 def _broadcast_decision(fabric: Fabric, decide: Callable[[], bool], step: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from galr.whole import whole
+from galr.io.atomic import atomic_write
 
 VERSION = 1
 
@@ -38,7 +38,7 @@ class ResumeState:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the state, tensors and plain values."""
-        with whole(self._path) as partial:
+        with atomic_write(self._path) as partial:
             held = {"version": VERSION, "identity": self._identity, "state": state}
             torch.save(held, partial)
         self._last = time.monotonic()

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import galr
-from galr import machine, versions
 from galr.errors import StoreError
-from galr.whole import whole
+from galr.io.atomic import atomic_write
 
 KIND, VERSION = "run", 1
 EARLIER = "earlier"
@@ -37,11 +36,11 @@ def run_record(provenance: Mapping[str, Any], *, fold_seed: int, device: str) ->
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **{key: value for key, value in provenance.items() if key != "versions"},
         "fold_seed": fold_seed,
-        "code": {"galr": galr.__version__} | versions.git(),
-        "machine": machine.machine(),
-        "device": machine.device(device),
+        "code": {"galr": galr.__version__} | provenance.git_state(),
+        "machine": provenance.machine_info(),
+        "device": provenance.device_info(device),
         "python": platform.python_version(),
-        "packages": versions.packages(),
+        "packages": provenance.dependency_versions(),
     }
 
 
@@ -60,7 +59,7 @@ def write_run_record(path: Path, record: Mapping[str, Any], *, resumed: bool) ->
     if earlier is not None:
         before = earlier.pop(EARLIER, [])
         record = {**record, EARLIER: [*before, earlier]}
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         text = json.dumps(record, indent=2, ensure_ascii=False)
         partial.write_text(text + "\n", encoding="utf-8")
 

@@ -9,9 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from galr.data.checksums import recorded
-from galr.data.dataset_file import Archive
-from galr.data.download import fetch
+from galr.data.dataset_spec import Archive
+from galr.data.download import fetch_archive, read_checksums
 from galr.errors import ConfigError, DownloadError
 
 BODY = np.random.default_rng(0).bytes(300_000)
@@ -101,12 +100,12 @@ def nowhere():
 def get(tmp_path):
     def run(*urls, sha256=None, mirror=None, pauses=(0, 0, 0)):
         output = tmp_path / "archives/a.zip"
-        fetch(
+        fetch_archive(
             Archive("a.zip", urls, sha256),
             mirror=mirror,
-            sums=tmp_path / "SHA256SUMS",
+            checksum_file=tmp_path / "SHA256SUMS",
             output=output,
-            pauses=pauses,
+            backoff=pauses,
         )
         return output
 
@@ -120,7 +119,7 @@ def names_in(folder):
 def test_an_archive_comes_whole_and_is_recorded(get, url, tmp_path):
     assert get(url).read_bytes() == BODY
     assert names_in(tmp_path / "archives") == ["a.zip"]
-    assert recorded(tmp_path / "SHA256SUMS") == {"a.zip": hashlib.sha256(BODY).hexdigest()}
+    assert read_checksums(tmp_path / "SHA256SUMS") == {"a.zip": hashlib.sha256(BODY).hexdigest()}
 
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"weak"', None])
@@ -209,7 +208,7 @@ def test_a_published_hash_must_match_and_nothing_wrong_is_kept(get, url, tmp_pat
     with pytest.raises(DownloadError, match=f"expected {'0' * 64}"):
         get(url, sha256="0" * 64)
     assert names_in(tmp_path / "archives") == []
-    assert recorded(tmp_path / "SHA256SUMS") == {}
+    assert read_checksums(tmp_path / "SHA256SUMS") == {}
     assert get(url, sha256=hashlib.sha256(BODY).hexdigest()).read_bytes() == BODY
 
 
@@ -255,7 +254,7 @@ def test_what_lies_there_already_is_verified(get, nowhere, url, tmp_path):
     output.parent.mkdir()
     output.write_bytes(BODY)
     assert get(nowhere) == output
-    assert recorded(tmp_path / "SHA256SUMS") == {"a.zip": hashlib.sha256(BODY).hexdigest()}
+    assert read_checksums(tmp_path / "SHA256SUMS") == {"a.zip": hashlib.sha256(BODY).hexdigest()}
     output.write_bytes(OTHER)
     with pytest.raises(DownloadError):
         get(nowhere)

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from galr.data.extract import unpack
+from galr.data.extract import extract
 from galr.errors import DataError
 
 ROOMY = 1.0  # GB
@@ -44,7 +44,7 @@ def refused(tmp_path, archives, words, limit_gb=ROOMY):
     output = tmp_path / "out/files"
     before = tree(tmp_path)
     with pytest.raises(DataError, match=words):
-        unpack(archives, output, limit_gb=limit_gb)
+        extract(archives, output, limit_gb=limit_gb)
     assert tree(tmp_path) == before
 
 
@@ -55,14 +55,14 @@ def test_what_was_packed_comes_out(tmp_path, mode):
         zipped(path, TREE)
     else:
         tarred(path, TREE, f"w:{mode.removeprefix('tar').removeprefix('.')}")
-    unpack([path], tmp_path / "files", limit_gb=ROOMY)
+    extract([path], tmp_path / "files", limit_gb=ROOMY)
     assert tree(tmp_path / "files") == {f"{path.stem}/{name}": c for name, c in TREE.items()}
 
 
 def test_archives_lie_side_by_side_and_plain_files_as_they_are(tmp_path):
     (tmp_path / "caps.txt").write_bytes(b"a plane .\n")
     archives = [zipped(tmp_path / f"{n}.zip", {"README.md": n.encode()}) for n in "ab"]
-    unpack([*archives, tmp_path / "caps.txt"], tmp_path / "files", limit_gb=ROOMY)
+    extract([*archives, tmp_path / "caps.txt"], tmp_path / "files", limit_gb=ROOMY)
     assert tree(tmp_path / "files") == {
         "a/README.md": b"a",
         "b/README.md": b"b",
@@ -72,12 +72,12 @@ def test_archives_lie_side_by_side_and_plain_files_as_they_are(tmp_path):
 
 def test_backslashes_of_windows_are_folders(tmp_path):
     zipped(tmp_path / "a.zip", {"pictures\\one.jpg": b"1", "pictures\\": b""})
-    unpack([tmp_path / "a.zip"], tmp_path / "files", limit_gb=ROOMY)
+    extract([tmp_path / "a.zip"], tmp_path / "files", limit_gb=ROOMY)
     assert tree(tmp_path / "files") == {"a/pictures/one.jpg": b"1"}
 
 
 def test_an_empty_archive_makes_an_empty_folder(tmp_path):
-    unpack([zipped(tmp_path / "a.zip", {})], tmp_path / "files", limit_gb=ROOMY)
+    extract([zipped(tmp_path / "a.zip", {})], tmp_path / "files", limit_gb=ROOMY)
     assert tree(tmp_path / "files") == {}
 
 
@@ -123,7 +123,7 @@ def test_a_bomb_ends_at_the_limit(tmp_path, pack):
     path = pack(tmp_path / f"a.{'zip' if pack is zipped else 'tar.gz'}", {"x": bytes(3_000_000)})
     assert path.stat().st_size < 10_000
     refused(tmp_path, [path], r"beyond the limit of 0.002 GB.*unpack_limit_gb", limit_gb=0.002)
-    unpack([path], tmp_path / "files", limit_gb=0.004)
+    extract([path], tmp_path / "files", limit_gb=0.004)
 
 
 def test_the_limit_is_for_all_archives_together(tmp_path):
@@ -149,9 +149,9 @@ def test_all_or_nothing_and_the_old_folder_survives(tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "files/old.txt").write_bytes(b"old")
     with pytest.raises(DataError):
-        unpack([good, evil], tmp_path / "files", limit_gb=ROOMY)
+        extract([good, evil], tmp_path / "files", limit_gb=ROOMY)
     assert tree(tmp_path / "files") == {"old.txt": b"old"}
-    unpack([good], tmp_path / "files", limit_gb=ROOMY)
+    extract([good], tmp_path / "files", limit_gb=ROOMY)
     assert tree(tmp_path / "files") == {"good/new.txt": b"new"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["evil.zip", "files", "good.zip"]
 

@@ -2,22 +2,22 @@ import json
 
 import pytest
 
-from galr.data.dataset_file import Karpathy, Precomp
-from galr.data.folder import files_below
-from galr.data.layouts import Listed, read_listing
+from galr.data.dataset_spec import KarpathyLayout, PrecompLayout
+from galr.data.find_images import list_files
+from galr.data.layouts import ImageEntry, read_annotations
 from galr.errors import DataError
 
-PRECOMP = Precomp("{split}_caps.txt", "{split}_filename.txt")
+PRECOMP = PrecompLayout("{split}_caps.txt", "{split}_filename.txt")
 SPLITS = {"train": ("train",), "val": (), "test": ("test",)}
 WANTED = (
-    Listed("b", "train", ("one .", "", "three .")),
-    Listed("a", "train", ("ünï .", " .", "six .")),
-    Listed("c", "test", ("7", "8", "9")),
+    ImageEntry("b", "train", ("one .", "", "three .")),
+    ImageEntry("a", "train", ("ünï .", " .", "six .")),
+    ImageEntry("c", "test", ("7", "8", "9")),
 )
 
 
 def listing(folder, layout, splits=SPLITS, unused=()):
-    return read_listing(folder, files_below(folder), layout, splits, unused)
+    return read_annotations(folder, list_files(folder), layout, splits, unused)
 
 
 def write_precomp(folder, split, sentences, names, ending="\n"):
@@ -52,7 +52,7 @@ def test_precomp_names_stand_once_an_image_or_once_a_sentence(tmp_path, repeated
 def test_precomp_and_karpathy_say_the_same(tmp_path):
     entries = [entry(f"{i.name}.png", i.split, *i.sentences) for i in WANTED]
     write_karpathy(tmp_path, entries)
-    assert listing(tmp_path, Karpathy(("dataset.json",))).images == WANTED
+    assert listing(tmp_path, KarpathyLayout(("dataset.json",))).images == WANTED
 
 
 def test_only_line_feeds_end_a_sentence(tmp_path):
@@ -87,7 +87,7 @@ def test_a_source_may_give_several_splits_to_one_and_leave_some_out(tmp_path):
         tmp_path, [entry(f"{s}.jpg", s, "a") for s in ("test", "restval", "train", "odd", "val")]
     )
     splits = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
-    found = listing(tmp_path, Karpathy(("dataset.json",)), splits, unused=("odd",))
+    found = listing(tmp_path, KarpathyLayout(("dataset.json",)), splits, unused=("odd",))
     assert [(i.name, i.split) for i in found.images] == [
         ("test", "test"),
         ("restval", "train"),
@@ -95,16 +95,18 @@ def test_a_source_may_give_several_splits_to_one_and_leave_some_out(tmp_path):
         ("val", "val"),
     ]
     with pytest.raises(DataError, match="1 images of split 'odd', which the dataset file does not"):
-        listing(tmp_path, Karpathy(("dataset.json",)), splits)
+        listing(tmp_path, KarpathyLayout(("dataset.json",)), splits)
     with pytest.raises(DataError, match="no image of split 'rest', only of"):
-        listing(tmp_path, Karpathy(("dataset.json",)), splits, unused=("odd", "rest"))
+        listing(tmp_path, KarpathyLayout(("dataset.json",)), splits, unused=("odd", "rest"))
 
 
 def test_tokens_stand_for_a_sentence_without_raw_text(tmp_path):
     images = [entry("1", "train", "a"), entry("2", "test")]
     images[1]["sentences"] = [{"tokens": ["two", "ships"]}]
     write_karpathy(tmp_path, images)
-    assert listing(tmp_path, Karpathy(("dataset.json",))).images[1].sentences == ("two ships",)
+    assert listing(tmp_path, KarpathyLayout(("dataset.json",))).images[1].sentences == (
+        "two ships",
+    )
 
 
 def test_sentences_for_unknown_images_are_told(tmp_path):
@@ -116,16 +118,16 @@ def test_sentences_for_unknown_images_are_told(tmp_path):
     images[0]["sentences"][0]["imgid"] = 4
     images[0]["sentences"][1]["imgid"] = 5
     write_karpathy(tmp_path, images)
-    found = listing(tmp_path, Karpathy(("dataset.json",)))
+    found = listing(tmp_path, KarpathyLayout(("dataset.json",)))
     assert [(i.name, i.sentences) for i in found.images] == [("1", ("mine",)), ("3", ("c",))]
-    assert [(s.place, s.reason) for s in found.strays] == [
+    assert [(s.location, s.reason) for s in found.unmatched] == [
         ("dataset.json image 1 sentence 2", "its imgid is 5, its image's is 4"),
         ("dataset.json image 2", "its filename is blank"),
     ]
     write_precomp(tmp_path, "train", ["a", "b", "c", "d"], ["1.jpg", ""])
     write_precomp(tmp_path, "test", ["e"], ["3.jpg"])
-    (stray,) = listing(tmp_path, PRECOMP).strays
-    assert stray.place == "train_caps.txt line 3"
+    (stray,) = listing(tmp_path, PRECOMP).unmatched
+    assert stray.location == "train_caps.txt line 3"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_a_json_of_another_form_is_named(tmp_path, text, words):
     (tmp_path / "dataset.json").write_text(text, "utf-8")
     splits = {"train": ("train",), "val": (), "test": ()}
     with pytest.raises(DataError, match=words):
-        listing(tmp_path, Karpathy(("dataset.json",)), splits)
+        listing(tmp_path, KarpathyLayout(("dataset.json",)), splits)
 
 
 def test_text_that_is_none_is_named(tmp_path):

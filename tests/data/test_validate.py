@@ -2,15 +2,15 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from galr.data.folder import pictures_by_stem
-from galr.data.layouts import Listed, Listing, Stray
-from galr.data.validate import KINDS, refuse_empty, validate
+from galr.data.find_images import images_by_stem
+from galr.data.layouts import DatasetIndex, ImageEntry, UnmatchedSentence
+from galr.data.validate import PROBLEM_KINDS, check_splits, validate
 from galr.errors import DataError
 
 GOOD = (
-    Listed("a", "train", ("one .", "two .")),
-    Listed("b", "train", ("three .", "four .")),
-    Listed("c", "test", ("five .", "six .")),
+    ImageEntry("a", "train", ("one .", "two .")),
+    ImageEntry("b", "train", ("three .", "four .")),
+    ImageEntry("c", "test", ("five .", "six .")),
 )
 FILES = tuple(PurePosixPath(name) for name in ("x/a.jpg", "x/b.png", "y/c.tif"))
 
@@ -18,16 +18,16 @@ FILES = tuple(PurePosixPath(name) for name in ("x/a.jpg", "x/b.png", "y/c.tif"))
 def check(images=GOOD, files=FILES, strays=(), count=None, total=None, **policies):
     return validate(
         "mine",
-        Listing(tuple(images), tuple(strays), (Path("list.json"),)),
-        pictures_by_stem(files),
+        DatasetIndex(tuple(images), tuple(strays), (Path("list.json"),)),
+        images_by_stem(files),
         sentences_per_image=count,
-        images=total,
-        policies=dict.fromkeys(KINDS, "drop") | policies,
+        num_images=total,
+        policies=dict.fromkeys(PROBLEM_KINDS, "drop") | policies,
     )
 
 
 def test_a_sound_dataset_passes_in_its_order():
-    found, dropped = check(count=2, total=3, **dict.fromkeys(KINDS, "error"))
+    found, dropped = check(count=2, total=3, **dict.fromkeys(PROBLEM_KINDS, "error"))
     assert [(f.name, f.split, f.sentences) for f in found] == [
         (image.name, image.split, image.sentences) for image in GOOD
     ]
@@ -36,7 +36,7 @@ def test_a_sound_dataset_passes_in_its_order():
 
 
 def with_sentences(*sentences):
-    return (*GOOD, Listed("d", "test", sentences))
+    return (*GOOD, ImageEntry("d", "test", sentences))
 
 
 BAD = {
@@ -54,12 +54,12 @@ BAD = {
     "count": ("wrong_count", {"images": with_sentences("x ."), "count": 2}, ["d"]),
     "none": ("wrong_count", {"images": with_sentences()}, ["d"]),
     "total": ("wrong_count", {"total": 4}, ["mine"]),
-    "listed twice": ("duplicate_name", {"images": (*GOOD, Listed("a", "test", ("x",)))}, ["a"]),
+    "listed twice": ("duplicate_name", {"images": (*GOOD, ImageEntry("a", "test", ("x",)))}, ["a"]),
     "two files": ("duplicate_name", {"files": (*FILES, PurePosixPath("z/c.JPG"))}, ["c"]),
-    "one file": ("duplicate_name", {"images": (*GOOD, Listed("q/a", "test", ("x",)))}, ["q/a"]),
+    "one file": ("duplicate_name", {"images": (*GOOD, ImageEntry("q/a", "test", ("x",)))}, ["q/a"]),
     "stray": (
         "unknown_image",
-        {"strays": [Stray("list.json image 4", "why")]},
+        {"strays": [UnmatchedSentence("list.json image 4", "why")]},
         ["list.json image 4"],
     ),
 }
@@ -68,7 +68,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_an_offence_is_dropped_and_listed(case):
     kind, bad, items = BAD[case]
-    found, dropped = check(**bad, **{k: "error" for k in KINDS if k != kind})
+    found, dropped = check(**bad, **{k: "error" for k in PROBLEM_KINDS if k != kind})
     assert [offence.item for offence in dropped] == items
     assert {offence.kind for offence in dropped} == {kind}
     assert all(offence.reason for offence in dropped)
@@ -91,7 +91,7 @@ def test_an_offence_is_an_error_that_shows_the_way(case):
 
 
 def test_a_picture_that_fits_the_listed_folder_wins():
-    images = (Listed("x/a", "train", ("one",)), Listed("y/a", "test", ("two",)))
+    images = (ImageEntry("x/a", "train", ("one",)), ImageEntry("y/a", "test", ("two",)))
     files = (PurePosixPath("in/x/a.jpg"), PurePosixPath("in/y/a.jpg"))
     found, dropped = check(images, files)
     assert [str(f.file) for f in found] == ["in/x/a.jpg", "in/y/a.jpg"]
@@ -100,23 +100,23 @@ def test_a_picture_that_fits_the_listed_folder_wins():
 
 @pytest.mark.parametrize("number", [1, 7])
 def test_any_number_of_sentences_will_do_where_none_is_asked_for(number):
-    images = [Listed(name, "train", ("a plane .",) * number) for name in "abc"]
-    found, dropped = check(images, **dict.fromkeys(KINDS, "error"))
+    images = [ImageEntry(name, "train", ("a plane .",) * number) for name in "abc"]
+    found, dropped = check(images, **dict.fromkeys(PROBLEM_KINDS, "error"))
     assert [len(f.sentences) for f in found] == [number] * 3
     assert dropped == []
 
 
 def test_words_of_any_script_are_words():
     sentences = ("一架飞机", "самолёт", "7", "...", "—")
-    found, dropped = check([Listed("a", "train", sentences)])
+    found, dropped = check([ImageEntry("a", "train", sentences)])
     assert found[0].sentences == sentences[:3]
     assert [d.item for d in dropped] == ["a sentence 4", "a sentence 5"]
 
 
 def test_an_empty_split_is_refused_unless_it_was_meant():
     found, _ = check()
-    refuse_empty(found, {"train": ("train",), "val": (), "test": ("test",)})
+    check_splits(found, {"train": ("train",), "val": (), "test": ("test",)})
     with pytest.raises(DataError, match="no image is left in the val split"):
-        refuse_empty(found, {"train": ("train",), "val": ("val",), "test": ("test",)})
+        check_splits(found, {"train": ("train",), "val": ("val",), "test": ("test",)})
     with pytest.raises(DataError, match="no image is left in the test split"):
-        refuse_empty(found[:2], {"train": ("train",), "val": (), "test": ("test",)})
+        check_splits(found[:2], {"train": ("train",), "val": (), "test": ("test",)})

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from galr.data.words import tokens
+from galr.data.vocabulary import tokenize
 from galr.demo.captions import generate_captions, split_words
 from galr.demo.samples import sample_scene
 from galr.demo.scene import KINDS
@@ -205,7 +205,7 @@ def test_sentences_differ_within_an_image_and_between_images():
 
 def test_words_are_the_tokens_of_the_data_command():
     for _, sentence in pairs():
-        assert split_words(sentence) == tokens(sentence)
+        assert split_words(sentence) == tokenize(sentence)
 
 
 def test_every_kind_is_named_as_absent_in_some_sentence():

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from galr import store, versions
+from galr import provenance, store
 from galr.__main__ import main
 from galr.commands.graphs import DreaOptions
 from galr.errors import DataError
@@ -72,7 +72,7 @@ def test_graphs_writes_what_the_function_returns_and_where_it_came_from(regions,
     assert origin["settings"] == CHOICES | {
         "salience": True, "self_loops": True, "normalisation": "symmetric",
     }  # fmt: skip
-    assert origin["regions_sha256"] == versions.sha256(path)
+    assert origin["regions_sha256"] == provenance.file_sha256(path)
     assert (origin["dataset"], origin["detector"]) == ("demo", "demo-detector")
     assert origin["columns"] == [
         "class plane", "class ship", "score", "centre x", "centre y", "width", "height",
@@ -173,7 +173,7 @@ def test_graphs_of_ready_boxes_are_those_of_regions_bit_for_bit(
     for name, table in expected.items():
         assert np.array_equal(found[name], table) and found[name].dtype == table.dtype, name
     assert origin["columns"][:2] == ["class plane", "class ship"]
-    assert origin["detector"]["results_sha256"] == versions.sha256(boxes)
+    assert origin["detector"]["results_sha256"] == provenance.file_sha256(boxes)
     assert "8 regions in 3 images; 0 boxes of no area dropped" in capsys.readouterr().err
 
 

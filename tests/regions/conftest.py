@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from galr.stages import train_detector
+from galr.commands import train_detector
 
 from ..detectors import NARROW  # isort: skip
 

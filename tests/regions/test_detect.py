@@ -12,12 +12,12 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from galr import store
-from galr.data.pictures import open_rgb
+from galr.commands import regions as stage
 from galr.errors import DataError, DeviceError, StoreError
+from galr.io.images import load_rgb
 from galr.regions import network
 from galr.regions.detect import Batch, detect, leaves_a_core, look, prepared
 from galr.regions.detector import Detection, Slices, read_detector
-from galr.stages import regions as stage
 
 CPU = torch.device("cpu")
 WHOLE = Detection(input=(64, 64), batch=4, score=0.3, overlap=0.5, regions=20)
@@ -30,7 +30,7 @@ def model(trained):
 
 @pytest.fixture(scope="module")
 def pictures(trained):
-    return [open_rgb(trained.folder / "images" / f"{number}.png") for number in range(6)]
+    return [load_rgb(trained.folder / "images" / f"{number}.png") for number in range(6)]
 
 
 def opening(pictures):
@@ -160,7 +160,7 @@ def working():
 def test_a_damaged_picture_is_named_and_nothing_goes_on_behind(model, pictures, tmp_path):
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(b"no picture")
-    openings = [*opening(pictures), partial(open_rgb, damaged), *opening(pictures)]
+    openings = [*opening(pictures), partial(load_rgb, damaged), *opening(pictures)]
     with pytest.raises(DataError, match=r"damaged.png cannot be decoded .*; replace or remove it$"):
         list(detect(model, openings, WHOLE, threads=2))
     assert not working()

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from galr.commands import train_detector
 from galr.errors import ConfigError, DataError
 from galr.regions import network, training
 from galr.regions.checkpoint import read_checkpoint
 from galr.regions.coco import read_boxes
 from galr.regions.detector import read_detector
 from galr.regions.mmlab import HistoryBuffer
-from galr.stages import train_detector
 
 CPU = torch.device("cpu")
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from galr.commands import cut_dota
 from galr.errors import ConfigError, DataError
 from galr.regions import dota
 from galr.regions.coco import read_boxes, refuse_shared
 from galr.regions.detect import cut as cut_for_detection
 from galr.regions.detector import Slices
-from galr.stages import cut_dota
 
 CLASSES = ("ship", "plane")
 HEADER = "imagesource:GoogleEarth\ngsd:0.146343590398\n"

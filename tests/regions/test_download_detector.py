@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from galr.__main__ import main
-from galr.data.dataset_file import Archive
-from galr.data.download import fetch
+from galr.data.dataset_spec import Archive
+from galr.data.download import fetch_archive
 from galr.errors import DownloadError
 
 HERE = {
@@ -56,8 +56,12 @@ def test_of_a_hash_its_beginning_will_do_and_the_first_use_binds_the_rest(tmp_pa
     (tmp_path / "other").write_bytes(begins_alike)
     archive = Archive("tiny-1234.pth", ((tmp_path / "other").as_uri(),), right[:2])
     with pytest.raises(DownloadError, match=f"expected {right}"):
-        fetch(archive, mirror=None, sums=tmp_path / "SHA256SUMS", output=tmp_path / "got")
-    fetch(archive, mirror=None, sums=tmp_path / "no sums yet", output=tmp_path / "got")
+        fetch_archive(
+            archive, mirror=None, checksum_file=tmp_path / "SHA256SUMS", output=tmp_path / "got"
+        )
+    fetch_archive(
+        archive, mirror=None, checksum_file=tmp_path / "no sums yet", output=tmp_path / "got"
+    )
     assert (tmp_path / "got").read_bytes() == begins_alike
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from galr.data.pictures import open_rgb
+from galr.io.images import load_rgb
 from galr.regions.looking import for_detection, for_training, shown
 from galr.regions.mmlab import set_random_seed
 
@@ -57,7 +57,7 @@ def test_boxes_follow_the_picture_through_every_augmentation(item, scales):
 
 def test_training_and_detection_are_shown_the_same_picture(item):
     set_random_seed(1)
-    pixels = np.asarray(open_rgb(item["img_path"]))
+    pixels = np.asarray(load_rgb(item["img_path"]))
     detected = for_detection((96, 64))(shown(pixels))["inputs"]
     turned = [detected, detected.flip(1), detected.flip(2), detected.flip(1, 2)]
     fit = for_training((96, 64), (1, 1), colours=False)
@@ -79,6 +79,6 @@ def test_colours_vary_where_asked_and_boxes_stay(item):
 
 def test_colours_reach_the_network_in_its_order(tmp_path):
     Image.new("RGB", (40, 40), (250, 120, 10)).save(tmp_path / "orange.png")
-    pixels = np.asarray(open_rgb(tmp_path / "orange.png"))
+    pixels = np.asarray(load_rgb(tmp_path / "orange.png"))
     blue, green, red = for_detection((32, 32))(shown(pixels))["inputs"][:, 16, 16].tolist()
     assert (red, green, blue) == (250, 120, 10)

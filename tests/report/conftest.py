@@ -9,8 +9,8 @@ import pytest
 
 from galr import store
 from galr.__main__ import main
-from galr.retrieval import table
-from galr.retrieval.ranks import ranks
+from galr.evaluate import table
+from galr.evaluate.ranks import compute_ranks
 
 ODD = 'boats < "quais" & <script>alert(1)</script> — été 港'
 IMAGES, TEST, EACH, SIZE = 14, 10, 3, 24  # images, those of the test split, sentences each, pixels
@@ -69,7 +69,7 @@ def draw(tmp_path):
             for place, variant in enumerate(variants)
             for fold in range(folds)
         ]
-        rows = table.rows(runs, resamples=50, confidence=0.95)
+        rows = table.build_table(runs, resamples=50, confidence=0.95)
         pd.DataFrame(rows).to_csv(results.folder / "metrics.csv", index=False)
         return results
 
@@ -169,7 +169,7 @@ def _write_run(results, dataset, variant, fold, random, noise):
     history["best"] = history["epoch"] == 2
     history.to_csv(folder / "history.csv", index=False)
     other = (similarity + random.normal(size=own.shape)).astype("f4")
-    return table.Run(
+    return table.FoldResult(
         dataset=dataset,
         variant=variant,
         fold=fold,
@@ -177,10 +177,10 @@ def _write_run(results, dataset, variant, fold, random, noise):
         ties="pessimistic",
         bootstrap_seed=7,
         image_of_sentence=owners,
-        ranks={"none": ranks(similarity, owners), "mr-code": ranks(other, owners)},
-        chosen={
+        ranks={"none": compute_ranks(similarity, owners), "mr-code": compute_ranks(other, owners)},
+        params={
             "none": {},
             "mr-code": {"k": 5, "w1": 0.3, "w2": 1.1, "xi": 0.05, "validation_mr": 9},
         },
-        ceiling={"t2i_r1": 96.0, "t2i_r5": 100.0, "t2i_r10": 100.0},
+        upper_bound={"t2i_r1": 96.0, "t2i_r5": 100.0, "t2i_r10": 100.0},
     )

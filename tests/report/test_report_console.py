@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from galr.__main__ import main
+from galr.evaluate.metrics import RECALL_NAMES
 from galr.report.metrics import read
 from galr.report.table import text
-from galr.retrieval.metrics import RECALLS
 
 
 def test_it_holds_the_means_in_order(draw):
@@ -23,7 +23,7 @@ def test_it_holds_the_means_in_order(draw):
     assert len(lines) == len(means) == 4
     for line, (_, mean), (_, std) in zip(lines, means.iterrows(), spread.iterrows(), strict=True):
         assert line[:2] == [mean["variant"], mean["rerank"]]
-        numbers = [mean[column] for column in (*RECALLS, "mr")]
+        numbers = [mean[column] for column in (*RECALL_NAMES, "mr")]
         numbers += [std["mr"], mean["mr_low"], mean["mr_high"]]
         assert [part for part in line[2:] if part != "to"] == [
             f"{number:.2f}" for number in numbers

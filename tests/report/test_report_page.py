@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from galr import store
+from galr.evaluate.metrics import RECALL_NAMES
 from galr.report.peers import PUBLISHED
-from galr.retrieval.metrics import RECALLS
 
 ALL = "99"  # more examples than there are queries
 
@@ -71,7 +71,7 @@ def test_the_tables_hold_the_numbers_of_the_csv(draw):
             key = (*names[:2], names[2] if table == "folds" else "mean")
             row = metrics.loc[key]
             seen.add(key)
-            for column in (*RECALLS, "mr"):
+            for column in (*RECALL_NAMES, "mr"):
                 assert cells[column] == f"{row[column]:.2f}"
             assert cells["interval"] == f"{row['mr_low']:.2f} to {row['mr_high']:.2f}"
             assert cells["i2t_medr"] == f"{row['i2t_medr']:.1f}"
@@ -82,7 +82,7 @@ def test_the_other_columns_are_all_there(draw):
     results = draw()
     page, metrics = Reader(results.page()), metrics_of(results)
     heads = [text for _, text in page.tables["others"][0]]
-    shown = {"dataset", *RECALLS, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr"}
+    shown = {"dataset", *RECALL_NAMES, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr"}
     assert set(heads) == set(metrics.reset_index().columns) - shown
     for _, cells in page.rows("others"):
         row = metrics.loc[(cells["variant"], cells["rerank"], cells["fold"])]
@@ -190,7 +190,7 @@ def test_published_rows_stand_as_they_are_in_the_file(draw):
         texts = [text for _, text in row]
         assert texts[0].startswith(given["method"])
         assert texts[1:4] == [f"{given['mr']:.2f}", given["pretraining"], given["protocol"]]
-        assert texts[4:] == [f"{given[column]:.2f}" for column in RECALLS]
+        assert texts[4:] == [f"{given[column]:.2f}" for column in RECALL_NAMES]
 
 
 def test_a_dataset_nobody_published_on_says_so(draw):

@@ -9,17 +9,17 @@ import torch
 import yaml
 from PIL import Image
 
-from galr import store, versions
+from galr import provenance, store
 from galr.commands import graphs as graphs_stage
-from galr.data.pictures import decode
-from galr.data.words import Vocabulary
+from galr.commands import index as index_stage
+from galr.commands import regions as regions_stage
+from galr.commands import search as search_stage
+from galr.data.vocabulary import Vocabulary
+from galr.io.images import load_resized
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
 from galr.regions import network
 from galr.regions.detector import read_detector
-from galr.stages import index as index_stage
-from galr.stages import regions as regions_stage
-from galr.stages import search as search_stage
 
 from ..detectors import NARROW  # isort: skip
 from ..trained import ARCHITECTURE  # isort: skip
@@ -78,7 +78,7 @@ def house(tmp_path_factory):
     names = [f"{number:02}" for number in range(IMAGES)]
     random = np.random.default_rng(0)
     sentences = [" ".join(random.choice(WORDS, 4)) for _ in range(3 * IMAGES)]
-    files = [decode(said.pictures / f"{name}.png", SIZE) for name in names]
+    files = [load_resized(said.pictures / f"{name}.png", SIZE) for name in names]
     with store.writing(said.dataset, store.DATASET, {"dataset": "small"}) as file:
         store.write_arrays(
             file,
@@ -123,7 +123,7 @@ def train(said, variant, branches, seed):
     """Leave what a training leaves, its weights as they were drawn."""
     graphs = said.place / f"results/small/{variant}/graphs.h5"
     local = branches != "global"
-    vocabulary = Vocabulary.count(WORDS, 1)
+    vocabulary = Vocabulary.build(WORDS, 1)
     architecture = ARCHITECTURE | {
         "branches": branches,
         "words": len(vocabulary),
@@ -137,14 +137,14 @@ def train(said, variant, branches, seed):
         checkpoints.Checkpoint(
             architecture=architecture,
             state_dict=GaLR(**architecture).state_dict(),
-            vocabulary=list(vocabulary.words),
+            vocabulary=list(vocabulary.tokens),
             max_words=20,
             epoch=1,
             mr=50.0,
             provenance={
                 "dataset": "small",
-                "dataset_sha256": versions.sha256(said.dataset),
-                "graphs_sha256": versions.sha256(graphs) if local else None,
+                "dataset_sha256": provenance.file_sha256(said.dataset),
+                "graphs_sha256": provenance.file_sha256(graphs) if local else None,
                 "variant": variant,
                 "fold": 0,
             },

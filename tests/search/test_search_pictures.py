@@ -4,8 +4,8 @@ import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 
-from galr.data.pictures import as_rgb
 from galr.errors import DataError
+from galr.io.images import to_rgb
 from galr.search.pictures import opened
 from galr.search.places import Window, corners
 from galr.search.tiles import Tiling
@@ -58,7 +58,7 @@ def test_a_tiff_reads_as_pillow_reads_it(tmp_path, mode):
         picture.putalpha(Image.fromarray(draw((20, 30), seed=1)))
     picture.save(path)
     with Image.open(path) as again:
-        expected = np.asarray(as_rgb(again), int)
+        expected = np.asarray(to_rgb(again), int)
     assert np.abs(whole(path).astype(int) - expected).max() <= (1 if "A" in mode else 0)
 
 

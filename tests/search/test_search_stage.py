@@ -14,9 +14,9 @@ import rasterio
 import torch
 
 from galr.errors import ConfigError, DataError, StoreError
+from galr.evaluate.rerank import rerank
 from galr.model import checkpoint as checkpoints
 from galr.model.text import pad_tokens
-from galr.retrieval.rerank import rerank
 from galr.search import sentences
 from galr.search.answers import Rerank, ask, reranked
 from galr.search.index import ENCODER, open_index
@@ -55,7 +55,7 @@ def test_a_sentence_finds_what_the_whole_model_would(house, indexed, folder, sai
     index = indexed(folder)
     checkpoint = checkpoints.load_checkpoint(house.global_run / "checkpoint.pt")
     asker = sentences.read(index / ENCODER)
-    words, lengths = pad_tokens(asker.vocabulary.numbers([QUERY], 20))
+    words, lengths = pad_tokens(asker.vocabulary.encode([QUERY], 20))
     with torch.inference_mode():
         query = checkpoint.build_model().encode_sentences(words, lengths)[0].numpy()
     table = open_index(index).table.rows

@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from galr import store, versions
+from galr import provenance, store
 from galr.__main__ import main
 from galr.commands import verify as stage
 from galr.errors import StoreError, VerifyError
 from galr.model import checkpoint as checkpoints
-from galr.similarity import verify
 
 from ..trained import encode, evaluate, write_run  # isort: skip
 
@@ -36,19 +35,21 @@ def run(left, tmp_path):
 
 def verify(run, *words):
     parser = argparse.ArgumentParser()
-    stage.Options.add_flags(parser)
-    stage.run(stage.Options.from_flags(parser.parse_args([str(run), *words])))
+    stage.Options.add_arguments(parser)
+    stage.run(stage.Options.from_args(parser.parse_args([str(run), *words])))
 
 
 def files(run):
-    return {path: versions.sha256(path) for path in run.parents[1].rglob("*") if path.is_file()}
+    return {
+        path: provenance.file_sha256(path) for path in run.parents[1].rglob("*") if path.is_file()
+    }
 
 
 def follow(run):
     """Let the files behind similarity.h5 say that they were made of it, as somebody careful would."""
     with h5py.File(run / "ranks.h5", "r+") as file:
         said = json.loads(file.attrs["provenance"])
-        said["similarity_sha256"] = versions.sha256(run / "similarity.h5")
+        said["similarity_sha256"] = provenance.file_sha256(run / "similarity.h5")
         file.attrs["provenance"] = json.dumps(said)
 
 
@@ -152,7 +153,7 @@ def test_embeddings_of_another_model_are_named_though_all_else_follows_from_them
     (run / "checkpoint.pt").write_bytes(own)
     with h5py.File(run / "similarity.h5", "r+") as file:
         said = json.loads(file.attrs["provenance"])
-        said["checkpoint_sha256"] = versions.sha256(run / "checkpoint.pt")
+        said["checkpoint_sha256"] = provenance.file_sha256(run / "checkpoint.pt")
         file.attrs["provenance"] = json.dumps(said)
     evaluate(run)
     stored = r"(none|mr-paper|qbnorm): mR [\d.]+ is stored and [\d.]+ found again"

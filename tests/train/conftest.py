@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from galr.data.words import Vocabulary
+from galr.data.vocabulary import Vocabulary
 from galr.model.galr import GaLR
 from galr.train.batches import PairBatches
 from galr.train.embed import GraphStore
@@ -59,7 +59,7 @@ def world(tmp_path):
     mask[1::2, 0] = True
     shown = mask.float()
     graphs = GraphStore(shown.unsqueeze(-1).repeat(1, 1, 4), torch.diag_embed(shown), mask, None)
-    vocabulary = Vocabulary.count(sentences, 1, stop_words=True)
+    vocabulary = Vocabulary.build(sentences, 1, stop_words=True)
     with h5py.File(tmp_path / "images.h5", "w") as file:
         images = file.create_dataset("images", data=pictures)
         yield World(
@@ -67,6 +67,6 @@ def world(tmp_path):
             InMemoryImages(images, range(12), torch.device("cpu")),
             graphs,
             select(list(range(12)), sentences, owners),
-            vocabulary.numbers(sentences, 20),
+            vocabulary.encode(sentences, 20),
             vocabulary,
         )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from galr import versions
+from galr import provenance
 from galr.errors import StoreError
 from galr.train.run_record import read_run_record, run_record, write_run_record
 
@@ -23,7 +23,7 @@ ORIGIN = {
     "settings": {"epochs": 3, "clip": None, "precision": "fp32"},
     "threads": 2,
     "device": "cpu",
-    "versions": versions.code(),
+    "versions": provenance.code_versions(),
 }
 
 
@@ -36,8 +36,8 @@ def test_a_record_says_what_the_checkpoint_says_and_where_and_when(made):
     told = {key: made[key] for key in ORIGIN if key not in ("versions", "device")}
     assert told == {key: ORIGIN[key] for key in told}
     assert made["fold_seed"] == 7 and made["device"] == {"name": "cpu"}
-    assert made["packages"]["torch"] == versions.code()["torch"]
-    assert made["python"] == versions.code()["python"]
+    assert made["packages"]["torch"] == provenance.code_versions()["torch"]
+    assert made["python"] == provenance.code_versions()["python"]
     assert {"platform", "processor", "cores"} == set(made["machine"])
     started = datetime.fromisoformat(made["started"])
     assert started.tzinfo == UTC and datetime.now(UTC) - started < timedelta(minutes=5)

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from galr import store
 from galr.__main__ import main
-from galr.config import override
+from galr.config import merge_config
 from galr.model import checkpoint as checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -240,8 +240,10 @@ def as_flag(key, value):
 def test_a_variant_is_what_the_config_says(folder, name):
     drea_graphs(folder)
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    sections = override({key: config[key] for key in ("model", "train")}, config["variants"][name])
-    changed = override({key: sections[key] for key in ("model", "train")}, SMALL)
+    sections = merge_config(
+        {key: config[key] for key in ("model", "train")}, config["variants"][name]
+    )
+    changed = merge_config({key: sections[key] for key in ("model", "train")}, SMALL)
     flags = " ".join(as_flag(*each) for part in changed.values() for each in part.items())
     assert train(folder, name, changed["model"]["branches"], "--graphs drea.h5", flags) == 0
     checkpoint = checkpoints.load_checkpoint(folder / f"{name}.pt")

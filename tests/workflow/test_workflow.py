@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from galr import store
-from galr.config import override
+from galr.config import merge_config
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = [
@@ -111,7 +111,7 @@ def house(folder):
 
 def edit(path, changes):
     """Change some keys of a YAML file."""
-    path.write_text(yaml.safe_dump(override(yaml.safe_load(path.read_text()), changes)))
+    path.write_text(yaml.safe_dump(merge_config(yaml.safe_load(path.read_text()), changes)))
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_one_key_reruns_exactly_the_stages_it_touches(dollhouse):
         if value is not None:
             inner[last] = value
         files.append(f"config/{key}.yaml")
-        (dollhouse / files[-1]).write_text(yaml.safe_dump(override(SMALL, changed)))
+        (dollhouse / files[-1]).write_text(yaml.safe_dump(merge_config(SMALL, changed)))
     planned = plans(dollhouse, "results/demo/report.html", files)
     expected = {"nothing": {}} | {key: jobs for key, (_, jobs) in TOUCHED.items()}
     assert planned == {f"config/{key}.yaml": jobs for key, jobs in expected.items()}
@@ -270,7 +270,7 @@ def test_ready_boxes_and_published_matrices_are_taken(dollhouse, tmp_path):
     }
     ready = {"regions": {"detector": "coco-results"}, "variants": {"theirs": variant}}
     ready |= {"run": ["corrected", "theirs", "no_drea"]}
-    (folder / "config/ready.yaml").write_text(yaml.safe_dump(override(SMALL, ready)))
+    (folder / "config/ready.yaml").write_text(yaml.safe_dump(merge_config(SMALL, ready)))
     targets = [
         "regions.h5",
         "corrected/graphs.h5",

@@ -1,0 +1,142 @@
+"""Fill dataset.h5: every picture decoded once, sentences beside them, hashes of both."""
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from galr import provenance, store
+from galr.data import download
+from galr.data.dataset_spec import DatasetSpec
+from galr.data.validate import MatchedImage, Problem
+from galr.errors import DataError
+from galr.io.images import load_resized
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """What was stored: images in order, pictures that could not be, SHA-256 of pixels in order."""
+
+    images: list[MatchedImage]
+    corrupt: list[Problem]
+    sha256: str
+
+
+def store_images(
+    file: h5py.File, folder: Path, images: Sequence[MatchedImage], size: int
+) -> StoredImages:
+    """Decode every picture and store it with its name, file, split and original size.
+
+    One picture is in memory at a time, and one chunk on disk.
+
+    Args:
+        file: an empty `store.DATASET`.
+        folder: what the pictures lie below.
+        images: which to store, in this order; those that cannot be decoded are left out.
+        size: width and height to store, in pixels.
+    """
+    table = file.create_dataset(
+        "images",
+        (len(images), size, size, 3),
+        np.uint8,
+        chunks=(1, size, size, 3),
+        maxshape=(len(images), size, size, 3),
+    )
+    digest = hashlib.sha256()
+    kept: list[MatchedImage] = []
+    corrupt: list[Problem] = []
+    sizes: list[tuple[int, int]] = []
+    for image in tqdm(images, desc="pictures", unit="", disable=None):
+        try:
+            picture = load_resized(folder / image.file, size)
+        except DataError as error:
+            corrupt.append(Problem(image.name, "corrupt_image", str(error)))
+            continue
+        table[len(kept)] = picture.pixels
+        digest.update(picture.pixels.tobytes())
+        kept.append(image)
+        sizes.append((picture.width, picture.height))
+    table.resize(len(kept), axis=0)
+    store.write_arrays(file, sizes=np.array(sizes, np.int32).reshape(-1, 2))
+    store.write_texts(file, "names", [image.name for image in kept])
+    store.write_texts(file, "files", [str(image.file) for image in kept])
+    store.write_texts(file, "splits", [image.split for image in kept])
+    return StoredImages(kept, corrupt, digest.hexdigest())
+
+
+def store_sentences(file: h5py.File, images: Sequence[MatchedImage]) -> str:
+    """Store every image's sentences and which image each is of.
+
+    Returns:
+        SHA-256 of the sentences in order, a NUL after each.
+    """
+    sentences = [sentence for image in images for sentence in image.sentences]
+    counts = [len(image.sentences) for image in images]
+    store.write_texts(file, "sentences", sentences)
+    store.write_arrays(
+        file, image_of_sentence=np.repeat(np.arange(len(images), dtype=np.int32), counts)
+    )
+    return hashlib.sha256("".join(f"{sentence}\0" for sentence in sentences).encode()).hexdigest()
+
+
+def update_provenance(file: h5py.File, **facts: str) -> None:
+    """Add to a file's provenance what is only known once its tables are filled."""
+    file.attrs["provenance"] = json.dumps(store.provenance(file) | facts, sort_keys=True)
+
+
+def write_report(path: Path, dropped: Iterable[Problem]) -> None:
+    """Write `item,kind,reason` of everything that was dropped; the header stands there anyway."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("item", "kind", "reason"))
+        rows.writerows((offence.item, offence.kind, offence.reason) for offence in dropped)
+
+
+def summarize(images: Sequence[MatchedImage], dropped: Sequence[Problem], pictures: int) -> str:
+    """Say in a line what was stored, what was dropped, and how many pictures nobody speaks of.
+
+    Args:
+        images: what was stored.
+        dropped: what was not.
+        pictures: how many pictures lie in the folder.
+    """
+    splits = Counter(image.split for image in images)
+    kinds = Counter(offence.kind for offence in dropped)
+    return (
+        f"{len(images)} images ({', '.join(f'{n} {split}' for split, n in splits.items())}),"
+        f" {sum(len(image.sentences) for image in images)} sentences;"
+        f" dropped: {', '.join(f'{n} {kind}' for kind, n in kinds.items()) or 'nothing'};"
+        f" {pictures - len(images)} of {pictures} pictures not used"
+    )
+
+
+def dataset_provenance(
+    dataset: DatasetSpec, folder: Path, layout_files: Iterable[Path], size: int
+) -> dict[str, Any]:
+    """Say where a dataset comes from, as far as it is known before its pictures are decoded.
+
+    Args:
+        dataset: its file.
+        folder: where it lies; beside it, archives' hashes may lie in SHA256SUMS.
+        layout_files: the files that list its images.
+        size: width and height stored, in pixels.
+    """
+    archives = download.read_checksums(folder.parent / "SHA256SUMS")
+    used = {archive.file for archive in dataset.archives}
+    return {
+        "dataset": dataset.name,
+        "title": dataset.title,
+        "sources": {file: archives[file] for file in sorted(used & archives.keys())}
+        | {str(file.relative_to(folder)): provenance.file_sha256(file) for file in layout_files},
+        "size": size,
+        "versions": provenance.code_versions(),
+    }

@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from galr.config import SCHEMAS
+from galr.data.dataset_spec import (
+    Archive,
+    KarpathyLayout,
+    PrecompLayout,
+    SyntheticSpec,
+    read_dataset_spec,
+)
+from galr.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "config/datasets"
+MINIMAL = {
+    "title": "T",
+    "licence": "L",
+    "citation": "C",
+    "folder": "pictures",
+    "layout": {"kind": "karpathy", "file": "dataset.json"},
+    "splits": {"train": ["train"], "val": [], "test": ["test"]},
+}
+ZIP = {"file": "a.zip", "urls": ["https://example.org/a.zip"], "sha256": None}
+
+
+def written(place, **changes):
+    said = {k: v for k, v in (MINIMAL | changes).items() if v is not ...}
+    path = place / "mine.yaml"
+    path.write_text(yaml.safe_dump(said), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["demo", "rsicd", "rsitmd", "sydney", "ucm"])
+def test_shipped_files_say_what_the_published_splits_are(name):
+    images = {"demo": 400, "rsicd": 10921, "rsitmd": 4743, "sydney": 613, "ucm": 2100}
+    dataset = read_dataset_spec(SHIPPED / f"{name}.yaml")
+    assert (dataset.name, dataset.num_images, dataset.sentences_per_image) == (
+        name,
+        images[name],
+        5,
+    )
+    assert bool(dataset.archives) != bool(dataset.synthetic)
+
+
+def test_galr_split_files_are_pinned():
+    for name in ("rsicd", "rsitmd"):
+        pinned = {a.file: a.sha256 for a in read_dataset_spec(SHIPPED / f"{name}.yaml").archives}
+        texts = {f"{s}_{w}.txt" for s in ("train", "test") for w in ("caps", "filename")}
+        assert {file for file, sha256 in pinned.items() if sha256} == texts
+
+
+def test_a_dataset_file_is_read_whole(tmp_path):
+    dataset = read_dataset_spec(
+        written(
+            tmp_path,
+            folder=...,
+            archives=[ZIP],
+            layout={"kind": "precomp", "sentences": "{split}_caps.txt", "images": "{split}.txt"},
+            splits={"train": ["a", "b"], "val": ["v"], "test": ["t"], "unused": ["rest"]},
+        )
+    )
+    assert dataset.archives == (Archive("a.zip", ("https://example.org/a.zip",), None),)
+    assert dataset.archive("a.zip") is dataset.archives[0]
+    assert dataset.layout == PrecompLayout("{split}_caps.txt", "{split}.txt")
+    assert dataset.splits == {"train": ("a", "b"), "val": ("v",), "test": ("t",)}
+    assert (dataset.unused, dataset.folder, dataset.synthetic) == (("rest",), None, None)
+    with pytest.raises(ConfigError, match=r"no archive 'b.zip'; it has: a.zip"):
+        dataset.archive("b.zip")
+
+
+def test_a_folder_or_a_drawing_may_stand_for_archives(tmp_path):
+    assert read_dataset_spec(written(tmp_path)).folder == Path("pictures")
+    drawn = {"images": 9, "size": 64, "sentences": 3, "seed": 1}
+    dataset = read_dataset_spec(written(tmp_path, folder=..., drawn=drawn))
+    assert dataset.synthetic == SyntheticSpec(9, 64, 3, 1)
+    layout = {"kind": "karpathy", "file": ["a.json", "b.json"]}
+    assert read_dataset_spec(written(tmp_path, layout=layout)).layout == KarpathyLayout(
+        ("a.json", "b.json")
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"title": ...}, "lacks 'title'"),
+        ({"titel": "T"}, "unknown key 'titel'.*did you mean 'title'"),
+        ({"archives": [ZIP]}, "has archives and folder; give exactly one"),
+        ({"folder": ...}, "neither archives, folder nor drawn"),
+        ({"folder": ..., "archives": [ZIP, ZIP]}, "archive 'a.zip' twice"),
+        ({"folder": ..., "archives": [ZIP | {"sha256": "ABC"}]}, "sha256.*64 small hexadecimal"),
+        ({"folder": ..., "archives": [ZIP | {"file": "../a.zip"}]}, "plain file name"),
+        ({"folder": ..., "archives": [ZIP | {"urls": ["ftp://x"]}]}, "http, https or file"),
+        ({"layout": {"kind": "coco", "file": "x"}}, "karpathy .* or precomp"),
+        ({"layout": {"kind": "precomp", "images": "{split}"}}, "lacks 'sentences'"),
+        ({"layout": {"kind": "precomp", "images": "x", "sentences": "{split}"}}, "images"),
+        ({"splits": {"train": [], "val": [], "test": ["t"]}}, "splits.train"),
+        ({"splits": {"train": ["t"], "val": [], "test": ["t"]}}, "split 't' twice"),
+        ({"sentences_per_image": 0}, "sentences_per_image"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, changes, words):
+    with pytest.raises(ConfigError, match=words):
+        read_dataset_spec(written(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_key_of_a_schema_says_what_it_means(path):
+    def silent(node, where):
+        for key, value in node.get("properties", {}).items():
+            if "description" not in value:
+                yield f"{where}.{key}"
+            yield from silent(value, f"{where}.{key}")
+        for deeper in {"items", "then", "else"} & node.keys():
+            yield from silent(node[deeper], where)
+
+    assert list(silent(yaml.safe_load(path.read_text("utf-8")), path.stem)) == []

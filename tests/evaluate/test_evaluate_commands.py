@@ -1,0 +1,387 @@
+"""`galr rerank`, `galr evaluate` and `galr tabulate`, from file to file, as a user calls them."""
+
+import csv
+
+import h5py
+import numpy as np
+import pytest
+
+from galr import store
+from galr.__main__ import main
+from galr.evaluate.metrics import random_metrics, retrieval_metrics, t2i_upper_bound
+from galr.evaluate.qbnorm import bank_stats, qbnorm_scores
+from galr.evaluate.ranks import RetrievalRanks, compute_ranks
+from galr.evaluate.rerank import rerank_direction
+
+NUMBERS = [
+    "i2t_r1",
+    "i2t_r5",
+    "i2t_r10",
+    "t2i_r1",
+    "t2i_r5",
+    "t2i_r10",
+    "mr",
+    "mr_low",
+    "mr_high",
+    "i2t_medr",
+    "t2i_medr",
+    "i2t_meanr",
+    "t2i_meanr",
+    "images",
+    "sentences",
+    "seed",
+]
+IMAGE_OF_SENTENCE = np.repeat(np.arange(12), [1, 7, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2])
+SENTENCES = [f"{n % 9} planes." for n in range(len(IMAGE_OF_SENTENCE))]
+
+
+def similarity_of(seed):
+    random = np.random.default_rng(seed)
+    own = IMAGE_OF_SENTENCE == np.arange(12)[:, None]
+    return (random.normal(size=own.shape) + own).astype(np.float32)
+
+
+def embeddings_of(seed, rows):
+    return np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
+
+
+def write_similarity(
+    path, fold, variant="corrected", image_of_sentence=IMAGE_OF_SENTENCE, bank=True
+):
+    origin = {"dataset": "demo", "variant": variant, "fold": fold, "seed": 42, "validation_mr": 1.0}
+    with store.writing(path, store.SIMILARITY, origin) as file:
+        for group, seed in ((file, fold), (file.create_group("validation"), 100 + fold)):
+            store.write_arrays(
+                group,
+                similarity=similarity_of(seed),
+                image_embeddings=embeddings_of(seed, 12),
+                sentence_embeddings=embeddings_of(seed, len(image_of_sentence)),
+                image_of_sentence=image_of_sentence.astype(np.int32),
+            )
+            store.write_texts(group, "names", [f"{n}.png" for n in range(12)])
+            store.write_texts(group, "sentences", SENTENCES)
+        if bank:
+            store.write_arrays(
+                file.create_group("bank"),
+                image_embeddings=embeddings_of(7, 9),
+                sentence_embeddings=embeddings_of(8, 40),
+            )
+    return path
+
+
+def table(path):
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    return rows[0], [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+
+
+def refused(capsys, *argv):
+    """Run a stage that must refuse; its one line."""
+    assert main([str(word) for word in argv]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    return line
+
+
+@pytest.fixture
+def saved(tmp_path):
+    np.save(tmp_path / "S.npy", similarity_of(0))
+    np.save(tmp_path / "I.npy", IMAGE_OF_SENTENCE)
+    return tmp_path
+
+
+@pytest.mark.parametrize("direction", ["i2t", "t2i"])
+@pytest.mark.parametrize("variant", ["code", "paper"])
+def test_rerank_writes_what_the_function_returns(saved, direction, variant):
+    h5 = write_similarity(saved / "similarity.h5", 0)
+    expected = rerank_direction(similarity_of(0), direction, variant, 30, 0.3, 1.1, 0.05)
+    for source in (saved / "S.npy", h5):
+        output = saved / "below" / "R.npy"
+        flags = ["--direction", direction, "--variant", variant, "--output", str(output)]
+        assert main(["rerank", "--similarity", str(source), *flags]) == 0
+        np.testing.assert_array_equal(np.load(output), expected)
+
+
+def test_rerank_writes_under_exactly_the_name_asked_for(saved):
+    output = saved / "R.scores"
+    flags = [
+        "--direction",
+        "i2t",
+        "--variant",
+        "paper",
+        "--k",
+        "2",
+        "--w1",
+        "0",
+        "--w2",
+        "2",
+        "--xi",
+        "0.1",
+    ]
+    assert (
+        main(["rerank", "--similarity", str(saved / "S.npy"), *flags, "--output", str(output)]) == 0
+    )
+    expected = rerank_direction(similarity_of(0), "i2t", "paper", 2, 0, 2, 0.1)
+    np.testing.assert_array_equal(np.load(output), expected)
+
+
+@pytest.mark.parametrize("ties", ["pessimistic", "expected", "optimistic"])
+def test_evaluate_writes_one_row_of_anybody_s_matrix(saved, ties):
+    output = saved / "M.csv"
+    flags = ["--image-of-sentence", str(saved / "I.npy"), "--ties", ties, "--output", str(output)]
+    assert main(["evaluate", "--similarity", str(saved / "S.npy"), *flags]) == 0
+    header, (row,) = table(output)
+    assert header == NUMBERS
+    expected = retrieval_metrics(compute_ranks(similarity_of(0), IMAGE_OF_SENTENCE, ties))
+    assert {name: float(row[name]) for name in expected} == pytest.approx(expected, abs=1e-4)
+    assert float(row["mr_low"]) < expected["mr"] < float(row["mr_high"])
+    assert (row["images"], row["sentences"], row["seed"]) == ("12", "30", "0")
+
+
+def test_evaluate_without_relevance_takes_equal_blocks(saved):
+    np.save(saved / "blocks.npy", np.repeat(np.arange(10), 3))
+    np.save(saved / "ten.npy", similarity_of(0)[:10])
+    asked = ["evaluate", "--similarity", str(saved / "ten.npy"), "--output"]
+    assert main([*asked, str(saved / "a.csv")]) == 0
+    said = ["--image-of-sentence", str(saved / "blocks.npy")]
+    assert main([*asked, str(saved / "b.csv"), *said]) == 0
+    assert (saved / "a.csv").read_text() == (saved / "b.csv").read_text()
+
+
+def test_evaluate_of_our_file_is_evaluate_of_its_matrix(saved):
+    h5 = write_similarity(saved / "similarity.h5", 0)
+    assert main(["evaluate", "--similarity", str(h5), "--output", str(saved / "a.csv")]) == 0
+    said = ["--image-of-sentence", str(saved / "I.npy"), "--output", str(saved / "b.csv")]
+    assert main(["evaluate", "--similarity", str(saved / "S.npy"), *said]) == 0
+    assert (saved / "a.csv").read_text() == (saved / "b.csv").read_text()
+
+
+def evaluate(folder, fold, *flags, reranks=("none", "mr-code", "mr-paper"), **similarity):
+    """Evaluate one fold as the workflow does; the path of its ranks.h5."""
+    h5 = write_similarity(folder / f"similarity{fold}.h5", fold, **similarity)
+    output = folder / f"ranks{fold}.h5"
+    argv = ["--similarity", h5, "--rerank", *reranks, "--k", 5, 12, "--w1", 0, 0.3, "--w2", 0.7]
+    argv += [
+        "--xi",
+        0.05,
+        "--resamples",
+        200,
+        "--seed",
+        3,
+        "--output",
+        folder / f"metrics{fold}.csv",
+    ]
+    assert main([str(word) for word in ["evaluate", *argv, "--ranks", output, *flags]]) == 0
+    return output
+
+
+def test_evaluate_with_reranks_names_them_and_says_what_it_chose(tmp_path):
+    with store.reading(evaluate(tmp_path, 0), store.RANKS) as file:
+        origin = store.provenance(file)
+        plain = file["none/t2i"][:]
+        relevance = file["image_of_sentence"][:]
+    header, rows = table(tmp_path / "metrics0.csv")
+    assert header == ["rerank", *NUMBERS]
+    assert [row["rerank"] for row in rows] == origin["reranks"] == ["none", "mr-code", "mr-paper"]
+    assert plain.tolist() == compute_ranks(similarity_of(0), IMAGE_OF_SENTENCE).t2i.tolist()
+    assert relevance.tolist() == IMAGE_OF_SENTENCE.tolist()
+    assert (origin["dataset"], origin["fold"], origin["ties"]) == ("demo", 0, "pessimistic")
+    assert origin["chosen"]["none"] == {}
+    chosen = origin["chosen"]["mr-paper"]
+    assert chosen["k"] in (5, 12) and chosen["w1"] in (0, 0.3) and chosen["w2"] == 0.7
+    images, sentences = (
+        compute_ranks(
+            rerank_direction(
+                similarity_of(100), side, "paper", *(chosen[n] for n in ("k", "w1", "w2", "xi"))
+            ),
+            IMAGE_OF_SENTENCE,
+        )
+        for side in ("i2t", "t2i")
+    )
+    assert chosen["validation_mr"] == pytest.approx(
+        retrieval_metrics(RetrievalRanks.from_ranks(images.i2t, sentences.t2i))["mr"]
+    )
+    assert origin["ceiling"] == pytest.approx(t2i_upper_bound(SENTENCES, IMAGE_OF_SENTENCE))
+
+
+def test_every_rerank_is_a_row_and_qbnorm_asks_the_bank_of_the_file(tmp_path):
+    reranks = ["reciprocal", "none", "qbnorm"]
+    with store.reading(
+        evaluate(tmp_path, 0, "--beta", 2, 9, "--threads", 2, reranks=reranks), store.RANKS
+    ) as file:
+        origin, found = store.provenance(file), {name: file[name]["t2i"][:] for name in reranks}
+    _, rows = table(tmp_path / "metrics0.csv")
+    assert [row["rerank"] for row in rows] == origin["reranks"] == reranks
+    assert origin["chosen"]["reciprocal"]["k"] in (5, 12)
+    beta = origin["chosen"]["qbnorm"]["beta"]
+    assert beta in (2, 9) and origin["chosen"]["qbnorm"]["validation_mr"] > 0
+    bank = embeddings_of(8, 40) @ embeddings_of(0, 12).T  # training sentences to test images
+    scores = qbnorm_scores(similarity_of(0).T, bank_stats([bank], beta), beta).T
+    assert found["qbnorm"].tolist() == compute_ranks(scores, IMAGE_OF_SENTENCE).t2i.tolist()
+    assert found["qbnorm"].tolist() != found["none"].tolist()
+
+
+def test_qbnorm_without_a_bank_says_what_is_missing(saved, capsys):
+    asked = ["--rerank", "none", "qbnorm", "--output", saved / "M.csv"]
+    said = ["--image-of-sentence", saved / "I.npy"]
+    line = refused(capsys, "evaluate", "--similarity", saved / "S.npy", *said, *asked)
+    assert "S.npy is a bare matrix, and qbnorm needs the embeddings of training images" in line
+    h5 = write_similarity(saved / "similarity.h5", 0, bank=False)
+    line = refused(capsys, "evaluate", "--similarity", h5, *asked)
+    assert "was made with --no-bank" in line and "leave qbnorm out of --rerank" in line
+    assert not (saved / "M.csv").exists()
+
+
+@pytest.mark.parametrize("ties", ["pessimistic", "expected"])
+def test_tabulate_gathers_folds_their_mean_and_their_spread(tmp_path, ties):
+    paths = [evaluate(tmp_path, fold, "--ties", ties) for fold in (0, 1, 2)]
+    output = tmp_path / "metrics.csv"
+    argv = ["--ranks", *map(str, paths), "--resamples", "200", "--output", str(output)]
+    assert main(["tabulate", *argv]) == 0
+    header, rows = table(output)
+    assert header[:20] == ["dataset", "variant", "fold", "rerank", *NUMBERS]
+    reranks = ["none", "mr-code", "mr-paper"]
+    assert [(row["fold"], row["rerank"]) for row in rows] == [
+        (fold, rerank) for fold in ("0", "1", "2", "mean", "std") for rerank in reranks
+    ]
+    for fold in range(3):  # the same numbers as in the fold's own table
+        own = table(tmp_path / f"metrics{fold}.csv")[1]
+        for mine, theirs in zip(rows[3 * fold :], own, strict=False):
+            assert {n: mine[n] for n in NUMBERS[:-1]} == {n: theirs[n] for n in NUMBERS[:-1]}
+    for column in ("mr", "t2i_r5", "i2t_meanr"):
+        of_folds = [float(row[column]) for row in rows[:9:3]]
+        assert float(rows[9][column]) == pytest.approx(np.mean(of_folds), abs=1e-4)
+        assert float(rows[12][column]) == pytest.approx(np.std(of_folds, ddof=1), abs=2e-4)
+    assert float(rows[9]["mr_low"]) < float(rows[9]["mr"]) < float(rows[9]["mr_high"])
+    assert (rows[12]["mr_low"], rows[12]["mr_high"], rows[12]["images"]) == ("", "", "12")
+    assert {row["seed"] for row in rows} == {"42"} and {row["ties"] for row in rows} == {ties}
+    assert {row["chance_mr"] for row in rows} == {
+        f"{random_metrics(IMAGE_OF_SENTENCE, 12)['mr']:.4f}"
+    }
+    assert rows[0]["k"] == "" and rows[1]["k"] in ("5", "12") and rows[10]["k"] == ""
+
+
+def test_tabulate_of_one_fold_has_no_spread_and_keeps_the_order_of_variants(tmp_path):
+    paths = [
+        evaluate(tmp_path / variant, 0, reranks=["none"], variant=variant) for variant in ("z", "a")
+    ]
+    output = tmp_path / "metrics.csv"
+    assert main(["tabulate", "--ranks", *map(str, paths), "--output", str(output)]) == 0
+    _, rows = table(output)
+    assert [(row["variant"], row["fold"]) for row in rows] == [
+        (variant, fold) for variant in ("z", "a") for fold in ("0", "mean", "std")
+    ]
+    assert rows[2]["mr"] == "" and rows[1]["mr"] == rows[0]["mr"]
+
+
+def test_tabulate_refuses_what_does_not_belong_together(tmp_path, capsys):
+    first = evaluate(tmp_path, 0)
+    output = ["--output", tmp_path / "metrics.csv"]
+    assert "fold 0 comes twice" in refused(capsys, "tabulate", "--ranks", first, first, *output)
+    other = evaluate(tmp_path, 1, reranks=["none"])
+    line = refused(capsys, "tabulate", "--ranks", first, other, *output)
+    assert (
+        "fold 1 was evaluated under none with pessimistic ties, fold 0 under none, mr-code" in line
+    )
+    other = evaluate(tmp_path, 1, image_of_sentence=IMAGE_OF_SENTENCE[::-1])
+    line = refused(capsys, "tabulate", "--ranks", first, other, *output)
+    assert "tested on other images than fold 0" in line
+    with h5py.File(other, "r+") as file:
+        file.attrs["provenance"] = "{}"
+    assert "does not say 'dataset'" in refused(capsys, "tabulate", "--ranks", other, *output)
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--resamples", "0"], "ConfigError: resamples must be at least 1"),
+        (["--confidence", "95"], "ConfigError: confidence is a share in (0, 1)"),
+        (["--seed", "-1"], "ConfigError: seed must be at least 0"),
+        (["--rerank", "mr-code"], "no validation matrix to choose on; give one of each"),
+        (["--rerank", "mr-code", "--k", "0"], "ConfigError: k counts the candidates"),
+        (["--rerank", "mr"], "invalid choice: 'mr'"),
+        (["--beta", "0"], "ConfigError: beta is a sharpness over 0"),
+        (["--threads", "0"], "ConfigError: threads must be at least 1, got 0"),
+        (["--image-of-sentence", "nowhere.npy"], "DataError: nowhere.npy does not exist"),
+        ([], "30 sentences cannot be shared out equally among 12 images"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(saved, capsys, flags, says):
+    known = [] if not flags or "--image" in flags[0] else ["--image-of-sentence", saved / "I.npy"]
+    argv = ["--similarity", saved / "S.npy", "--output", saved / "M.csv", *known, *flags]
+    assert says in refused(capsys, "evaluate", *argv)
+    assert not (saved / "M.csv").exists()
+
+
+def objects(path):
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+def archive(path):
+    with path.open("wb") as file:
+        np.savez(file, a=np.ones((2, 2)))
+
+
+def not_a_number(path):
+    np.save(path, np.array([[1.0, np.nan]]))
+
+
+def flat(path):
+    np.save(path, np.ones(5))
+
+
+def short(path):
+    np.save(path, np.ones((50, 50)))
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: path.write_bytes(b""), "no whole .npy file of numbers"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 a torn archive"), "no whole .npy file"),
+        (objects, "no whole .npy file of numbers"),
+        (archive, "no whole .npy file of numbers"),
+        (short, "no whole .npy file of numbers"),
+        (not_a_number, "similarity[0, 1] is nan"),
+        (flat, "shape (5,), expected a non-empty table"),
+        (lambda path: path.mkdir(), "no whole .npy file"),
+    ],
+)
+def test_damaged_matrices_get_one_line(tmp_path, capsys, damage, says):
+    path = tmp_path / "S.npy"
+    damage(path)
+    flags = ["--direction", "i2t", "--variant", "code", "--output", tmp_path / "R.npy"]
+    assert says in refused(capsys, "rerank", "--similarity", path, *flags)
+    assert says in refused(capsys, "evaluate", "--similarity", path, "--output", tmp_path / "M.csv")
+    assert not (tmp_path / "R.npy").exists() and not (tmp_path / "M.csv").exists()
+
+
+def test_a_flipped_byte_in_the_header_never_costs_a_traceback(saved, capsys):
+    whole = (saved / "S.npy").read_bytes()
+    random = np.random.default_rng(0)
+    torn = saved / "torn.npy"
+    for place in range(128):  # the whole header
+        torn.write_bytes(whole[:place] + bytes([random.integers(256)]) + whole[place + 1 :])
+        flags = ["--image-of-sentence", saved / "I.npy", "--output", saved / "M.csv"]
+        assert main(
+            [str(w) for w in ["evaluate", "--similarity", torn, "--resamples", 1, *flags]]
+        ) in (0, 2)
+        assert capsys.readouterr().err.count("\n") <= 1
+
+
+def test_our_own_file_cut_short_gets_one_line(tmp_path, capsys):
+    path = write_similarity(tmp_path / "similarity.h5", 0)
+    path.write_bytes(path.read_bytes()[:-500])
+    output = ["--output", tmp_path / "M.csv"]
+    assert "StoreError" in refused(capsys, "evaluate", "--similarity", path, *output)
+
+
+def test_an_output_that_cannot_be_written_gets_one_line(saved, capsys):
+    flags = ["--direction", "i2t", "--variant", "code", "--output", saved]
+    assert "cannot be written" in refused(capsys, "rerank", "--similarity", saved / "S.npy", *flags)
+    flags = ["--image-of-sentence", saved / "I.npy", "--output", saved / "S.npy" / "M.csv"]
+    assert "cannot be written" in refused(
+        capsys, "evaluate", "--similarity", saved / "S.npy", *flags
+    )

@@ -1,0 +1,158 @@
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from galr.errors import ConfigError
+from galr.evaluate.directions import prepare_directions
+from galr.evaluate.evaluate import MatrixSource, evaluate
+from galr.evaluate.grid_search import QBNormParams, RerankParams, grid_search, grid_search_beta
+from galr.evaluate.metrics import retrieval_metrics
+from galr.evaluate.qbnorm import QueryBank
+from galr.evaluate.ranks import (
+    RetrievalRanks,
+    SimilarityMatrix,
+    compute_ranks,
+    count_ranks,
+    view_direction,
+)
+from galr.evaluate.rerank import rerank_direction
+
+PAIRS = st.from_type(SimilarityMatrix)
+TIES = st.sampled_from(["pessimistic", "expected"])
+
+GRID = (2, 5, 20), (0.0, 0.5), (0.3, 2.0)
+
+
+def ranks_of_matrices(pairs, variant, k, w1, w2, xi, ties):
+    """Rerank both directions into matrices and rank those."""
+    images, sentences = (
+        compute_ranks(
+            rerank_direction(pairs.similarity, side, variant, k, w1, w2, xi),
+            pairs.image_of_sentence,
+            ties,
+        )
+        for side in ("i2t", "t2i")
+    )
+    return RetrievalRanks(images.i2t, sentences.t2i, images.i2t_hits, sentences.t2i_hits)
+
+
+def slow_choose(pairs, variant, k, w1, w2, xi, ties):
+    """Rerank and score at every point of the grid, keep the first best."""
+    best = None
+    for point in product(k, w1, w2):
+        mr = retrieval_metrics(ranks_of_matrices(pairs, variant, *point, xi, ties))["mr"]
+        if best is None or mr > best.validation_mr:
+            best = RerankParams(*point, xi, mr)
+    return best
+
+
+@settings(max_examples=30)
+@given(PAIRS, st.sampled_from(["code", "paper"]), TIES)
+def test_choice_matches_a_search_over_the_grid(pairs, variant, ties):
+    found = grid_search(prepare_directions(pairs, 20), variant, *GRID, 0.05, ties)
+    assert found == slow_choose(pairs, variant, *GRID, 0.05, ties)
+
+
+@settings(max_examples=30)
+@given(PAIRS, TIES)
+def test_reciprocal_chooses_k_alone(pairs, ties):
+    found = grid_search(prepare_directions(pairs, 20), "reciprocal", *GRID, 0.05, ties)
+    slow = slow_choose(pairs, "reciprocal", GRID[0], (0.0,), (0.0,), 0.05, ties)
+    assert found == RerankParams(slow.k, validation_mr=slow.validation_mr)
+
+
+def banked(random, images=12, each=2):
+    """A matrix of products, and banks of other queries."""
+    seen, said, watched, told = (random.normal(size=(n, 4)) for n in (images, images * each, 9, 21))
+    pairs = SimilarityMatrix(seen @ said.T, np.repeat(np.arange(images), each))
+    return MatrixSource(pairs, (QueryBank(watched, said), QueryBank(told, seen)))
+
+
+def test_the_test_split_takes_no_part_in_the_choice():
+    random = np.random.default_rng(0)
+    validation, tests = banked(random), [banked(random) for _ in range(5)]
+    for rerank in ("mr-code", "mr-paper", "reciprocal", "qbnorm"):
+        found = [
+            evaluate(test, validation, [rerank], *GRID, 0.05, (1.0, 5.0, 25.0))[rerank]
+            for test in tests
+        ]
+        assert len({each.params for each in found}) == 1
+        assert len({tuple(each.ranks.t2i) for each in found}) > 1
+
+
+@pytest.mark.parametrize("ties", ["pessimistic", "expected"])
+def test_evaluation_is_choice_and_rank_of_each_rerank_by_itself(ties):
+    random = np.random.default_rng(1)
+    test, validation = banked(random), banked(random)
+    reranks = ["qbnorm", "mr-paper", "none", "reciprocal", "mr-code"]
+    found = evaluate(test, validation, reranks, *GRID, 0.05, (1.0, 5.0), ties)
+    assert list(found) == reranks
+    plain = compute_ranks(test.matrix.similarity, test.matrix.image_of_sentence, ties)
+    assert found["none"].params is None
+    expected = {"none": plain}
+    for rerank, variant in (("mr-code", "code"), ("mr-paper", "paper"), ("reciprocal",) * 2):
+        choice = found[rerank].params
+        assert choice == grid_search(
+            prepare_directions(validation.matrix, 20), variant, *GRID, 0.05, ties
+        )
+        expected[rerank] = ranks_of_matrices(
+            test.matrix, variant, choice.k, *choice.weights, 0.05, ties
+        )
+    choice = found["qbnorm"].params
+    assert choice == grid_search_beta(validation.count_ranks_qbnorm, (1.0, 5.0), ties)
+    expected["qbnorm"] = RetrievalRanks.from_counts(*test.count_ranks_qbnorm(choice.beta), ties)
+    for rerank, each in found.items():
+        for name in ("i2t", "t2i", "i2t_hits", "t2i_hits"):
+            np.testing.assert_array_equal(
+                getattr(each.ranks, name), getattr(expected[rerank], name)
+            )
+
+
+def test_of_betas_the_best_is_taken_and_the_first_of_equals():
+    perfect, poor = (
+        tuple(count_ranks(view_direction(table, np.arange(3), name)) for name in ("i2t", "t2i"))
+        for table in (np.eye(3), -np.eye(3))
+    )
+    reached = {1.0: poor, 2.0: perfect, 3.0: perfect}
+    assert grid_search_beta(reached.__getitem__, (1.0, 2.0, 3.0)) == QBNormParams(2.0, 100.0)
+
+
+def test_one_set_of_parameters_needs_no_validation():
+    test = MatrixSource(SimilarityMatrix(np.eye(3), np.arange(3)))
+    one = (2,), (0.3,), (1.1,), 0.05, (20.0,)
+    found = evaluate(test, None, ["none", "mr-paper", "reciprocal"], *one)
+    assert list(found) == ["none", "mr-paper", "reciprocal"]
+    assert found["none"].params is None and found["mr-paper"].params == RerankParams(
+        2, 0.3, 1.1, 0.05
+    )
+    assert found["reciprocal"].params == RerankParams(2)
+    for rerank in ("mr-paper", "reciprocal"):
+        says = rf"{rerank} has 2 sets .* no validation matrix to choose on; give one of each"
+        with pytest.raises(ConfigError, match=says):
+            evaluate(test, None, [rerank], (2, 3), *one[1:])
+    with pytest.raises(ConfigError, match="qbnorm has 2 sets"):
+        evaluate(test, None, ["qbnorm"], *one[:4], (20.0, 30.0))
+    assert list(evaluate(test, None, ["none"], (2, 3), *one[1:])) == ["none"]
+
+
+def test_an_empty_grid_an_unknown_rerank_and_a_missing_bank_are_refused():
+    test = MatrixSource(SimilarityMatrix(np.eye(3), np.arange(3)))
+    one = (2,), (0.3,), (1.1,), 0.05, (20.0,)
+    with pytest.raises(ConfigError, match="one value each at least"):
+        grid_search(test.prepare_directions(10), "code", (), (0.3,), (1.1,), 0.05)
+    with pytest.raises(ConfigError, match="beta needs one value at least"):
+        evaluate(test, None, ["qbnorm"], *one[:4], ())
+    with pytest.raises(ConfigError, match=r"beta is a sharpness over 0, such as 20; got 0\.0"):
+        evaluate(test, None, ["qbnorm"], *one[:4], (0.0,))
+    with pytest.raises(
+        ConfigError, match="rerank 'mr' is unknown; choose from none, mr-code, mr-paper, reciprocal"
+    ):
+        evaluate(test, None, ["mr"], *one)
+    with pytest.raises(ConfigError, match="a bank of training queries, and there is none"):
+        evaluate(test, None, ["qbnorm"], *one)
+    with pytest.raises(ConfigError, match="k counts the candidates to rerank"):
+        evaluate(test, replace(test), ["reciprocal"], (0,), *one[1:])

@@ -1,0 +1,72 @@
+"""`galr evaluate` of two tables gives the numbers of their matrix."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from galr import store
+from galr.__main__ import main
+from galr.evaluate.tiled_products import compute_similarity
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Tables with repeated rows, so that there are ties, and an uneven share of sentences."""
+    random = np.random.default_rng(0)
+    seen = random.normal(size=(30, 5)).astype(np.float32)
+    seen[7] = seen[3]
+    owner = np.sort(np.concatenate([np.arange(30), random.integers(30, size=61)]))
+    said = seen[owner] + random.normal(size=(91, 5)).astype(np.float32)
+    said[::9] = said[0]
+    np.save(tmp_path / "V.npy", seen)
+    np.save(tmp_path / "T.npy", said)
+    np.save(tmp_path / "I.npy", owner)
+    np.save(tmp_path / "S.npy", compute_similarity(seen, said, torch.device("cpu")))
+    return tmp_path
+
+
+def call(folder, *words):
+    """Run the stage in a folder of named files."""
+    names = {"V.npy", "T.npy", "I.npy", "S.npy", "a.csv", "b.csv", "a.h5", "b.h5"}
+    return main(["evaluate", *(str(folder / w) if w in names else w for w in words)])
+
+
+@pytest.mark.parametrize("ties", ["pessimistic", "expected", "optimistic"])
+def test_tables_give_the_numbers_of_their_matrix(saved, ties):
+    how = ["--image-of-sentence", "I.npy", "--ties", ties, "--resamples", "20"]
+    how += ["--rerank", "none", "reciprocal", "mr-code", "mr-paper", "--k", "12", "--w1", "0.3"]
+    how += ["--w2", "1.1"]
+    tables = ["--images", "V.npy", "--sentences", "T.npy", "--device", "cpu"]
+    assert call(saved, "--similarity", "S.npy", "--output", "a.csv", "--ranks", "a.h5", *how) == 0
+    assert call(saved, *tables, "--output", "b.csv", "--ranks", "b.h5", *how) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(saved / "a.csv"), pd.read_csv(saved / "b.csv"))
+    with (
+        store.reading(saved / "a.h5", store.RANKS) as a,
+        store.reading(saved / "b.h5", store.RANKS) as b,
+    ):
+        assert store.provenance(b).keys() >= {"images_sha256", "sentences_sha256", "chosen"}
+        for rerank in ("none", "reciprocal", "mr-code", "mr-paper"):
+            for name, ranks in a[rerank].items():
+                assert np.array_equal(ranks[:], b[rerank][name][:]), (rerank, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--images", "V.npy"], "give either --similarity, or both --images and --sentences"),
+        (["--similarity", "S.npy", "--images", "V.npy", "--sentences", "T.npy"], "give either"),
+        ([], "give either"),
+        (["--images", "V.npy", "--sentences", "T.npy"], "91 sentences cannot be shared out"),
+        (
+            ["--images", "V.npy", "--sentences", "T.npy", "--image-of-sentence", "I.npy", "--rerank", "qbnorm"],
+            "qbnorm needs a bank",
+        ),
+        (["--images", "V.npy", "--sentences", "T.npy", "--image-of-sentence", "V.npy"], "integer"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_evaluated_is_one_line(saved, capsys, words, says):
+    assert call(saved, *words, "--output", "a.csv") == 2
+    line = capsys.readouterr().err
+    assert says in line and line.count("\n") == 1
+    assert not (saved / "a.csv").exists()

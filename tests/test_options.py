@@ -1,0 +1,90 @@
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from galr.options import OptionGroup, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(OptionGroup):
+    number: int = option("a number")
+    share: float | None = option("a share", default=0.5)
+    path: Path | None = option("a path", default=None)
+    choice: Literal["one", "two"] = option("a choice", default="one")
+    many: tuple[float, ...] = option("numbers", default=(1.0,))
+    yes_no: bool = option("a switch", default=False)
+
+
+def parse(*words):
+    parser = argparse.ArgumentParser()
+    Flags.add_arguments(parser)
+    return Flags.from_args(parser.parse_args(words))
+
+
+def test_a_field_is_a_flag():
+    assert parse("--number", "3") == Flags(number=3)
+    said = [
+        "--number",
+        "3",
+        "--share",
+        "none",
+        "--path",
+        "a/b",
+        "--choice",
+        "two",
+        "--many",
+        "1",
+        "2.5",
+        "--yes-no",
+    ]
+    assert parse(*said) == Flags(
+        number=3, share=None, path=Path("a/b"), choice="two", many=(1.0, 2.5), yes_no=True
+    )
+    assert parse("--number", "3", "--no-yes-no").yes_no is False
+
+
+@pytest.mark.parametrize(
+    "words", ["", "--number x", "--number 1 --choice three", "--number 1 --unknown 2"]
+)
+def test_what_no_field_allows_is_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        parse(*words.split())
+    assert "error" in capsys.readouterr().err
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worded(OptionGroup):
+    word: str | None = option("a word", default=None, positional=True)
+    number: int = option("a number", default=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "word", "number"),
+    [
+        ([], None, 1),
+        (["two ships"], "two ships", 1),
+        (["--number", "3", "none"], "none", 3),
+        (["two ships", "--number", "3"], "two ships", 3),
+        (["--number", "3", "--", "-x"], "-x", 3),
+    ],
+)
+def test_a_positional_field_is_a_word(words, word, number):
+    parser = argparse.ArgumentParser()
+    Worded.add_arguments(parser)
+    assert Worded.from_args(parser.parse_args(words)) == Worded(word=word, number=number)
+
+
+def test_a_positional_field_without_a_default_is_required(capsys):
+    @dataclass(frozen=True, kw_only=True)
+    class Needy(OptionGroup):
+        word: str = option("a word", positional=True)
+
+    parser = argparse.ArgumentParser()
+    Needy.add_arguments(parser)
+    assert Needy.from_args(parser.parse_args(["x"])) == Needy(word="x")
+    with pytest.raises(SystemExit):
+        parser.parse_args([])
+    assert "word" in capsys.readouterr().err

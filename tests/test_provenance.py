@@ -1,0 +1,112 @@
+"""Packages, git and machine as results tell them."""
+
+import importlib.metadata
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import galr
+from galr import provenance
+
+ROOT = Path(__file__).parents[1]
+
+
+def install(place, name, version, *needs, extras=()):
+    """What pip leaves of a package that holds nothing."""
+    folder = place / f"{name.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir()
+    lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
+    lines += [f"Provides-Extra: {extra}" for extra in extras]
+    lines += [f"Requires-Dist: {need}" for need in needs]
+    (folder / "METADATA").write_text("\n".join(lines) + "\n")
+
+
+def test_packages_are_all_that_is_needed_and_nothing_else(tmp_path, monkeypatch):
+    install(tmp_path, "house", "1", "Wall_Paper>=1", "roof[slate]", 'moat; sys_platform == "none"', 'sauna; extra == "luxury"', extras=["luxury"])  # fmt: skip
+    install(tmp_path, "wall-paper", "2.5", "glue", "house")  # round in a circle
+    install(tmp_path, "roof", "3", 'stone; extra == "slate"', 'straw; extra == "thatch"', extras=["slate", "thatch"])  # fmt: skip
+    for name in ("glue", "stone", "straw", "moat", "sauna", "stranger"):
+        install(tmp_path, name, "7")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = provenance.dependency_versions("house")
+    assert found == {"glue": "7", "roof": "3", "stone": "7", "wall-paper": "2.5"}
+    assert list(found) == sorted(found)
+
+
+def test_packages_of_this_one_have_every_direct_need():
+    found = provenance.dependency_versions()
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for need in map(Requirement, needs):
+        key = canonicalize_name(need.name)
+        assert found[key] == importlib.metadata.version(need.name), key
+    assert "galr" not in found and "pytest" not in found
+
+
+def commit(place, *words):
+    who = ["-c", "user.name=x", "-c", "user.email=x@y"]
+    subprocess.run(["git", "-C", place, *who, *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository in which a package of ours lies."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    package = tmp_path / "galr"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(galr, "__file__", str(package / "__init__.py"))
+    commit(tmp_path, "init", "--quiet")
+    return tmp_path
+
+
+def test_git_tells_the_commit_and_whether_files_differ_from_it(checkout):
+    commit(checkout, "add", ".")
+    commit(checkout, "commit", "--quiet", "--message", "one")
+    clean = provenance.git_state()
+    assert len(clean["commit"]) == 40 and clean["dirty"] is False
+    (checkout / "notes.txt").write_text("not tracked")
+    assert provenance.git_state() == clean
+    (checkout / "galr/__init__.py").write_text("changed = True\n")
+    assert provenance.git_state() == clean | {"dirty": True}
+    assert provenance.code_versions()["commit"] == f"{clean['commit'][:7]}-dirty"
+
+
+def test_somebody_elses_repository_is_not_ours(checkout):
+    (checkout / ".gitignore").write_text("galr\n")
+    commit(checkout, "add", ".")
+    commit(checkout, "commit", "--quiet", "--message", "theirs")
+    assert provenance.git_state() == {} and "commit" not in provenance.code_versions()
+
+
+def test_a_machine_without_git_is_no_mistake(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert provenance.git_state() == {} and provenance.code_versions()["galr"] == galr.__version__
+
+
+def test_the_processor_is_named_and_its_usable_cores_counted(tmp_path, monkeypatch):
+    cpus = tmp_path / "cpuinfo"
+    cpus.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2: fast\n\nprocessor\t: 1\n")
+    monkeypatch.setattr(provenance, "CPUS", cpus)
+    said = provenance.machine_info()
+    assert said["processor"] == "Some CPU @ 2: fast"
+    assert said["cores"] == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(provenance, "CPUS", tmp_path / "none")
+    assert provenance.machine_info()["processor"]
+
+
+def test_a_cpu_has_a_name_and_nothing_else():
+    assert provenance.device_info("cpu") == {"name": "cpu"}
+
+
+@pytest.mark.gpu
+def test_a_gpu_tells_its_model_and_its_software():
+    said = provenance.device_info("cuda:0")
+    assert said["gpu"] == torch.cuda.get_device_name(0) and said["cuda"] == torch.version.cuda
+    assert said["memory"] > 1e9 and said["driver"]
