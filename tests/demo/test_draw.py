@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from galr.__main__ import main
+from galr.commands import draw
 from galr.demo.scene import KINDS
 from galr.errors import ConfigError, DataError
-from galr.stages import draw
 
 
 def run_draw(folder: Path, **flags):
-    draw.run(draw.Flags(**({"images": 12, "size": 64, "seed": 7} | flags), output=folder))
+    draw.run(draw.Options(**({"images": 12, "size": 64, "seed": 7} | flags), output=folder))
     return folder
 
 

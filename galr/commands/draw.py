@@ -31,7 +31,7 @@ _OUTPUT_FILES = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_bo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """Number and size of the images, number of sentences, seed and output."""
 
     images: int = option("number of images, at least 2", default=400)
@@ -55,15 +55,15 @@ class Flags(OptionGroup):
             raise ConfigError(f"synthetic.seed must be at least 0, got {self.seed}")
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Draw the dataset into a folder."""
-    check_output_dir(flags.output, _OUTPUT_FILES)
-    with atomic_directory(flags.output) as folder:
+    check_output_dir(options.output, _OUTPUT_FILES)
+    with atomic_directory(options.output) as folder:
         (folder / "images").mkdir()
         samples = []
-        for index in tqdm(range(flags.images), desc="scenes", disable=None):
+        for index in tqdm(range(options.images), desc="scenes", disable=None):
             image, sample = render_sample(
-                flags.seed, index, size=flags.size, sentences=flags.sentences
+                options.seed, index, size=options.size, sentences=options.sentences
             )
             Image.fromarray(image).save(folder / "images" / sample.file_name, compress_level=3)
             samples.append(sample)
