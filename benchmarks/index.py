@@ -24,7 +24,15 @@ from typing import NamedTuple, TypeVar, get_args
 import faiss
 import numpy as np
 
-from galr.search.nearest import CHUNK, Kind, Recall, Table, build, noisy, tune
+from galr.search.vector_index import (
+    CHUNK_ROWS,
+    IndexKind,
+    Recall,
+    VectorIndex,
+    build_faiss_index,
+    perturbed_queries,
+    tune_search_effort,
+)
 
 T = TypeVar("T")
 WIDTH, INNER = 512, 32
@@ -47,7 +55,7 @@ class Asked(NamedTuple):
     memory: float
 
 
-def main(rows: int, threads: int, kinds: tuple[Kind, ...]) -> None:
+def main(rows: int, threads: int, kinds: tuple[IndexKind, ...]) -> None:
     """Draw, build, ask, print a table."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "embeddings.npy"
@@ -81,8 +89,8 @@ def draw(path: Path, rows: int) -> None:
     spread = random.standard_normal((INNER, WIDTH), np.float32)
     centres = 2 * random.standard_normal((max(rows // 100, 1), INNER), np.float32)
     table = np.lib.format.open_memmap(path, "w+", np.float32, (rows, WIDTH))
-    for start in range(0, rows, CHUNK):
-        count = min(CHUNK, rows - start)
+    for start in range(0, rows, CHUNK_ROWS):
+        count = min(CHUNK_ROWS, rows - start)
         place = centres[random.integers(len(centres), size=count)]
         place += random.standard_normal((count, INNER), np.float32)
         block = place @ spread + 0.1 * INNER**0.5 * random.standard_normal(
@@ -98,34 +106,36 @@ def alone(work: Callable[..., T], *args: object) -> T:
         return pool.apply(work, args)
 
 
-def make(kind: Kind, table: Path, path: Path, threads: int) -> Built:
+def make(kind: IndexKind, table: Path, path: Path, threads: int) -> Built:
     """Build a kind and write it."""
     faiss.omp_set_num_threads(threads)
     rows, before = np.load(table, mmap_mode="r"), peak()
     start = time.perf_counter()
-    faiss.write_index(build(kind, rows, 0), str(path))
+    faiss.write_index(build_faiss_index(kind, rows, 0), str(path))
     seconds = time.perf_counter() - start
     return Built(seconds, peak() - before, path.stat().st_size / 2**20)
 
 
-def reach(kind: Kind, table: Path, path: Path, threads: int) -> tuple[int, Recall]:
+def reach(kind: IndexKind, table: Path, path: Path, threads: int) -> tuple[int, Recall]:
     """Find the effort that a kind is given in an index, and its recall."""
     faiss.omp_set_num_threads(threads)
     rows = np.load(table, mmap_mode="r")
     index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
-    return tune(kind, rows, index, noisy(rows, QUERIES, 1), "rows with noise")
+    return tune_search_effort(
+        kind, rows, index, perturbed_queries(rows, QUERIES, 1), "rows with noise"
+    )
 
 
-def ask(kind: Kind, table: Path, path: Path, effort: int) -> Asked:
+def ask(kind: IndexKind, table: Path, path: Path, effort: int) -> Asked:
     """Ask a kind for 10 rows, a query at a time; by one thread, as to wake a second costs more."""
     faiss.omp_set_num_threads(1)
     rows, before = np.load(table, mmap_mode="r"), peak()
-    queries = noisy(rows, QUERIES + WARM, 2)
-    asked = Table(kind, rows, faiss.read_index(str(path), faiss.IO_FLAG_MMAP), effort)
+    queries = perturbed_queries(rows, QUERIES + WARM, 2)
+    asked = VectorIndex(kind, rows, faiss.read_index(str(path), faiss.IO_FLAG_MMAP), effort)
     taken = []
     for query in queries:
         start = time.perf_counter()
-        asked.nearest(query[None], 10)
+        asked.search(query[None], 10)
         taken.append(1000 * (time.perf_counter() - start))
     return Asked(statistics.median(taken[WARM:]), max(taken[WARM:]), peak() - before)
 
@@ -138,5 +148,5 @@ def peak() -> float:
 
 if __name__ == "__main__":
     said = sys.argv[1:]
-    chosen = tuple(kind for kind in get_args(Kind) if kind in said[2:] or not said[2:])
+    chosen = tuple(kind for kind in get_args(IndexKind) if kind in said[2:] or not said[2:])
     main(int(said[0]) if said else 100_000, int(said[1]) if said[1:] else 2, chosen)

@@ -22,13 +22,12 @@ import numpy as np
 import torch
 
 from galr.model.text import build_text_encoder
-from galr.search import sentences
-from galr.search.contents import Block, Gathering
-from galr.search.index import BANK, ENCODER
-from galr.search.making import update
-from galr.search.places import Window
-from galr.search.runs import BANKED
-from galr.search.sources import Listing
+from galr.search import text_query
+from galr.search.build import update_index
+from galr.search.index import BANK, BANK_SIZE, TEXT_ENCODER
+from galr.search.rasters import Window
+from galr.search.sources import SourceListing
+from galr.search.tile_table import EmbeddedBlock, TileTableBuilder
 
 WIDTH, SIDE = 512, 256  # numbers an embedding, pixels a picture
 WORDS = [f"word{number}" for number in range(1349)]  # as many as RSITMD's
@@ -45,18 +44,18 @@ class Drawn:
         """Say how many."""
         self._rows = rows
 
-    def listing(self) -> Listing:
+    def listing(self) -> SourceListing:
         """A name and a key each."""
-        return Listing([(f"{row:07}.png", f"{row:064}") for row in range(self._rows)])
+        return SourceListing([(f"{row:07}.png", f"{row:064}") for row in range(self._rows)])
 
-    def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
+    def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
         """Draw them, some at a time."""
         random = np.random.default_rng(0)
         for start in range(0, len(keys), BLOCK):
-            made = Gathering()
+            made = TileTableBuilder()
             for key in keys[start : start + BLOCK]:
                 made.add(key, (SIDE, SIDE), None, [Window(0, 0, SIDE, SIDE)])
-            yield Block(made.contents(), unit(len(made.keys), random), {})
+            yield EmbeddedBlock(made.build(), unit(len(made.keys), random), {})
 
 
 def main(rows: int, flags: Sequence[str]) -> None:
@@ -79,10 +78,10 @@ def fill(folder: Path, rows: int) -> None:
     torch.manual_seed(0)
     architecture = TEXT | {"words": len(WORDS) + 2, "embedding": WIDTH}
     encoder = build_text_encoder(**architecture)
-    state = {f"{sentences.PART}{name}": each for name, each in encoder.state_dict().items()}
-    sentences.write(folder / ENCODER, architecture, state, WORDS, max_words=100)
-    np.save(folder / BANK, unit(BANKED, np.random.default_rng(1)))
-    update(folder, Drawn(rows), "", {"model": {"name": "drawn"}}, "flat")
+    state = {f"{sentences.STATE_PREFIX}{name}": each for name, each in encoder.state_dict().items()}
+    text_query.write_text_encoder(folder / TEXT_ENCODER, architecture, state, WORDS, max_words=100)
+    np.save(folder / BANK, unit(BANK_SIZE, np.random.default_rng(1)))
+    update_index(folder, Drawn(rows), "", {"model": {"name": "drawn"}}, "flat")
 
 
 def once(command: list[str]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import jinja2
 import pandas as pd
 
 from galr.evaluate.metrics import RECALL_NAMES
+from galr.io.html import template_environment
 from galr.report.curves import Panel
 from galr.report.facts import Dropped, RegionFacts, Split
 from galr.report.gallery import Gallery
@@ -16,7 +17,6 @@ from galr.report.intervals import comparison
 from galr.report.metrics import best, results, told
 from galr.report.origin import Origin
 from galr.report.peers import peers, range_of
-from galr.report.templates import environment
 
 TEMPLATES = Path(__file__).parent
 SHOWN = (*RECALL_NAMES, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr")
@@ -91,7 +91,7 @@ def render(
 
 def _templates() -> jinja2.Environment:
     """The templates beside this file, and how they print numbers."""
-    templates = environment(TEMPLATES)
+    templates = template_environment(TEMPLATES)
     templates.filters |= {"points": points, "thousands": thousands, "cell": cell}
     return templates
 

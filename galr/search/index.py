@@ -8,6 +8,8 @@
     skipped.csv                      what the last `galr index` could not read
 
 A generation is written beside the one that counts and counts from the moment index.json names it.
+
+What an index takes from a training run: its text side, and whose embeddings it holds.
 """
 
 import hashlib
@@ -21,22 +23,28 @@ from typing import Any
 import faiss
 import h5py
 import numpy as np
+import torch
 
 from galr import store
-from galr.errors import StoreError
+from galr.data.vocabulary import Vocabulary
+from galr.errors import ConfigError, StoreError
 from galr.io.atomic import atomic_write
-from galr.search.contents import TABLES
-from galr.search.nearest import Table
-from galr.search.places import Place, Window
+from galr.model.galr import GaLR
+from galr.search import text_query
+from galr.search.rasters import GeoTransform, Window
+from galr.search.tile_table import TILE_TABLES
+from galr.search.vector_index import VectorIndex
+from galr.similarity.runs import TrainedRun
+from galr.train.embed import embed_sentences
 
 VERSION = 1
-ABOUT, ENCODER, BANK, SKIPPED = "index.json", "sentences.pt", "bank.npy", "skipped.csv"
+MANIFEST, TEXT_ENCODER, BANK, SKIPPED = "index.json", "sentences.pt", "bank.npy", "skipped.csv"
 EMBEDDINGS, VECTORS, NAMES = "embeddings.npy", "vectors.faiss", "names.h5"
-PIECES, PIECE = 32, 1 << 16  # of a large file are hashed: so many, bytes each
-NAME_TABLES = store.Layout(
+HASH_CHUNKS, HASH_CHUNK_BYTES = 32, 1 << 16  # of a large file are hashed: so many, bytes each
+NAMES_LAYOUT = store.Layout(
     "index-names",
     1,
-    TABLES
+    TILE_TABLES
     | {
         "names": "(names,) text, path below the folder or name in the dataset",
         "name_offsets": "(contents + 1,) int64; content i is called names[offsets[i]:offsets[i + 1]]",
@@ -46,7 +54,7 @@ NAME_TABLES = store.Layout(
 
 
 @dataclass(frozen=True)
-class Named:
+class TileRecord:
     """What is at a row of an index.
 
     name: of the picture; where several are equal, the first.
@@ -58,11 +66,11 @@ class Named:
     """
 
     name: str
-    also: tuple[str, ...]
+    other_names: tuple[str, ...]
     source: int
     size: tuple[int, int]
     window: Window
-    place: Place | None
+    geo_transform: GeoTransform | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,28 +84,30 @@ class Index:
     """
 
     folder: Path
-    about: Mapping[str, Any]
-    table: Table
+    manifest: Mapping[str, Any]
+    vectors: VectorIndex
     offsets: np.ndarray
 
-    def named(self, rows: Sequence[int]) -> list[Named]:
+    def tile_records(self, rows: Sequence[int]) -> list[TileRecord]:
         """Tell what is at some rows."""
-        with store.reading(self.folder / self.about["generation"] / NAMES, NAME_TABLES) as file:
+        with store.reading(self.folder / self.manifest["generation"] / NAMES, NAMES_LAYOUT) as file:
             tables = dict(file)  # to find a table takes longer than to read a row of it
             return [
-                _named(tables, row, int(np.searchsorted(self.offsets, row, side="right")) - 1)
+                _read_tile_record(
+                    tables, row, int(np.searchsorted(self.offsets, row, side="right")) - 1
+                )
                 for row in rows
             ]
 
-    def counts(self) -> bool:
+    def is_current(self) -> bool:
         """Whether nobody has brought the index up to date, or made it anew, since it was opened."""
-        return read_about(self.folder) == self.about
+        return read_manifest(self.folder) == self.manifest
 
     def bank(self) -> np.ndarray:
         """Embeddings of training sentences, (sentences, embedding) float32."""
-        return _array(self.folder / BANK)
+        return _map_embeddings(self.folder / BANK)
 
-    def path(self, relative: str) -> Path:
+    def resolve(self, relative: str) -> Path:
         """Where a file lies that index.json tells of relative to itself."""
         return Path(os.path.normpath(self.folder / relative))
 
@@ -108,19 +118,19 @@ def open_index(folder: Path) -> Index:
     Raises:
         StoreError: there is none, or a part is missing, damaged, or of another index.
     """
-    about = read_about(folder)
+    about = read_manifest(folder)
     place = folder / about["generation"]
     for name, expected in about["files"].items():
         path = folder / name
-        if not path.is_file() or fingerprint(path) != expected:
+        if not path.is_file() or sampled_sha256(path) != expected:
             what = "has changed" if path.is_file() else "is missing"
             raise StoreError(
                 f"{path} {what} since {folder} was made, so its parts do not belong together;"
                 " run galr index again into an empty folder"
             )
-    rows = _array(place / EMBEDDINGS)
+    rows = _map_embeddings(place / EMBEDDINGS)
     index = faiss.read_index(str(place / VECTORS), faiss.IO_FLAG_MMAP)
-    with store.reading(place / NAMES, NAME_TABLES) as file:
+    with store.reading(place / NAMES, NAMES_LAYOUT) as file:
         offsets = file["offsets"][:]
     held = {"embeddings": len(rows), "FAISS": index.ntotal, "names": int(offsets[-1])}
     if len(set(held.values())) != 1 or rows.shape[1] != index.d:
@@ -130,17 +140,20 @@ def open_index(folder: Path) -> Index:
             " an empty folder"
         )
     return Index(
-        folder, about, Table(about["ann"]["kind"], rows, index, about["ann"]["effort"]), offsets
+        folder,
+        about,
+        VectorIndex(about["ann"]["kind"], rows, index, about["ann"]["effort"]),
+        offsets,
     )
 
 
-def read_about(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """Read index.json.
 
     Raises:
         StoreError: it is missing, damaged, or of another version.
     """
-    path = folder / ABOUT
+    path = folder / MANIFEST
     if not path.is_file():
         raise StoreError(f"{folder} holds no index; make one with galr index --output {folder}")
     try:
@@ -157,18 +170,18 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def write_about(folder: Path, about: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write index.json whole or not at all; from here on its generation counts."""
-    with atomic_write(folder / ABOUT) as partial:
-        partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with atomic_write(folder / MANIFEST) as partial:
+        partial.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def relative(path: Path, folder: Path) -> str:
+def relative_path(path: Path, folder: Path) -> str:
     """A path as seen from an index, so that both can be moved together; see `Index.path`."""
     return os.path.relpath(path.resolve(), folder.resolve())
 
 
-def fingerprint(path: Path) -> str:
+def sampled_sha256(path: Path) -> str:
     """Hash a file's size and pieces of it, evenly spread: of 2 GB a thousandth is read.
 
     It tells files of different making apart; it is no proof against somebody who changes a byte on purpose.
@@ -176,22 +189,22 @@ def fingerprint(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        for piece in range(PIECES):
-            file.seek(max(size - PIECE, 0) * piece // (PIECES - 1))
-            digest.update(file.read(PIECE))
+        for piece in range(HASH_CHUNKS):
+            file.seek(max(size - HASH_CHUNK_BYTES, 0) * piece // (HASH_CHUNKS - 1))
+            digest.update(file.read(HASH_CHUNK_BYTES))
     return digest.hexdigest()
 
 
-def _named(tables: Mapping[str, h5py.Dataset], row: int, content: int) -> Named:
+def _read_tile_record(tables: Mapping[str, h5py.Dataset], row: int, content: int) -> TileRecord:
     """Tell what is at a row, which is of a content."""
     first, last = tables["name_offsets"][content : content + 2]
     names = [str(name) for name in tables["names"].asstr()[first:last]]
     transform = tuple(float(number) for number in tables["transforms"][content])
     place = None
     if np.isfinite(transform).all():
-        place = Place(transform, str(tables["systems"].asstr()[content]))
+        place = GeoTransform(transform, str(tables["systems"].asstr()[content]))
     width, height = (int(side) for side in tables["sizes"][content])
-    return Named(
+    return TileRecord(
         names[0],
         tuple(names[1:]),
         int(tables["source_of_name"][first]),
@@ -201,7 +214,7 @@ def _named(tables: Mapping[str, h5py.Dataset], row: int, content: int) -> Named:
     )
 
 
-def _array(path: Path) -> np.ndarray:
+def _map_embeddings(path: Path) -> np.ndarray:
     """Map a (rows, width) float32 table.
 
     Raises:
@@ -214,3 +227,51 @@ def _array(path: Path) -> np.ndarray:
     if table.dtype != np.float32 or table.ndim != 2:
         raise StoreError(f"{path} is {table.dtype} {table.shape}, expected a float32 table")
     return table
+
+
+BANK_SIZE = 5000  # training sentences that stand in for other queries: 10 MB at 512 numbers each
+
+
+def write_query_files(
+    folder: Path, run: TrainedRun, model: GaLR, *, batch: int, device: torch.device
+) -> None:
+    """Put into an index what sentences need of a run: its encoder, and a bank of embedded sentences.
+
+    The bank holds distinct training sentences, drawn where there are more than 5000.
+
+    Args:
+        folder: the index.
+        run: the run.
+        model: its model, on `device`.
+        batch: sentences at a time.
+        device: where to compute.
+    """
+    checkpoint = run.checkpoint
+    folder.mkdir(parents=True, exist_ok=True)
+    text_query.write_text_encoder(
+        folder / TEXT_ENCODER,
+        checkpoint.architecture,
+        checkpoint.state_dict,
+        checkpoint.vocabulary,
+        checkpoint.max_words,
+    )
+    known = list(dict.fromkeys(run.splits()["train"].sentences))
+    drawn = np.random.default_rng(0).permutation(len(known))[:BANK_SIZE]
+    vocabulary = Vocabulary(tuple(checkpoint.vocabulary))
+    numbers = vocabulary.encode([known[each] for each in drawn], checkpoint.max_words)
+    partial = folder / f".partial-{BANK}"
+    np.save(partial, embed_sentences(model, numbers, batch_size=batch, device=device))
+    partial.replace(folder / BANK)
+
+
+def check_same_run(run: TrainedRun, sha256: str, name: str, index: Path) -> None:
+    """Refuse a run that an index was not made by: its embeddings mean nothing to the index's.
+
+    Raises:
+        ConfigError: says whose the index is.
+    """
+    if run.sha256 != sha256:
+        raise ConfigError(
+            f"{index} was made by checkpoint {sha256[:12]} ({name}), and {run.folder} holds"
+            f" {run.sha256[:12]} ({run.name}); give the run that made the index, or index anew elsewhere"
+        )

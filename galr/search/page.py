@@ -10,12 +10,11 @@ import numpy as np
 
 from galr import store
 from galr.errors import GalrError
+from galr.io.html import template_environment
 from galr.report.pictures import address
-from galr.report.templates import environment
-from galr.search.answers import Answer, Answered, centre, source_of
 from galr.search.index import Index
-from galr.search.pictures import opened
-from galr.search.places import Window
+from galr.search.query import Hit, QueryResult, tile_centre, tile_source
+from galr.search.rasters import Window, open_image
 
 TEMPLATES = (
     Path(__file__).parent,
@@ -24,7 +23,7 @@ TEMPLATES = (
 
 
 @dataclass(frozen=True)
-class Card:
+class HitCard:
     """An answer as it is shown.
 
     answer: what was found.
@@ -33,25 +32,25 @@ class Card:
     whole: whether the tile is all of its picture.
     """
 
-    answer: Answer
+    hit: Hit
     thumbnail: str | None
     centre: str
-    whole: bool
+    is_full_image: bool
 
 
 @dataclass(frozen=True)
-class Section:
+class QuerySection:
     """A query and its cards.
 
     asked: address that holds the bytes of the picture that asked; None where a sentence did.
     """
 
-    answered: Answered
-    asked: str | None
-    cards: Sequence[Card]
+    result: QueryResult
+    query_image: str | None
+    cards: Sequence[HitCard]
 
 
-def render(index: Index, queries: Sequence[Answered]) -> str:
+def render_page(index: Index, queries: Sequence[QueryResult]) -> str:
     """Write the page of some queries.
 
     Args:
@@ -64,15 +63,15 @@ def render(index: Index, queries: Sequence[Answered]) -> str:
     with ExitStack() as stack:
         thumbnails = Thumbnails(index, stack)
         sections = [
-            Section(
+            QuerySection(
                 answered,
-                None if answered.image is None else _shown(answered.image, None),
-                [_card(answer, thumbnails) for answer in answered.answers],
+                None if answered.image is None else _image_data_uri(answered.image, None),
+                [_make_card(answer, thumbnails) for answer in answered.hits],
             )
             for answered in queries
         ]
-    template = environment(*TEMPLATES).get_template("page.html")
-    return template.render(sections=sections, about=index.about)
+    template = template_environment(*TEMPLATES).get_template("page.html")
+    return template.render(sections=sections, about=index.manifest)
 
 
 class Thumbnails:
@@ -84,17 +83,17 @@ class Thumbnails:
         self._stack = stack
         self._datasets: dict[Path, tuple[h5py.File, dict[str, int]]] = {}
 
-    def of(self, answer: Answer) -> str | None:
+    def data_uri(self, answer: Hit) -> str | None:
         """A tile as an address that holds its bytes; None where its picture cannot be read any more."""
-        kind, path = source_of(self._index, answer.named)
+        kind, path = tile_source(self._index, answer.tile)
         try:
             if kind == "dataset":
-                return address(self._stored(path, answer.named.name))
-            return _shown(path / answer.named.name, answer.named.window)
+                return address(self._stored_pixels(path, answer.tile.name))
+            return _image_data_uri(path / answer.tile.name, answer.tile.window)
         except (GalrError, KeyError, OSError):  # moved, damaged or replaced since it was indexed
             return None
 
-    def _stored(self, path: Path, name: str) -> np.ndarray:
+    def _stored_pixels(self, path: Path, name: str) -> np.ndarray:
         """The pixels of a dataset's image."""
         if path not in self._datasets:
             file = self._stack.enter_context(store.reading(path, store.DATASET))
@@ -104,14 +103,14 @@ class Thumbnails:
         return file["images"][rows[name]]
 
 
-def _shown(path: Path, window: Window | None) -> str:
+def _image_data_uri(path: Path, window: Window | None) -> str:
     """A window of a picture, or all of it, as an address that holds its bytes."""
-    with opened(path) as picture:
+    with open_image(path) as picture:
         return address(np.asarray(picture.read(window or Window(0, 0, *picture.size))))
 
 
-def _card(answer: Answer, thumbnails: Thumbnails) -> Card:
+def _make_card(hit: Hit, thumbnails: Thumbnails) -> HitCard:
     """Put together what is shown of an answer."""
-    named = answer.named
+    named = hit.tile
     whole = (named.window.width, named.window.height) == named.size
-    return Card(answer, thumbnails.of(answer), centre(named), whole)
+    return HitCard(hit, thumbnails.data_uri(hit), tile_centre(named), whole)

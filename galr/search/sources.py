@@ -14,11 +14,9 @@ from tqdm import tqdm
 
 from galr.data.find_images import IMAGE_SUFFIXES, list_files
 from galr.errors import DataError
-from galr.search.contents import Block, Gathering
-from galr.search.looking import Looker
-from galr.search.pictures import opened
-from galr.search.places import Window
-from galr.search.tiles import Tiling
+from galr.search.rasters import Tiling, Window, open_image
+from galr.search.tile_encoder import TileEncoder
+from galr.search.tile_table import EmbeddedBlock, TileTableBuilder
 from galr.train.embed import GraphStore, embed_images
 from galr.train.image_store import StreamedImages
 
@@ -28,7 +26,7 @@ BLOCK_ROWS = (
 
 
 @dataclass(frozen=True)
-class Listing:
+class SourceListing:
     """What lies in a source.
 
     names: name and key of every picture, in order of name; equal pictures have equal keys.
@@ -39,7 +37,7 @@ class Listing:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Pictures that lie together.
 
     kind: `folder` or `dataset`.
@@ -49,19 +47,19 @@ class Source(Protocol):
     kind: str
     path: Path
 
-    def listing(self) -> Listing:
+    def scan(self) -> SourceListing:
         """What lies there now."""
 
-    def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
+    def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
         """Embed pictures, given by their keys; how blocks are cut depends on nothing but these."""
 
 
-class Folder:
+class FolderSource:
     """All pictures below a folder, cut where they are large."""
 
     kind = "folder"
 
-    def __init__(self, path: Path, looker: Looker, tiling: Tiling, batch: int) -> None:
+    def __init__(self, path: Path, encoder: TileEncoder, tiling: Tiling, batch: int) -> None:
         """Say what to embed, and how.
 
         Args:
@@ -81,15 +79,15 @@ class Folder:
             raise DataError(
                 f"{path} holds no picture; expected {', '.join(sorted(IMAGE_SUFFIXES))} below it"
             )
-        self._looker = looker
+        self._encoder = encoder
         self._tiling = tiling
         self._batch = batch
         self._files: dict[str, Path] = {}  # one of each content
 
-    def listing(self) -> Listing:
+    def scan(self) -> SourceListing:
         """Hash every picture below the folder."""
-        found = Listing([])
-        how = f"{self._tiling.side}-{self._tiling.overlap:g}-{self._tiling.whole}"
+        found = SourceListing([])
+        how = f"{self._tiling.tile_size}-{self._tiling.overlap:g}-{self._tiling.max_untiled}"
         for name in tqdm(self._names, "looking for changes", unit="file", disable=None):
             try:
                 key = f"{versions.file_sha256(self.path / name)}-{how}"
@@ -100,33 +98,33 @@ class Folder:
             self._files.setdefault(key, self.path / name)
         return found
 
-    def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
+    def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
         """Embed the pictures of some keys of the last listing."""
         with tqdm(total=len(keys), desc="embedding", unit="picture", disable=None) as bar:
-            work = _Work(self._looker, self._batch, bar)
+            work = _BlockBuilder(self._encoder, self._batch, bar)
             for key in keys:
                 work.add(key, self._files[key], self._tiling)
                 bar.update()
                 if work.rows >= BLOCK_ROWS:
                     yield work.done()
-                    work = _Work(self._looker, self._batch, bar)
+                    work = _BlockBuilder(self._encoder, self._batch, bar)
             if work.begun:
                 yield work.done()
 
 
-class _Work:
+class _BlockBuilder:
     """A block in the making: tiles wait until a batch of them is full, whichever pictures they are of."""
 
-    def __init__(self, looker: Looker, batch: int, bar: tqdm) -> None:
+    def __init__(self, encoder: TileEncoder, batch: int, bar: tqdm) -> None:
         self.begun = False
         self.rows = 0
         self._bar = bar
-        self._looker = looker
+        self._encoder = encoder
         self._batch = batch
         self._waiting: list[Image.Image] = []
         self._embedded: list[np.ndarray] = []
         self._whole: list[np.ndarray] = []  # rows of `_embedded` that are of whole pictures
-        self._gathering = Gathering()
+        self._tiles = TileTableBuilder()
         self._skipped: dict[str, str] = {}
 
     def add(self, key: str, path: Path, tiling: Tiling) -> None:
@@ -135,7 +133,7 @@ class _Work:
         first = self.rows
         with ExitStack() as stack:
             try:
-                picture = stack.enter_context(opened(path))
+                picture = stack.enter_context(open_image(path))
             except DataError as error:
                 self._skipped[key] = str(error)
                 return
@@ -146,20 +144,22 @@ class _Work:
                 except DataError as error:
                     self._skipped[key] = str(error)
                     return
-                self._take(tile)  # not to be tried: what goes wrong in there is no picture's fault
-            self._gathering.add(key, picture.size, picture.place, windows)
+                self._append(
+                    tile
+                )  # not to be tried: what goes wrong in there is no picture's fault
+            self._tiles.add(key, picture.size, picture.geo_transform, windows)
         self._whole.append(np.arange(first, self.rows))
 
-    def done(self) -> Block:
+    def done(self) -> EmbeddedBlock:
         """Embed what still waits, and drop the tiles of pictures that broke off."""
         self._flush()
-        contents = self._gathering.contents()
+        contents = self._tiles.build()
         if not self._embedded:
-            return Block(contents, np.zeros((0, 0), np.float32), self._skipped)
+            return EmbeddedBlock(contents, np.zeros((0, 0), np.float32), self._skipped)
         rows = np.concatenate([np.zeros(0, np.int64), *self._whole])
-        return Block(contents, np.concatenate(self._embedded)[rows], self._skipped)
+        return EmbeddedBlock(contents, np.concatenate(self._embedded)[rows], self._skipped)
 
-    def _take(self, tile: Image.Image) -> None:
+    def _append(self, tile: Image.Image) -> None:
         self._waiting.append(tile)
         self.rows += 1
         if len(self._waiting) == self._batch:
@@ -167,13 +167,13 @@ class _Work:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._embedded.append(self._looker.embed(self._waiting))
+            self._embedded.append(self._encoder.embed(self._waiting))
             self._waiting = []
             self._bar.set_postfix(tiles=self.rows)  # of this block; a raster may have thousands
 
 
 @dataclass
-class Dataset:
+class DatasetSource:
     """All images of a dataset, as they were stored, with the graphs they were given.
 
     path: dataset.h5.
@@ -190,15 +190,15 @@ class Dataset:
     names: list[str]
     sizes: np.ndarray
     graphs: GraphStore
-    looker: Looker
+    encoder: TileEncoder
     batch: int
     kind: str = "dataset"
     _rows: dict[str, int] = field(default_factory=dict)  # one of each content
 
-    def listing(self) -> Listing:
+    def scan(self) -> SourceListing:
         """Hash every image together with its graph."""
         tables = (self.graphs.representation, self.graphs.adjacency, self.graphs.mask)
-        found = Listing([])
+        found = SourceListing([])
         for row in tqdm(range(len(self.names)), "looking for changes", unit="image", disable=None):
             digest = hashlib.sha256(self.images[row].tobytes())
             for table in tables:
@@ -208,25 +208,25 @@ class Dataset:
         found.names.sort()
         return found
 
-    def blocks(self, keys: Sequence[str]) -> Iterator[Block]:
+    def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
         """Embed the images of some keys of the last listing."""
-        pictures = StreamedImages(self.images, self.looker.device)
-        graphs = self.graphs.to(self.looker.device)
+        pictures = StreamedImages(self.images, self.encoder.device)
+        graphs = self.graphs.to(self.encoder.device)
         with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
             for start in range(0, len(keys), BLOCK_ROWS):
                 some = keys[start : start + BLOCK_ROWS]
                 rows = [self._rows[key] for key in some]
-                made = Gathering()
+                made = TileTableBuilder()
                 for key, row in zip(some, rows, strict=True):
                     width, height = (int(side) for side in self.sizes[row])
                     made.add(key, (width, height), None, [Window(0, 0, width, height)])
                 embeddings = embed_images(
-                    self.looker.model,
+                    self.encoder.model,
                     pictures,
                     graphs,
                     rows,
-                    input_size=self.looker.crop,
+                    input_size=self.encoder.input_size,
                     batch_size=self.batch,
                 )
-                yield Block(made.contents(), embeddings, {})
+                yield EmbeddedBlock(made.build(), embeddings, {})
                 bar.update(len(some))

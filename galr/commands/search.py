@@ -30,13 +30,13 @@ import torch
 
 from galr.errors import ConfigError, DataError, GalrError
 from galr.options import OptionGroup, option
-from galr.search import sentences
-from galr.search.answers import Answered, Rerank, as_document, as_table, ask
-from galr.search.index import ENCODER, Index, open_index
+from galr.search import text_query
+from galr.search.index import TEXT_ENCODER, Index, open_index
+from galr.search.query import QueryRerank, QueryResult, search, to_dict, to_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """What is asked, of which index, and how it is to be told."""
 
     query: str | None = option(
@@ -50,7 +50,9 @@ class Flags(OptionGroup):
     rerank: Literal["none", "mr-code", "mr-paper", "reciprocal"] = option(
         "second stage", default="none"
     )
-    pool: int = option("tiles that the second stage looks at (mr-code: at least 10)", default=30)
+    rerank_k: int = option(
+        "tiles that the second stage looks at (mr-code: at least 10)", default=30
+    )
     w1: float = option("weight of significance", default=0.3)
     w2: float = option("weight of the reverse place", default=1.1)
     xi: float = option("decay a place", default=0.05)
@@ -74,70 +76,75 @@ class Flags(OptionGroup):
             raise ConfigError(
                 "--rerank asks training sentences, which say nothing of a picture; give --rerank none"
             )
-        self.second()
+        self.query_rerank()
 
-    def second(self) -> Rerank | None:
+    def query_rerank(self) -> QueryRerank | None:
         """The second stage, if any."""
         if self.rerank == "none":
             return None
         variant = self.rerank.removeprefix("mr-")
-        return Rerank(variant, self.pool, self.w1, self.w2, self.xi)
+        return QueryRerank(variant, self.rerank_k, self.w1, self.w2, self.xi)
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Open the index, answer every query as it comes, write the page at the end."""
-    torch.set_num_threads(flags.threads)
-    faiss.omp_set_num_threads(flags.threads)
+    torch.set_num_threads(options.threads)
+    faiss.omp_set_num_threads(options.threads)
     answered = []
-    for index, each in answers(flags):
-        print(told(flags, index, each), flush=True)
-        if each.unknown:
-            print(f"the model never learnt: {', '.join(each.unknown)}", file=sys.stderr)
+    for index, each in answer_queries(options):
+        print(format_result(options, index, each), flush=True)
+        if each.unknown_words:
+            print(f"the model never learnt: {', '.join(each.unknown_words)}", file=sys.stderr)
         answered.append(each)
-    if flags.html is not None and answered:
-        from galr.search.page import render  # what draws is loaded when something is drawn
+    if options.html is not None and answered:
+        from galr.search.page import render_page  # what draws is loaded when something is drawn
 
-        write_page(flags.html, render(index, answered))
+        write_page(options.html, render_page(index, answered))
 
 
-def told(flags: Flags, index: Index, answered: Answered) -> str:
+def format_result(options: Options, index: Index, result: QueryResult) -> str:
     """An answer as it is printed; the tables of a session stand under what was asked, and apart."""
-    if flags.json:
-        return json.dumps(as_document(index, answered), ensure_ascii=False)
-    if flags.image or flags.query is not None:
-        return as_table(answered)
-    return f"{answered.query}\n{as_table(answered)}\n"
+    if options.json:
+        return json.dumps(to_dict(index, result), ensure_ascii=False)
+    if options.image or options.query is not None:
+        return to_table(result)
+    return f"{result.query}\n{to_table(result)}\n"
 
 
-def answers(flags: Flags) -> Iterator[tuple[Index, Answered]]:
+def answer_queries(options: Options) -> Iterator[tuple[Index, QueryResult]]:
     """Answer what is asked: a picture, a sentence, or line after line; each with the index that was asked."""
-    index = open_index(flags.index)
-    if flags.image is not None:
-        found = ask(index, seen(flags, index, flags.image), flags.k, None)
-        yield index, Answered(flags.image.name, flags.image, [], "none", found)
+    index = open_index(options.index)
+    if options.image is not None:
+        found = search(index, embed_image(options, index, options.image), options.k, None)
+        yield index, QueryResult(options.image.name, options.image, [], "none", found)
         return
-    asker = sentences.read(flags.index / ENCODER)
-    if flags.query is not None:
-        yield index, spoken(flags, index, asker, flags.query)
+    asker = text_query.read_text_encoder(options.index / TEXT_ENCODER)
+    if options.query is not None:
+        yield index, search_sentence(options, index, asker, options.query)
         return
-    for line in lines():
+    for line in read_lines():
         try:
-            if not index.counts():
-                index, asker = open_index(flags.index), sentences.read(flags.index / ENCODER)
-            yield index, spoken(flags, index, asker, line)
+            if not index.is_current():
+                index, asker = (
+                    open_index(options.index),
+                    text_query.read_text_encoder(options.index / TEXT_ENCODER),
+                )
+            yield index, search_sentence(options, index, asker, line)
         except GalrError as error:  # a session outlives a sentence that makes no sense
             print(f"galr: {type(error).__name__}: {error}", file=sys.stderr)
-            if flags.json:  # whoever asks line by line waits for a line
+            if options.json:  # whoever asks line by line waits for a line
                 print(json.dumps({"query": line, "error": str(error)}), flush=True)
 
 
-def spoken(flags: Flags, index: Index, asker: sentences.Asker, sentence: str) -> Answered:
+def search_sentence(
+    options: Options, index: Index, encoder: text_query.TextEncoder, sentence: str
+) -> QueryResult:
     """Answer a sentence."""
-    found = ask(index, asker.embed(sentence), flags.k, flags.second())
-    return Answered(sentence, None, asker.unknown(sentence), flags.rerank, found)
+    found = search(index, encoder.embed(sentence), options.k, options.query_rerank())
+    return QueryResult(sentence, None, encoder.unknown_words(sentence), options.rerank, found)
 
 
-def lines() -> Iterator[str]:
+def read_lines() -> Iterator[str]:
     """Sentences from standard input, one a line; a terminal is prompted."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # a stray byte is a strange word, no end
@@ -154,12 +161,14 @@ def lines() -> Iterator[str]:
             yield line.strip()
 
 
-def seen(flags: Flags, index: Index, image: Path) -> np.ndarray:
+def embed_image(options: Options, index: Index, image: Path) -> np.ndarray:
     """Embed a picture with the model that made the index: (embedding,) float32."""
-    from galr.search.asking import embed_picture  # the whole model: a sentence does without
+    from galr.search.tile_encoder import (
+        embed_query_image,  # the whole model: a sentence does without
+    )
 
-    run = flags.run or index.path(index.about["model"]["run"])
-    return embed_picture(image, index, run, flags.detector, flags.weights, flags.device)
+    run = options.run or index.resolve(index.manifest["model"]["run"])
+    return embed_query_image(image, index, run, options.detector, options.weights, options.device)
 
 
 def write_page(path: Path, page: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 
 
-def environment(*folders: Path) -> jinja2.Environment:
+def template_environment(*folders: Path) -> jinja2.Environment:
     """The templates in some folders, the first that has one first."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),

@@ -11,12 +11,12 @@ import torch
 from galr.errors import ConfigError
 from galr.evaluate.rerank import check_rerank_parameters, effective_k, rerank_terms
 from galr.evaluate.topk import Candidates
-from galr.search.index import Index, Named
-from galr.search.places import corners
+from galr.search.index import Index, TileRecord
+from galr.search.rasters import window_corners
 
 
 @dataclass(frozen=True)
-class Rerank:
+class QueryRerank:
     """A second stage: multivariate rerank, the bank's training sentences standing in for other queries.
 
     The parameters are those of `galr rerank`.
@@ -38,7 +38,7 @@ class Rerank:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Hit:
     """A tile that was found.
 
     place: in the order, from 1.
@@ -48,15 +48,15 @@ class Answer:
     named: what it is.
     """
 
-    place: int
+    rank: int
     cosine: float
-    reranked: float | None
+    rerank_score: float | None
     row: int
-    named: Named
+    tile: TileRecord
 
 
 @dataclass(frozen=True)
-class Answered:
+class QueryResult:
     """A query and what was found for it.
 
     query: the sentence, or the name of the picture.
@@ -68,12 +68,12 @@ class Answered:
 
     query: str
     image: Path | None
-    unknown: Sequence[str]
+    unknown_words: Sequence[str]
     rerank: str
-    answers: Sequence[Answer]
+    hits: Sequence[Hit]
 
 
-def ask(index: Index, query: np.ndarray, k: int, rerank: Rerank | None) -> list[Answer]:
+def search(index: Index, query: np.ndarray, k: int, rerank: QueryRerank | None) -> list[Hit]:
     """Find the k tiles nearest to a query.
 
     Args:
@@ -85,26 +85,28 @@ def ask(index: Index, query: np.ndarray, k: int, rerank: Rerank | None) -> list[
     Raises:
         ConfigError: k is below 1, or the index has no bank to rerank with.
     """
-    pool = 0 if rerank is None else effective_k(rerank.variant, rerank.k) + 1
-    rows, cosines = (each[0] for each in index.table.nearest(query[None], max(k, pool)))
+    num_candidates = 0 if rerank is None else effective_k(rerank.variant, rerank.k) + 1
+    rows, cosines = (each[0] for each in index.vectors.search(query[None], max(k, num_candidates)))
     rows, cosines = rows[rows >= 0], cosines[rows >= 0]
     scores = np.full(len(rows), -np.inf)
     if rerank is not None and len(rows):
-        best = index.table.rows[rows[:pool]]
-        scores[:pool] = reranked(index.bank(), query, best, cosines[:pool], rerank)
+        best = index.vectors.rows[rows[:num_candidates]]
+        scores[:num_candidates] = rerank_scores(
+            index.bank(), query, best, cosines[:num_candidates], rerank
+        )
         order = np.argsort(-scores, kind="stable")
         rows, cosines, scores = rows[order], cosines[order], scores[order]
-    found = index.named(rows[:k].tolist())
+    records = index.tile_records(rows[:k].tolist())
     return [
-        Answer(place, float(cosine), float(score) if score > -np.inf else None, int(row), named)
+        Hit(place, float(cosine), float(score) if score > -np.inf else None, int(row), named)
         for place, (cosine, score, row, named) in enumerate(
-            zip(cosines, scores, rows, found, strict=False), 1
+            zip(cosines, scores, rows, records, strict=False), 1
         )
     ]
 
 
-def reranked(
-    bank: np.ndarray, query: np.ndarray, tiles: np.ndarray, cosines: np.ndarray, how: Rerank
+def rerank_scores(
+    bank: np.ndarray, query: np.ndarray, tiles: np.ndarray, cosines: np.ndarray, rerank: QueryRerank
 ) -> np.ndarray:
     """Score a query's best tiles by multivariate rerank (METHOD 6), as if the bank had asked as well.
 
@@ -131,7 +133,7 @@ def reranked(
     # By torch, which keeps to the threads it is given: NumPy's would spin on through the next query.
     others = (torch.tensor(bank) @ torch.tensor(tiles).T).double().numpy()  # (sentences, tiles)
     own = cosines.astype(np.float64)
-    lowest = min(others.min(), own.min(), 0.0) if how.variant == "paper" else 0.0
+    lowest = min(others.min(), own.min(), 0.0) if rerank.variant == "paper" else 0.0
     found = Candidates(
         indices=np.arange(len(tiles))[None],
         similarities=own[None] - lowest,  # here, because `components` sees one query and no bank
@@ -140,35 +142,35 @@ def reranked(
         min_negative=0.0,
     )
     scores = np.full(len(tiles), -np.inf)
-    made = rerank_terms(found, how.variant, how.k, how.xi).scores(how.w1, how.w2)[0]
+    made = rerank_terms(found, rerank.variant, rerank.k, rerank.xi).scores(rerank.w1, rerank.w2)[0]
     scores[: len(made)] = made
     return scores
 
 
-def as_document(index: Index, answered: Answered) -> dict[str, Any]:
+def to_dict(index: Index, result: QueryResult) -> dict[str, Any]:
     """An answered query as plain values, for JSON."""
     return {
-        "query": answered.query,
-        "unknown_words": list(answered.unknown),
-        "rerank": answered.rerank,
-        "answers": [_plain(index, answer) for answer in answered.answers],
+        "query": result.query,
+        "unknown_words": list(result.unknown_words),
+        "rerank": result.rerank,
+        "answers": [_hit_to_dict(index, answer) for answer in result.hits],
     }
 
 
-def as_table(answered: Answered) -> str:
+def to_table(result: QueryResult) -> str:
     """An answered query as text: place, score, name, tile, and the coordinates of its centre."""
     rows = [("place", "score", "name", "tile (x y width height)", "centre")]
-    for answer in answered.answers:
-        named = answer.named
-        score = answer.cosine if answer.reranked is None else answer.reranked
-        mark = "" if answered.rerank == "none" else "*" if answer.reranked is not None else " "
+    for answer in result.hits:
+        named = answer.tile
+        score = answer.cosine if answer.rerank_score is None else answer.rerank_score
+        mark = "" if result.rerank == "none" else "*" if answer.rerank_score is not None else " "
         rows.append(
             (
-                str(answer.place),
+                str(answer.rank),
                 f"{score:.4f}{mark}",
-                named.name + (f" (and {len(named.also)} more)" if named.also else ""),
+                named.name + (f" (and {len(named.other_names)} more)" if named.other_names else ""),
                 "whole" if named.window[2:] == named.size else " ".join(map(str, named.window)),
-                centre(named),
+                tile_centre(named),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -180,35 +182,39 @@ def as_table(answered: Answered) -> str:
     return "\n".join(lines)
 
 
-def centre(named: Named) -> str:
+def tile_centre(tile: TileRecord) -> str:
     """Coordinates of a tile's centre with their system; empty where unknown."""
-    if named.place is None:
+    if tile.geo_transform is None:
         return ""
-    x, y = (sum(axis) / 4 for axis in zip(*corners(named.place, named.window), strict=True))
-    system = named.place.system
+    x, y = (
+        sum(axis) / 4 for axis in zip(*window_corners(tile.geo_transform, tile.window), strict=True)
+    )
+    system = tile.geo_transform.crs
     return f"{x:.10g} {y:.10g}" + (f" {system}" if system and len(system) < 20 else "")
 
 
-def source_of(index: Index, named: Named) -> tuple[str, Path]:
+def tile_source(index: Index, tile: TileRecord) -> tuple[str, Path]:
     """Kind and path of the source that a tile came from."""
-    source = index.about["sources"][named.source]
-    return source["kind"], index.path(source["path"])
+    source = index.manifest["sources"][tile.source]
+    return source["kind"], index.resolve(source["path"])
 
 
-def _plain(index: Index, answer: Answer) -> dict[str, Any]:
+def _hit_to_dict(index: Index, hit: Hit) -> dict[str, Any]:
     """An answer as plain values; coordinates are those of the tile's four corners."""
-    named = answer.named
-    kind, path = source_of(index, named)
-    place = named.place
+    named = hit.tile
+    kind, path = tile_source(index, named)
+    place = named.geo_transform
     return {
-        "place": answer.place,
-        "cosine": round(answer.cosine, 6),
-        "reranked": answer.reranked,
+        "place": hit.rank,
+        "cosine": round(hit.cosine, 6),
+        "reranked": hit.rerank_score,
         "name": named.name,
-        "also": list(named.also),
+        "also": list(named.other_names),
         "source": {"kind": kind, "path": str(path)},
         "size": list(named.size),
         "window": named.window._asdict(),
-        "corners": None if place is None else [list(p) for p in corners(place, named.window)],
-        "reference_system": place.system if place else None,
+        "corners": None
+        if place is None
+        else [list(p) for p in window_corners(place, named.window)],
+        "reference_system": place.crs if place else None,
     }

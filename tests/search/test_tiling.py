@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.errors import ConfigError
-from galr.search.places import Place, Window, corners
-from galr.search.tiles import Tiling
+from galr.search.rasters import GeoTransform, Tiling, Window, window_corners
 
 SIDES = st.integers(1, 300)
 
@@ -40,8 +39,13 @@ def test_a_large_raster_has_as_many_tiles_as_it_should():
 
 
 def test_corners_of_a_turned_raster():
-    place = Place((0.0, 2.0, 100.0, -2.0, 0.0, 50.0), "EPSG:32633")
-    assert corners(place, Window(10, 20, 5, 4)) == [(140, 30), (140, 20), (148, 20), (148, 30)]
+    place = GeoTransform((0.0, 2.0, 100.0, -2.0, 0.0, 50.0), "EPSG:32633")
+    assert window_corners(place, Window(10, 20, 5, 4)) == [
+        (140, 30),
+        (140, 20),
+        (148, 20),
+        (148, 30),
+    ]
 
 
 @pytest.mark.parametrize(

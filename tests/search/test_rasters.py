@@ -6,9 +6,7 @@ from rasterio.enums import ColorInterp
 
 from galr.errors import DataError
 from galr.io.images import to_rgb
-from galr.search.pictures import opened
-from galr.search.places import Window, corners
-from galr.search.tiles import Tiling
+from galr.search.rasters import Tiling, Window, open_image, window_corners
 
 TRANSFORM = rasterio.Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 4_650_000.0)
 
@@ -28,15 +26,15 @@ def draw(shape, dtype=np.uint8, seed=0):
 
 
 def whole(path):
-    with opened(path) as picture:
+    with open_image(path) as picture:
         return np.asarray(picture.read(Window(0, 0, *picture.size)))
 
 
 def test_windows_of_a_raster_are_those_of_the_array_and_lie_where_its_transform_says(tmp_path):
     bands = draw((3, 90, 130))
     path = raster(tmp_path / "a.tif", bands, tiled=True, blockxsize=32, blockysize=32)
-    with opened(path) as picture, rasterio.open(path) as second:
-        assert picture.size == (130, 90) and picture.place.system == "EPSG:32633"
+    with open_image(path) as picture, rasterio.open(path) as second:
+        assert picture.size == (130, 90) and picture.geo_transform.crs == "EPSG:32633"
         for window in Tiling(40, 0.25, 64).windows(*picture.size):
             x, y, width, height = window
             expected = np.moveaxis(bands[:, y : y + height, x : x + width], 0, -1)
@@ -44,7 +42,7 @@ def test_windows_of_a_raster_are_those_of_the_array_and_lie_where_its_transform_
             affine = np.array(second.transform).reshape(3, 3)
             around = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
             expected = [tuple(affine @ [*pixel, 1])[:2] for pixel in around]
-            assert corners(picture.place, window) == expected
+            assert window_corners(picture.geo_transform, window) == expected
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "I;16", "CMYK", "LA"])
@@ -87,11 +85,11 @@ def test_other_pictures_have_no_place_and_a_misnamed_one_is_read(tmp_path):
     (tmp_path / "misnamed.tif").write_bytes((tmp_path / "a.png").read_bytes())
     for name in ("a.png", "misnamed.tif"):
         assert np.array_equal(whole(tmp_path / name), pixels)
-        with opened(tmp_path / name) as picture:
-            assert picture.place is None
+        with open_image(tmp_path / name) as picture:
+            assert picture.geo_transform is None
     Image.fromarray(pixels).save(tmp_path / "plain.tif")
-    with opened(tmp_path / "plain.tif") as picture:
-        assert picture.place is None
+    with open_image(tmp_path / "plain.tif") as picture:
+        assert picture.geo_transform is None
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path, capfd):
@@ -123,5 +121,5 @@ def test_only_a_tiff_may_be_larger_than_what_is_decoded_whole(tmp_path, monkeypa
 
 def test_a_mistake_of_ours_is_no_damaged_picture(tmp_path):
     Image.fromarray(draw((20, 30, 3))).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="ours"), opened(tmp_path / "a.png"):
+    with pytest.raises(ValueError, match="ours"), open_image(tmp_path / "a.png"):
         raise ValueError("ours")

@@ -12,13 +12,13 @@ from galr.errors import ConfigError, StoreError
 from galr.io.atomic import atomic_write
 from galr.model.text import SentenceEncoder, build_text_encoder, pad_tokens
 
-VERSION = 2
-PART = "text."  # what the model calls its sentence encoder
-BUILT_FROM = ("text", "words", "word_size", "text_size", "text_dropout", "embedding")
+ENCODER_VERSION = 2
+STATE_PREFIX = "text."  # what the model calls its sentence encoder
+ENCODER_KEYS = ("text", "words", "word_size", "text_size", "text_dropout", "embedding")
 
 
 @dataclass(frozen=True)
-class Asker:
+class TextEncoder:
     """Turns sentences into embeddings.
 
     encoder: in evaluation mode, on the CPU.
@@ -38,7 +38,7 @@ class Asker:
         """
         if not tokenize(sentence):
             raise ConfigError(f"the query '{sentence}' has no word; say what the picture shows")
-        if len(self.unknown(sentence)) == len(set(tokenize(sentence))):
+        if len(self.unknown_words(sentence)) == len(set(tokenize(sentence))):
             raise ConfigError(
                 f"the model knows no word of '{sentence}', so what it found would mean nothing;"
                 " say it in the words of its dataset"
@@ -47,13 +47,13 @@ class Asker:
         with torch.inference_mode():
             return self.encoder(words, lengths)[0].numpy()
 
-    def unknown(self, sentence: str) -> list[str]:
+    def unknown_words(self, sentence: str) -> list[str]:
         """Words of a sentence that the model never learnt, each once; to it they are all the same."""
         known = set(self.vocabulary.tokens)
         return [word for word in dict.fromkeys(tokenize(sentence)) if word not in known]
 
 
-def write(
+def write_text_encoder(
     path: Path,
     architecture: dict[str, Any],
     state: dict[str, torch.Tensor],
@@ -69,30 +69,34 @@ def write(
         words: its vocabulary.
         max_words: how long its sentences may be.
     """
-    encoder = {key: architecture[key] for key in BUILT_FROM}
-    own = {name.removeprefix(PART): each for name, each in state.items() if name.startswith(PART)}
-    held = {"encoder": encoder, "state": own, "words": words, "max_words": max_words}
+    encoder = {key: architecture[key] for key in ENCODER_KEYS}
+    own = {
+        name.removeprefix(STATE_PREFIX): each
+        for name, each in state.items()
+        if name.startswith(STATE_PREFIX)
+    }
+    payload = {"encoder": encoder, "state": own, "words": words, "max_words": max_words}
     with atomic_write(path) as partial:
-        torch.save({"kind": "sentence-encoder", "version": VERSION, **held}, partial)
+        torch.save({"kind": "sentence-encoder", "version": ENCODER_VERSION, **payload}, partial)
 
 
-def read(path: Path) -> Asker:
+def read_text_encoder(path: Path) -> TextEncoder:
     """Load the text side of a model.
 
     Raises:
         StoreError: it is missing, damaged, foreign or of another version.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        kind, version = held["kind"], held["version"]
-        if (kind, version) != ("sentence-encoder", VERSION):
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+        kind, version = payload["kind"], payload["version"]
+        if (kind, version) != ("sentence-encoder", ENCODER_VERSION):
             raise StoreError(
-                f"{path} is format {version} of {kind}, this code reads {VERSION} of sentence-encoder;"
+                f"{path} is format {version} of {kind}, this code reads {ENCODER_VERSION} of sentence-encoder;"
                 " run galr index again"
             )
-        encoder = build_text_encoder(**held["encoder"]).eval()
-        encoder.load_state_dict(held["state"])
-        return Asker(encoder, Vocabulary(tuple(held["words"])), held["max_words"])
+        encoder = build_text_encoder(**payload["encoder"]).eval()
+        encoder.load_state_dict(payload["state"])
+        return TextEncoder(encoder, Vocabulary(tuple(payload["words"])), payload["max_words"])
     except StoreError:
         raise
     except Exception as error:  # torch raises whatever the damaged bytes happen to trip on

@@ -16,19 +16,25 @@ from galr import store
 from galr.errors import DataError
 from galr.io import atomic
 from galr.search import index as held
-from galr.search import nearest
-from galr.search.contents import Contents, Journal, joined, read_contents, write_contents
-from galr.search.nearest import CHUNK, Kind
-from galr.search.sources import Listing, Source
+from galr.search import vector_index
+from galr.search.sources import ImageSource, SourceListing
+from galr.search.tile_table import (
+    BuildJournal,
+    TileTable,
+    concatenate,
+    read_tile_table,
+    write_tile_table,
+)
+from galr.search.vector_index import CHUNK_ROWS, IndexKind
 
-JOURNAL = ".journal"
-PARTS = (held.EMBEDDINGS, held.VECTORS, held.NAMES)  # of a generation
-ASKED = 200  # queries that recall is measured with
+JOURNAL_DIR = ".journal"
+GENERATION_FILES = (held.EMBEDDINGS, held.VECTORS, held.NAMES)  # of a generation
+NUM_RECALL_QUERIES = 200  # queries that recall is measured with
 SEED = 0  # of the rows that codes are learnt from, and of the queries
 
 
 @dataclass(frozen=True)
-class Name:
+class NameEntry:
     """A name and what it stands for: place of its source, the name there, key of the content."""
 
     source: int
@@ -37,7 +43,7 @@ class Name:
 
 
 @dataclass(frozen=True)
-class Change:
+class UpdateSummary:
     """What a run changed.
 
     names: how many the index has now, all sources together.
@@ -53,13 +59,13 @@ class Change:
     rows: int
     new: int
     kept: int
-    gone: int
+    removed: int
     skipped: list[tuple[str, str]]
     ann: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Before:
+class PreviousIndex:
     """What an index holds before a run; nothing where there is none.
 
     about: what index.json says.
@@ -67,14 +73,18 @@ class Before:
     names: all of its names.
     """
 
-    about: Mapping[str, Any] | None
-    contents: Contents
-    names: list[Name]
+    manifest: Mapping[str, Any] | None
+    tiles: TileTable
+    names: list[NameEntry]
 
 
-def update(
-    folder: Path, source: Source, checkpoint: str, origin: Mapping[str, Any], kind: Kind | None
-) -> Change:
+def update_index(
+    folder: Path,
+    source: ImageSource,
+    checkpoint: str,
+    provenance: Mapping[str, Any],
+    kind: IndexKind | None,
+) -> UpdateSummary:
     """Bring an index up to date with a source, or make it.
 
     Contents are known by their hash: a file under a new name is not embedded again, a changed file under
@@ -93,13 +103,13 @@ def update(
         DataError: no picture could be read.
         ConfigError: the kind is not for so few rows.
     """
-    before = _before(folder)
-    journal = Journal(folder / JOURNAL, checkpoint)
-    listing = source.listing()
+    before = _read_previous(folder)
+    journal = BuildJournal(folder / JOURNAL_DIR, checkpoint)
+    listing = source.scan()
     unread = _embed(journal, source, listing, before)
-    sources, own = _sources(folder, source, before)
+    sources, own = _merge_sources(folder, source, before)
     names = [name for name in before.names if name.source != own]
-    names += [Name(own, name, key) for name, key in listing.names if key not in unread]
+    names += [NameEntry(own, name, key) for name, key in listing.names if key not in unread]
     names.sort(key=lambda name: (name.source, name.name))
     skipped = listing.unreadable + [(n, unread[key]) for n, key in listing.names if key in unread]
     if not names:
@@ -107,50 +117,56 @@ def update(
             f"none of the {len(skipped)} pictures in {source.path} could be read, for example"
             f" {skipped[0][0]}: {skipped[0][1]}"
         )
-    kind = kind or (before.about["ann"]["kind"] if before.about else "flat")
-    generation = _generation(names, kind, checkpoint)
-    about = before.about
+    kind = kind or (before.manifest["ann"]["kind"] if before.manifest else "flat")
+    generation = _generation_id(names, kind, checkpoint)
+    about = before.manifest
     if about is None or about["generation"] != generation:
-        _write(folder / generation, names, lambda: _parts(folder, before, journal), kind)
-        about = {**origin, "sources": sources} | _described(folder, generation, kind, len(names))
-        held.write_about(folder, about)
-        if before.about is not None:
-            shutil.rmtree(folder / before.about["generation"], ignore_errors=True)
-    _list_skipped(folder / held.SKIPPED, skipped)
+        _write_generation(
+            folder / generation, names, lambda: _iter_parts(folder, before, journal), kind
+        )
+        about = {**provenance, "sources": sources} | _describe(folder, generation, kind, len(names))
+        held.write_manifest(folder, about)
+        if before.manifest is not None:
+            shutil.rmtree(folder / before.manifest["generation"], ignore_errors=True)
+    _write_skipped(folder / held.SKIPPED, skipped)
     journal.clear()
-    had, has = set(before.contents.keys), {name.key for name in names}
-    return Change(
+    had, has = set(before.tiles.keys), {name.key for name in names}
+    return UpdateSummary(
         len(names),
         about["rows"],
         new=len(has - had),
         kept=len(has & had),
-        gone=len(had - has),
+        removed=len(had - has),
         skipped=skipped,
         ann=about["ann"],
     )
 
 
-def _before(folder: Path) -> Before:
+def _read_previous(folder: Path) -> PreviousIndex:
     """Read what an index holds so far.
 
     Raises:
         StoreError: its parts do not belong together.
     """
-    if not (folder / held.ABOUT).exists():
-        return Before(None, joined([]), [])
+    if not (folder / held.MANIFEST).exists():
+        return PreviousIndex(None, concatenate([]), [])
     index = held.open_index(folder)
-    with store.reading(folder / index.about["generation"] / held.NAMES, held.NAME_TABLES) as file:
-        contents, texts = read_contents(file), store.texts(file["names"])
+    with store.reading(
+        folder / index.manifest["generation"] / held.NAMES, held.NAMES_LAYOUT
+    ) as file:
+        contents, texts = read_tile_table(file), store.texts(file["names"])
         content = np.repeat(np.arange(len(contents.keys)), np.diff(file["name_offsets"][:]))
         sources = file["source_of_name"][:]
     names = [
-        Name(int(source), name, contents.keys[which])
+        NameEntry(int(source), name, contents.keys[which])
         for source, name, which in zip(sources, texts, content, strict=True)
     ]
-    return Before(index.about, contents, names)
+    return PreviousIndex(index.manifest, contents, names)
 
 
-def _embed(journal: Journal, source: Source, listing: Listing, before: Before) -> dict[str, str]:
+def _embed(
+    journal: BuildJournal, source: ImageSource, listing: SourceListing, before: PreviousIndex
+) -> dict[str, str]:
     """Embed what neither the index nor the journal knows; say what could not be read, by key.
 
     Blocks are cut from the front of what is open, in order, and the journal holds whole blocks: so the
@@ -159,10 +175,10 @@ def _embed(journal: Journal, source: Source, listing: Listing, before: Before) -
     Raises:
         DataError: the model gave what is no number.
     """
-    done = set(before.contents.keys)
+    done = set(before.tiles.keys)
     unread: dict[str, str] = {}
     for block in journal.blocks():
-        done |= set(block.contents.keys)
+        done |= set(block.tiles.keys)
         unread |= block.skipped
     keys = dict.fromkeys(key for _, key in listing.names)
     for block in source.blocks([key for key in keys if key not in done and key not in unread]):
@@ -175,34 +191,38 @@ def _embed(journal: Journal, source: Source, listing: Listing, before: Before) -
     return unread
 
 
-def _sources(folder: Path, source: Source, before: Before) -> tuple[list[dict[str, str]], int]:
+def _merge_sources(
+    folder: Path, source: ImageSource, before: PreviousIndex
+) -> tuple[list[dict[str, str]], int]:
     """The index's sources, this one among them, and its place; paths are relative to the index."""
-    this = {"kind": source.kind, "path": held.relative(source.path, folder)}
-    sources = list(before.about["sources"]) if before.about else []
+    this = {"kind": source.kind, "path": held.relative_path(source.path, folder)}
+    sources = list(before.manifest["sources"]) if before.manifest else []
     if this not in sources:
         sources.append(this)
     return sources, sources.index(this)
 
 
-def _generation(names: Sequence[Name], kind: Kind, checkpoint: str) -> str:
+def _generation_id(names: Sequence[NameEntry], kind: IndexKind, checkpoint: str) -> str:
     """Name a generation by what it follows from."""
     follows = json.dumps([checkpoint, kind, [list(vars(name).values()) for name in names]])
     return hashlib.sha256(follows.encode()).hexdigest()[:16]
 
 
-def _parts(folder: Path, before: Before, journal: Journal) -> Iterator[tuple[Contents, np.ndarray]]:
+def _iter_parts(
+    folder: Path, before: PreviousIndex, journal: BuildJournal
+) -> Iterator[tuple[TileTable, np.ndarray]]:
     """Contents and embeddings of the index so far, then of every block."""
-    if before.about is not None:
-        yield before.contents, held.open_index(folder).table.rows
+    if before.manifest is not None:
+        yield before.tiles, held.open_index(folder).vectors.rows
     for block in journal.blocks():
-        yield block.contents, block.embeddings[:]
+        yield block.tiles, block.embeddings[:]
 
 
-def _write(
-    place: Path,
-    names: Sequence[Name],
-    parts: Callable[[], Iterator[tuple[Contents, np.ndarray]]],
-    kind: Kind,
+def _write_generation(
+    generation_dir: Path,
+    names: Sequence[NameEntry],
+    parts: Callable[[], Iterator[tuple[TileTable, np.ndarray]]],
+    kind: IndexKind,
 ) -> None:
     """Write the three files of a generation.
 
@@ -212,16 +232,16 @@ def _write(
         parts: contents and their embeddings; asked twice, a part in memory at a time.
         kind: of the FAISS index.
     """
-    together = joined(contents for contents, _ in parts())
+    together = concatenate(contents for contents, _ in parts())
     where = {key: content for content, key in reversed(list(enumerate(together.keys)))}
-    called: dict[str, list[Name]] = {}
+    called: dict[str, list[NameEntry]] = {}
     for name in names:
         called.setdefault(name.key, []).append(name)
-    contents, rows = together.take([where[key] for key in called])
-    with atomic.atomic_directory(place) as partial:
+    contents, rows = together.select([where[key] for key in called])
+    with atomic.atomic_directory(generation_dir) as partial:
         _copy_rows(partial / held.EMBEDDINGS, rows, parts)
-        with store.writing(partial / held.NAMES, held.NAME_TABLES, {}) as file:
-            write_contents(file, contents)
+        with store.writing(partial / held.NAMES, held.NAMES_LAYOUT, {}) as file:
+            write_tile_table(file, contents)
             grouped = [name for each in called.values() for name in each]
             store.write_texts(file, "names", [name.name for name in grouped])
             store.write_arrays(
@@ -230,13 +250,15 @@ def _write(
                 source_of_name=np.array([name.source for name in grouped], np.int32),
             )
         table = np.lib.format.open_memmap(partial / held.EMBEDDINGS, mode="r")
-        faiss.write_index(nearest.build(kind, table, SEED), str(partial / held.VECTORS))
+        faiss.write_index(
+            vector_index.build_faiss_index(kind, table, SEED), str(partial / held.VECTORS)
+        )
 
 
 def _copy_rows(
     path: Path,
     rows: np.ndarray,
-    parts: Callable[[], Iterator[tuple[Contents, np.ndarray]]],
+    parts: Callable[[], Iterator[tuple[TileTable, np.ndarray]]],
 ) -> None:
     """Write embeddings in a new order.
 
@@ -250,17 +272,17 @@ def _copy_rows(
     first = 0
     for _, table in parts():
         here = np.flatnonzero((rows >= first) & (rows < first + len(table)))
-        for start in range(0, len(here), CHUNK):
-            some = here[start : start + CHUNK]
+        for start in range(0, len(here), CHUNK_ROWS):
+            some = here[start : start + CHUNK_ROWS]
             written[some] = table[rows[some] - first]
         first += len(table)
     written.flush()
 
 
-def _described(folder: Path, generation: str, kind: Kind, names: int) -> dict[str, Any]:
+def _describe(folder: Path, generation: str, kind: IndexKind, names: int) -> dict[str, Any]:
     """Say in index.json's words what a generation is and which files it needs."""
     rows = np.lib.format.open_memmap(folder / generation / held.EMBEDDINGS, mode="r")
-    files = (held.ENCODER, held.BANK, *(f"{generation}/{part}" for part in PARTS))
+    files = (held.TEXT_ENCODER, held.BANK, *(f"{generation}/{part}" for part in GENERATION_FILES))
     return {
         "kind": "index",
         "version": held.VERSION,
@@ -268,23 +290,28 @@ def _described(folder: Path, generation: str, kind: Kind, names: int) -> dict[st
         "names": names,
         "rows": rows.shape[0],
         "embedding": rows.shape[1],
-        "ann": _ann(folder, rows, generation, kind),
-        "files": {name: held.fingerprint(folder / name) for name in files},
+        "ann": _measure_recall(folder, rows, generation, kind),
+        "files": {name: held.sampled_sha256(folder / name) for name in files},
     }
 
 
-def _ann(folder: Path, rows: np.ndarray, generation: str, kind: Kind) -> dict[str, Any]:
+def _measure_recall(
+    folder: Path, rows: np.ndarray, generation: str, kind: IndexKind
+) -> dict[str, Any]:
     """Measure what a FAISS index reaches: asked with training sentences, or with rows pushed off."""
     index = faiss.read_index(str(folder / generation / held.VECTORS), faiss.IO_FLAG_MMAP)
     bank = np.load(folder / held.BANK, mmap_mode="r", allow_pickle=False)
-    queries, of = np.ascontiguousarray(bank[:ASKED]), "training sentences"
-    if len(queries) < ASKED:
-        queries, of = nearest.noisy(rows, ASKED, SEED), "rows of the index with noise"
-    effort, recall = nearest.tune(kind, rows, index, queries, of)
+    queries, of = np.ascontiguousarray(bank[:NUM_RECALL_QUERIES]), "training sentences"
+    if len(queries) < NUM_RECALL_QUERIES:
+        queries, of = (
+            vector_index.perturbed_queries(rows, NUM_RECALL_QUERIES, SEED),
+            "rows of the index with noise",
+        )
+    effort, recall = vector_index.tune_search_effort(kind, rows, index, queries, of)
     return {"kind": kind, "effort": effort, "recall": asdict(recall)}
 
 
-def _list_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
+def _write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
     """Write `name,reason` of everything that was skipped; the header stands there anyway."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")

@@ -11,26 +11,25 @@ from PIL import Image
 from galr import store
 from galr.errors import ConfigError, DataError, StoreError
 from galr.search import sources
-from galr.search.contents import Journal
-from galr.search.finding import open_finder
-from galr.search.index import NAME_TABLES, open_index
-from galr.search.looking import Looker
+from galr.search.index import NAMES_LAYOUT, open_index
+from galr.search.tile_encoder import TileEncoder, load_region_detector
+from galr.search.tile_table import BuildJournal
 
 from .conftest import IMAGES, call, draw  # isort: skip
 
 
 def embeddings(index):
-    return np.array(open_index(index).table.rows)
+    return np.array(open_index(index).vectors.rows)
 
 
 def by_name(index):
     """Embeddings of every name: {name: (tiles, embedding)}."""
     made = open_index(index)
-    with store.reading(index / made.about["generation"] / "names.h5", NAME_TABLES) as file:
+    with store.reading(index / made.manifest["generation"] / "names.h5", NAMES_LAYOUT) as file:
         names, ends = store.texts(file["names"]), file["name_offsets"][:]
     content = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
     return {
-        name: np.array(made.table.rows[made.offsets[which] : made.offsets[which + 1]])
+        name: np.array(made.vectors.rows[made.offsets[which] : made.offsets[which + 1]])
         for name, which in zip(names, content, strict=True)
     }
 
@@ -38,11 +37,11 @@ def by_name(index):
 def parts(index):
     """Everything in the index that must not depend on how it came about."""
     made = open_index(index)
-    place = index / made.about["generation"]
-    with store.reading(place / "names.h5", NAME_TABLES) as file:
+    place = index / made.manifest["generation"]
+    with store.reading(place / "names.h5", NAMES_LAYOUT) as file:
         tables = {
             name: file[name][:].tobytes()
-            for name in NAME_TABLES.tables
+            for name in NAMES_LAYOUT.tables
             if file[name].dtype != object
         }
         tables |= {name: store.texts(file[name]) for name in ("keys", "names", "systems")}
@@ -53,9 +52,9 @@ def parts(index):
 def count_pictures(monkeypatch):
     """Count the pictures that are embedded from now on."""
     counted = []
-    embed = Looker.embed
+    embed = TileEncoder.embed
     monkeypatch.setattr(
-        Looker, "embed", lambda self, some: (counted.extend(some), embed(self, some))[1]
+        TileEncoder, "embed", lambda self, some: (counted.extend(some), embed(self, some))[1]
     )
     return counted
 
@@ -86,8 +85,8 @@ def test_what_the_index_holds(house, indexed, folder, capsys):
     }  # fmt: skip
     assert np.array_equal(rows["a.png"], rows["deep/twin.png"])
     np.testing.assert_allclose(np.linalg.norm(embeddings(index), axis=1), 1, atol=1e-5)
-    named = open_index(index).named(range(18))
-    assert named[0].name == "a.png" and named[0].also == ("deep/twin.png",)
+    named = open_index(index).tile_records(range(18))
+    assert named[0].name == "a.png" and named[0].other_names == ("deep/twin.png",)
     assert {each.window[2:] for each in named if each.name == "large.png"} == {(40, 40)}
     about = json.loads((index / "index.json").read_text())
     assert about["sources"] == [{"kind": "folder", "path": "../mine"}]
@@ -105,7 +104,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(indexed, folder, tmp_path, 
         draw(folder / f"z{number}.png", 200 + number)
     (folder / "m.png").write_text("no picture")
     whole = parts(indexed(folder, output=tmp_path / "whole"))
-    add, added = Journal.add, []
+    add, added = BuildJournal.add, []
 
     def stop(self, block):
         if len(added) == after:
@@ -113,12 +112,12 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(indexed, folder, tmp_path, 
         added.append(block)
         add(self, block)
 
-    monkeypatch.setattr(Journal, "add", stop)
+    monkeypatch.setattr(BuildJournal, "add", stop)
     with pytest.raises(KeyboardInterrupt):
         indexed(folder, output=tmp_path / "cut")
     with pytest.raises(StoreError, match="holds no index"):
         open_index(tmp_path / "cut")
-    monkeypatch.setattr(Journal, "add", add)
+    monkeypatch.setattr(BuildJournal, "add", add)
     counted = count_pictures(monkeypatch)
     assert parts(indexed(folder, output=tmp_path / "cut")) == whole
     assert 0 < len(counted) < 24 - 3 * after
@@ -127,17 +126,17 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(indexed, folder, tmp_path, 
 def test_a_dataset_goes_on_likewise(indexed, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "BLOCK_ROWS", 5)
     whole = parts(indexed(output=tmp_path / "whole"))
-    add = Journal.add
+    add = BuildJournal.add
 
     def stop(self, block):
         if self.paths():
             raise KeyboardInterrupt
         add(self, block)
 
-    monkeypatch.setattr(Journal, "add", stop)
+    monkeypatch.setattr(BuildJournal, "add", stop)
     with pytest.raises(KeyboardInterrupt):
         indexed(output=tmp_path / "cut")
-    monkeypatch.setattr(Journal, "add", add)
+    monkeypatch.setattr(BuildJournal, "add", add)
     assert parts(indexed(output=tmp_path / "cut")) == whole
 
 
@@ -174,7 +173,7 @@ def test_a_second_source_comes_beside_the_first(house, indexed, folder, tmp_path
     assert len(both) == IMAGES + 5
     for name, rows in alone.items():
         np.testing.assert_allclose(both[name], rows, atol=1e-6)
-    assert [each["kind"] for each in open_index(index).about["sources"]] == ["dataset", "folder"]
+    assert [each["kind"] for each in open_index(index).manifest["sources"]] == ["dataset", "folder"]
     assert len(by_name(indexed())) == IMAGES + 5
 
 
@@ -190,10 +189,10 @@ def test_the_kind_changes_without_embedding(indexed, folder, monkeypatch, capsys
     indexed(folder, "--ann", "hnsw")
     assert counted == [] and np.array_equal(embeddings(index), before)
     assert "hnsw, recall@10 1.000 of 18 rows of the index with noise" in capsys.readouterr().err
-    assert indexed(folder) == index and open_index(index).about["ann"]["kind"] == "hnsw"
+    assert indexed(folder) == index and open_index(index).manifest["ann"]["kind"] == "hnsw"
     with pytest.raises(ConfigError, match="ivfpq learns from at least"):
         indexed(folder, "--ann", "ivfpq")
-    assert open_index(index).about["ann"]["kind"] == "hnsw"
+    assert open_index(index).manifest["ann"]["kind"] == "hnsw"
 
 
 def test_unreadable_pictures_are_skipped_and_listed(indexed, folder, capsys):
@@ -242,8 +241,8 @@ def test_a_folder_without_a_picture_costs_nothing(indexed, folder, tmp_path):
 
 
 def test_a_model_that_gives_no_numbers_is_refused(indexed, folder, monkeypatch, tmp_path):
-    embed = Looker.embed
-    monkeypatch.setattr(Looker, "embed", lambda self, some: embed(self, some) * np.nan)
+    embed = TileEncoder.embed
+    monkeypatch.setattr(TileEncoder, "embed", lambda self, some: embed(self, some) * np.nan)
     with pytest.raises(DataError, match="are not finite numbers"):
         indexed(folder)
     assert not (tmp_path / "index/.journal").exists()
@@ -258,11 +257,11 @@ def test_another_checkpoint_is_refused(house, indexed, folder):
 
 
 def test_unfinished_work_of_another_checkpoint_is_refused(house, indexed, folder, monkeypatch):
-    clear = Journal.clear
-    monkeypatch.setattr(Journal, "clear", lambda self: None)
+    clear = BuildJournal.clear
+    monkeypatch.setattr(BuildJournal, "clear", lambda self: None)
     index = indexed(folder)
     (index / "index.json").unlink()
-    monkeypatch.setattr(Journal, "clear", clear)
+    monkeypatch.setattr(BuildJournal, "clear", clear)
     with pytest.raises(StoreError, match="unfinished work of another run"):
         indexed(folder, run=house.other_run)
 
@@ -273,7 +272,9 @@ def test_files_that_do_not_belong_together_are_refused(house, indexed, folder, t
     two = indexed(house.pictures, run=house.other_run, output=tmp_path / "two")
 
     def place(index):
-        return index / ("" if part == "bank.npy" else open_index(index).about["generation"]) / part
+        return (
+            index / ("" if part == "bank.npy" else open_index(index).manifest["generation"]) / part
+        )
 
     shutil.copy(place(two), place(one))
     with pytest.raises(StoreError, match=f"{part} has changed since .* do not belong together"):
@@ -337,7 +338,7 @@ def test_graphs_that_no_detector_made_index_no_folder(house, tmp_path, settings,
         for table in store.GRAPHS.tables:
             file[table] = np.zeros(1)
     with pytest.raises(ConfigError, match=says):
-        open_finder(path, None, None, "cpu")
+        load_region_detector(path, None, None, "cpu")
 
 
 def test_a_run_whose_files_have_changed_is_refused(house, tmp_path):

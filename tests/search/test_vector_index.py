@@ -3,8 +3,13 @@ import numpy as np
 import pytest
 
 from galr.errors import ConfigError
-from galr.search import nearest
-from galr.search.nearest import Table, build, noisy, tune
+from galr.search import vector_index
+from galr.search.vector_index import (
+    VectorIndex,
+    build_faiss_index,
+    perturbed_queries,
+    tune_search_effort,
+)
 
 
 def unit(rows, width, seed=0, groups=40):
@@ -24,8 +29,10 @@ def slow(rows, query, k):
 @pytest.mark.parametrize("k", [1, 7, 300, 1000])
 def test_flat_is_the_definition(k):
     rows = unit(300, 24)
-    queries = noisy(rows, 6, 1)
-    found, cosines = Table("flat", rows, build("flat", rows, 0), 0).nearest(queries, k)
+    queries = perturbed_queries(rows, 6, 1)
+    found, cosines = VectorIndex("flat", rows, build_faiss_index("flat", rows, 0), 0).search(
+        queries, k
+    )
     for row, query in enumerate(queries):
         assert found[row].tolist() == slow(rows, query, k)
         np.testing.assert_allclose(cosines[row], rows[found[row]] @ query, atol=1e-6)
@@ -33,7 +40,7 @@ def test_flat_is_the_definition(k):
 
 def test_equals_come_by_row():
     rows = np.repeat(unit(5, 8), 4, axis=0)
-    found, _ = Table("flat", rows, build("flat", rows, 0), 0).nearest(rows[:1], 20)
+    found, _ = VectorIndex("flat", rows, build_faiss_index("flat", rows, 0), 0).search(rows[:1], 20)
     assert found[0, :4].tolist() == [0, 1, 2, 3]
     assert (np.diff(found.reshape(5, 4)) == 1).all()
 
@@ -41,10 +48,10 @@ def test_equals_come_by_row():
 @pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
 def test_approximate_kinds_find_most_and_score_exactly(kind):
     rows = unit(12_000, 32)
-    queries = noisy(rows, 50, 2)
-    index = build(kind, rows, 0)
-    effort, recall = tune(kind, rows, index, queries, "noise")
-    found, cosines = Table(kind, rows, index, effort).nearest(queries, 10)
+    queries = perturbed_queries(rows, 50, 2)
+    index = build_faiss_index(kind, rows, 0)
+    effort, recall = tune_search_effort(kind, rows, index, queries, "noise")
+    found, cosines = VectorIndex(kind, rows, index, effort).search(queries, 10)
     hits = [
         len({*each} & {*slow(rows, query, 10)}) for each, query in zip(found, queries, strict=True)
     ]
@@ -55,9 +62,10 @@ def test_approximate_kinds_find_most_and_score_exactly(kind):
 
 def test_more_effort_finds_more():
     rows = unit(12_000, 32)
-    queries, index = noisy(rows, 50, 2), build("ivfpq", rows, 0)
+    queries, index = perturbed_queries(rows, 50, 2), build_faiss_index("ivfpq", rows, 0)
     reached = [
-        Table("ivfpq", rows, index, effort).nearest(queries, 10)[1].sum() for effort in (1, 8, 512)
+        VectorIndex("ivfpq", rows, index, effort).search(queries, 10)[1].sum()
+        for effort in (1, 8, 512)
     ]
     assert reached == sorted(reached) and reached[0] < reached[-1]
 
@@ -66,19 +74,21 @@ def test_more_effort_finds_more():
 @pytest.mark.parametrize("rows", [1, 2, 11])
 def test_small_tables_are_found_whole(kind, rows):
     table = unit(rows, 8)
-    index = build(kind, table, 0)
-    effort, recall = tune(kind, table, index, table, "itself")
-    found, _ = Table(kind, table, index, effort).nearest(table[:1], 50)
+    index = build_faiss_index(kind, table, 0)
+    effort, recall = tune_search_effort(kind, table, index, table, "itself")
+    found, _ = VectorIndex(kind, table, index, effort).search(table[:1], 50)
     assert sorted(found[0].tolist()) == list(range(rows)) and recall.at_10 == 1
 
 
 def test_kinds_are_read_back_as_they_were(tmp_path):
     rows = unit(500, 16)
     for kind in ("flat", "hnsw"):
-        index = build(kind, rows, 0)
+        index = build_faiss_index(kind, rows, 0)
         faiss.write_index(index, str(tmp_path / kind))
         again = faiss.read_index(str(tmp_path / kind), faiss.IO_FLAG_MMAP)
-        one, two = (Table(kind, rows, each, 64).nearest(rows[:9], 5) for each in (index, again))
+        one, two = (
+            VectorIndex(kind, rows, each, 64).search(rows[:9], 5) for each in (index, again)
+        )
         assert np.array_equal(one[0], two[0]) and np.array_equal(one[1], two[1])
 
 
@@ -87,13 +97,13 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(
         ConfigError, match="ivfpq learns from at least 9,984 rows, the table has 100"
     ):
-        build("ivfpq", rows, 0)
+        build_faiss_index("ivfpq", rows, 0)
     with pytest.raises(ConfigError, match="'ball' is unknown; choose from flat, hnsw, ivfpq"):
-        build("ball", rows, 0)
+        build_faiss_index("ball", rows, 0)
     with pytest.raises(ConfigError, match="k counts the answers"):
-        Table("flat", rows, build("flat", rows, 0), 0).nearest(rows[:1], 0)
+        VectorIndex("flat", rows, build_faiss_index("flat", rows, 0), 0).search(rows[:1], 0)
 
 
 def test_cells_are_few_enough_to_learn_from():
     for rows in (10_000, 100_000, 1_000_000):
-        assert rows / nearest._cells(rows) >= 39
+        assert rows / vector_index._num_cells(rows) >= 39

@@ -34,24 +34,25 @@ from pathlib import Path
 import faiss
 import torch
 
-from galr import provenance, store
+from galr import store
 from galr.devices import resolve_device
 from galr.errors import ConfigError
 from galr.model.galr import GaLR
 from galr.options import OptionGroup, option
+from galr.provenance import code_versions
 from galr.search import index as indices
-from galr.search.looking import Looker
-from galr.search.making import Change, update
-from galr.search.nearest import Kind
-from galr.search.runs import refuse_other, write_text_side
-from galr.search.sources import Dataset, Folder, Source
-from galr.search.tiles import Tiling
+from galr.search.build import UpdateSummary, update_index
+from galr.search.index import check_same_run, write_query_files
+from galr.search.rasters import Tiling
+from galr.search.sources import DatasetSource, FolderSource, ImageSource
+from galr.search.tile_encoder import TileEncoder
+from galr.search.vector_index import IndexKind
 from galr.similarity.runs import TrainedRun, open_trained_run
 from galr.train.embed import GraphStore
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """Which model, which pictures, how they are cut, and where to compute."""
 
     run: Path = option("results/<dataset>/<variant>/fold<k>, the run whose model embeds")
@@ -60,12 +61,14 @@ class Flags(OptionGroup):
     dataset: Path | None = option(
         "the run's dataset.h5, if it does not lie beside it", default=None
     )
-    ann: Kind | None = option("kind of the FAISS index; none keeps it, or is flat", default=None)
+    ann: IndexKind | None = option(
+        "kind of the FAISS index; none keeps it, or is flat", default=None
+    )
     tile: int = option("side of a tile, pixels", default=256)
     overlap: float = option(
         "least share of a tile's side that neighbours have in common", default=0.25
     )
-    whole: int = option("a picture is not cut up to this longer side, pixels", default=512)
+    max_untiled: int = option("a picture is not cut up to this longer side, pixels", default=512)
     detector: Path | None = option(
         "the detector file; none is config/detectors/<name>.yaml", default=None
     )
@@ -87,74 +90,78 @@ class Flags(OptionGroup):
 
     def tiling(self) -> Tiling:
         """How pictures are cut."""
-        return Tiling(self.tile, self.overlap, self.whole)
+        return Tiling(self.tile, self.overlap, self.max_untiled)
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Open the run and the pictures, bring the index up to date, say what changed."""
-    torch.set_num_threads(flags.threads)
-    faiss.omp_set_num_threads(flags.threads)
-    device = resolve_device(flags.device)
-    made_by = open_trained_run(flags.run, flags.dataset)
-    model = made_by.checkpoint.build_model().to(device)
-    if (flags.output / indices.ABOUT).exists():
-        known = indices.read_about(flags.output)["model"]
-        refuse_other(made_by, known["checkpoint_sha256"], known["name"], flags.output)
-    with source(flags, made_by, model, device) as pictures:
-        if not (flags.output / indices.ABOUT).exists():
-            write_text_side(flags.output, made_by, model, batch=flags.batch, device=device)
+    torch.set_num_threads(options.threads)
+    faiss.omp_set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    trained_run = open_trained_run(options.run, options.dataset)
+    model = trained_run.checkpoint.build_model().to(device)
+    if (options.output / indices.MANIFEST).exists():
+        known = indices.read_manifest(options.output)["model"]
+        check_same_run(trained_run, known["checkpoint_sha256"], known["name"], options.output)
+    with open_source(options, trained_run, model, device) as pictures:
+        if not (options.output / indices.MANIFEST).exists():
+            write_query_files(
+                options.output, trained_run, model, batch=options.batch, device=device
+            )
         origin = {
             "model": {
-                "name": made_by.name,
-                "checkpoint_sha256": made_by.sha256,
-                "run": indices.relative(made_by.folder, flags.output),
+                "name": trained_run.name,
+                "checkpoint_sha256": trained_run.sha256,
+                "run": indices.relative_path(trained_run.folder, options.output),
             },
-            "versions": provenance.code_versions(),
+            "versions": code_versions(),
         }
-        change = update(flags.output, pictures, made_by.sha256, origin, flags.ann)
-    print(said(change, flags.output), file=sys.stderr)
+        summary = update_index(options.output, pictures, trained_run.sha256, origin, options.ann)
+    print(format_summary(summary, options.output), file=sys.stderr)
 
 
 @contextmanager
-def source(
-    flags: Flags, made_by: TrainedRun, model: GaLR, device: torch.device
-) -> Iterator[Source]:
+def open_source(
+    options: Options, trained_run: TrainedRun, model: GaLR, device: torch.device
+) -> Iterator[ImageSource]:
     """Open the pictures that are asked for, and what embeds them."""
-    crop = made_by.checkpoint.architecture["crop"]
-    if flags.folder is not None:
+    crop = trained_run.checkpoint.architecture["crop"]
+    if options.folder is not None:
         finder = None
-        if made_by.graphs is not None:
-            from galr.search.finding import open_finder  # loads mmdet
+        if trained_run.graphs is not None:
+            from galr.search.tile_encoder import load_region_detector  # loads mmdet
 
-            finder = open_finder(made_by.graphs, flags.detector, flags.weights, device)
-        looker = Looker(model, finder, made_by.image_size, crop, device)
-        yield Folder(flags.folder, looker, flags.tiling(), flags.batch)
+            finder = load_region_detector(
+                trained_run.graphs, options.detector, options.weights, device
+            )
+        looker = TileEncoder(model, finder, trained_run.image_size, crop, device)
+        yield FolderSource(options.folder, looker, options.tiling(), options.batch)
         return
-    with store.reading(made_by.dataset, store.DATASET) as file:
+    with store.reading(trained_run.dataset, store.DATASET) as file:
         names = store.texts(file["names"])
-        yield Dataset(
-            made_by.dataset,
+        yield DatasetSource(
+            trained_run.dataset,
             file["images"],
             names,
             file["sizes"][:],
-            GraphStore.open(made_by.graphs, names),
-            Looker(model, None, made_by.image_size, crop, device),
-            flags.batch,
+            GraphStore.open(trained_run.graphs, names),
+            TileEncoder(model, None, trained_run.image_size, crop, device),
+            options.batch,
         )
 
 
-def said(change: Change, output: Path) -> str:
+def format_summary(summary: UpdateSummary, output: Path) -> str:
     """One line of what a run did, another one of what was skipped."""
-    recall = change.ann["recall"]
-    exact = "exact" if change.ann["kind"] == "flat" else f"recall@10 {recall['at_10']:.3f}"
+    recall = summary.ann["recall"]
+    exact = "exact" if summary.ann["kind"] == "flat" else f"recall@10 {recall['at_10']:.3f}"
     lines = [
-        f"{output}: {change.names} pictures in {change.rows} tiles; of the distinct ones"
-        f" {change.new} new, {change.kept} kept, {change.gone} gone; {change.ann['kind']}, {exact}"
+        f"{output}: {summary.names} pictures in {summary.rows} tiles; of the distinct ones"
+        f" {summary.new} new, {summary.kept} kept, {summary.removed} gone; {summary.ann['kind']}, {exact}"
         + (f" of {recall['queries']} {recall['of']}" if exact != "exact" else "")
     ]
-    if change.skipped:
+    if summary.skipped:
         lines.append(
-            f"could not be read and were skipped: {len(change.skipped)}, listed in"
+            f"could not be read and were skipped: {len(summary.skipped)}, listed in"
             f" {output / indices.SKIPPED}"
         )
     return "\n".join(lines)

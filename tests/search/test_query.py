@@ -17,9 +17,9 @@ from galr.errors import ConfigError, DataError, StoreError
 from galr.evaluate.rerank import rerank
 from galr.model import checkpoint as checkpoints
 from galr.model.text import pad_tokens
-from galr.search import sentences
-from galr.search.answers import Rerank, ask, reranked
-from galr.search.index import ENCODER, open_index
+from galr.search import text_query
+from galr.search.index import TEXT_ENCODER, open_index
+from galr.search.query import QueryRerank, rerank_scores, search
 
 from .conftest import STAGES, call, draw  # isort: skip
 
@@ -54,25 +54,25 @@ def raster(path):
 def test_a_sentence_finds_what_the_whole_model_would(house, indexed, folder, said):
     index = indexed(folder)
     checkpoint = checkpoints.load_checkpoint(house.global_run / "checkpoint.pt")
-    asker = sentences.read(index / ENCODER)
+    asker = text_query.read_text_encoder(index / TEXT_ENCODER)
     words, lengths = pad_tokens(asker.vocabulary.encode([QUERY], 20))
     with torch.inference_mode():
         query = checkpoint.build_model().encode_sentences(words, lengths)[0].numpy()
-    table = open_index(index).table.rows
+    table = open_index(index).vectors.rows
     expected = np.argsort(-(table @ query), kind="stable")[:7]
     found = said(index, QUERY, "--k", 7, "--json").documents[0]
     assert found["query"] == QUERY and found["unknown_words"] == [] and found["rerank"] == "none"
     assert [answer["place"] for answer in found["answers"]] == list(range(1, 8))
     cosines = [answer["cosine"] for answer in found["answers"]]
     np.testing.assert_allclose(cosines, (table @ query)[expected], atol=1e-5)
-    assert [each.row for each in ask(open_index(index), query, 7, None)] == expected.tolist()
+    assert [each.row for each in search(open_index(index), query, 7, None)] == expected.tolist()
 
 
 def test_a_table_tells_tile_and_coordinates(indexed, folder, said):
     raster(folder / "earth.tif")
     index = indexed(folder)
     found = said(index, QUERY, "--k", 1000, "--json").documents[0]["answers"]
-    assert len(found) == len(open_index(index).table.rows) == 18 + 12
+    assert len(found) == len(open_index(index).vectors.rows) == 18 + 12
     tile = next(each for each in found if each["name"] == "earth.tif")
     x, y = tile["window"]["x"], tile["window"]["y"]
     left, top = 500_000 + x / 2, 4_650_000 - y / 2
@@ -208,8 +208,8 @@ def test_the_second_stage_is_mr_with_the_bank_as_the_other_queries(variant):
     )
     cosines = (query @ tiles.T)[0]
     order = np.argsort(-cosines, kind="stable")
-    how = Rerank(variant, 10, 0.3, 1.1, 0.05)
-    scores = reranked(bank, query[0], tiles[order], cosines[order], how)
+    how = QueryRerank(variant, 10, 0.3, 1.1, 0.05)
+    scores = rerank_scores(bank, query[0], tiles[order], cosines[order], how)
     whole = np.concatenate([query, bank]).astype(np.float64) @ tiles.T.astype(np.float64)
     expected = rerank(whole, variant, 10, 0.3, 1.1, 0.05)[0]
     np.testing.assert_allclose(scores[:10], expected[order[:10]], atol=1e-5)
@@ -281,22 +281,22 @@ def test_no_index_and_damaged_ones_are_refused(indexed, folder, tmp_path):
     with pytest.raises(StoreError, match="nowhere holds no index; make one with galr index"):
         call("search", "--index", tmp_path / "nowhere", QUERY)
     index = indexed(folder)
-    (index / ENCODER).write_bytes(b"nothing")
+    (index / TEXT_ENCODER).write_bytes(b"nothing")
     with pytest.raises(StoreError, match=r"sentences.pt has changed since"):
         call("search", "--index", index, QUERY)
     with pytest.raises(StoreError, match=r"sentences.pt is missing or damaged"):
-        sentences.read(index / ENCODER)
+        text_query.read_text_encoder(index / TEXT_ENCODER)
 
 
 def test_what_is_slow_to_load_is_loaded_by_those_who_need_it():
     # a sentence must be answered within seconds, and only a local branch looks for regions
     code = """
 import sys, unittest.mock
-import galr.stages.search
+import galr.commands.search
 print(*sys.modules)
 for name in ("torch_geometric", "torch_geometric.nn"):  # as slow as all the rest, and no matter here
     sys.modules[name] = unittest.mock.MagicMock()
-import galr.stages.index, galr.search.asking
+import galr.commands.index, galr.search.tile_encoder
 print(*sys.modules)
 """
     loaded = subprocess.run(
