@@ -1,18 +1,24 @@
-"""The one place where a device's name becomes a device."""
+"""The devices to compute on, by name."""
 
-import torch
+from typing import TYPE_CHECKING
 
 from galr.errors import DeviceError
 
+if TYPE_CHECKING:
+    import torch
 
-def resolve_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that this machine has.
 
-    `auto` is the first GPU, or the CPU where there is none.
+def resolve_device(name: str) -> "torch.device":
+    """The device of a name, if this machine has it.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is the first GPU, or the CPU if there is none.
 
     Raises:
-        DeviceError: the device was asked for by name and is not there.
+        DeviceError: the name is unknown, or this machine has no such device.
     """
+    import torch  # takes seconds, and whoever only names a device does without
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,4 +1,4 @@
-"""A run with random weights as the workflow leaves one: for tests of what comes after training."""
+"""A run with random weights, in the files that the workflow writes: for tests of what comes after training."""
 
 from pathlib import Path
 
@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from galr import provenance, store
+from galr import store
 from galr.__main__ import main
 from galr.data.vocabulary import Vocabulary
 from galr.graphs import drea
 from galr.graphs.detections import Detections
 from galr.io.images import load_resized, load_rgb
-from galr.model import checkpoint as checkpoints
+from galr.model.checkpoint import Checkpoint, save_checkpoint
 from galr.model.galr import GaLR
+from galr.provenance import file_sha256
 from galr.similarity.encode import write_similarity
 
 IMAGES, SIZE = 16, 40
@@ -21,19 +22,19 @@ SPLITS = ["train"] * 8 + ["val"] * 3 + ["test"] * 5
 WORDS = ("two", "white", "planes", "beside", "a", "bar", "dark", "field", "one", "three")
 CLASSES = ("plane", "bar")
 GRAPH_OPTIONS = {
-    "least_score": 0.3, "most": 4, "measure": "cosine", "redundant": 0.98, "closeness": "gaussian",
-    "bandwidth": 0.2, "salience": True, "self_loops": True, "normalisation": "symmetric",
+    "min_score": 0.3, "max_regions": 4, "similarity": "cosine", "similarity_threshold": 0.98,
+    "proximity": "gaussian", "bandwidth": 0.2, "salience": True, "self_loops": True, "normalisation": "symmetric",
 }  # fmt: skip
 ARCHITECTURE = {
-    "backbone": "resnet18", "crop": 32, "embedding": 16, "text": "bigru", "word_size": 8, "text_size": 8,
-    "text_dropout": 0.0, "heads": 2, "feed_forward": 16, "dropout": 0.1, "fusion": "midf",
+    "backbone": "resnet18", "input_size": 32, "embed_dim": 16, "text_encoder": "bigru", "word_dim": 8,
+    "gru_hidden": 8, "text_dropout": 0.0, "heads": 2, "ffn_dim": 16, "dropout": 0.1, "fusion": "midf",
 }  # fmt: skip
 RERANK_FLAGS = "--rerank none mr-paper qbnorm --k 3 5 --w1 0.3 --w2 0.7 1.1"
 NAMES = [f"{number:02}" for number in range(IMAGES)]
 
 
 def write_images(folder):
-    """Pictures of all sizes, some grey, some with transparency: their paths, in order."""
+    """Write images of many sizes, some grey, some with transparency; their paths, in order."""
     random, paths = np.random.default_rng(0), []
     folder.mkdir(parents=True)
     for number, name in enumerate(NAMES):
@@ -53,10 +54,10 @@ def sample_regions(seed):
     return boxes, random.uniform(0.2, 1, count), random.integers(0, len(CLASSES), count)
 
 
-def write_dataset(path, pictures):
-    """dataset.h5 and folds.csv of one fold: three sentences an image."""
+def write_dataset(path, images):
+    """Write dataset.h5 and folds.csv with one fold, three sentences an image."""
     random = np.random.default_rng(1)
-    decoded = [load_resized(picture, SIZE) for picture in pictures]
+    decoded = [load_resized(image, SIZE) for image in images]
     sentences = [" ".join(random.choice(WORDS, random.integers(2, 7))) for _ in range(3 * IMAGES)]
     with store.writing(path, store.DATASET, {"dataset": "small"}) as file:
         store.write_arrays(
@@ -65,70 +66,70 @@ def write_dataset(path, pictures):
             sizes=np.array([(each.width, each.height) for each in decoded], np.int32),
             image_of_sentence=np.repeat(np.arange(IMAGES, dtype=np.int32), 3),
         )
-        for table, held in (("names", NAMES), ("files", NAMES), ("sentences", sentences)):
-            store.write_texts(file, table, held)
+        for table, texts in (("names", NAMES), ("files", NAMES), ("sentences", sentences)):
+            store.write_texts(file, table, texts)
         store.write_texts(
-            file, "splits", ["test" if part == "test" else "train" for part in SPLITS]
+            file, "splits", ["test" if split == "test" else "train" for split in SPLITS]
         )
-    lines = [f"{name},{part}" for name, part in zip(NAMES, SPLITS, strict=True)]
+    lines = [f"{name},{split}" for name, split in zip(NAMES, SPLITS, strict=True)]
     path.with_name("folds.csv").write_text("\n".join(["name,fold0", *lines]) + "\n")
 
 
-def write_graphs(path, pictures):
-    """graphs.h5, made by DREA of `found`: gives what it says of its making."""
+def write_graphs(path, images):
+    """Write graphs.h5, DREA's graphs of `sample_regions`; its provenance."""
     boxes, scores, classes = zip(*(sample_regions(number) for number in range(IMAGES)), strict=True)
-    made = drea.build_graphs(
+    graphs = drea.build_graphs(
         Detections(
             np.cumsum([0, *map(len, boxes)]),
             np.concatenate(boxes).astype(np.float32),
             np.concatenate(scores).astype(np.float32),
             np.concatenate(classes),
-            np.array([load_rgb(picture).size for picture in pictures], np.int32),
+            np.array([load_rgb(image).size for image in images], np.int32),
         ),
         len(CLASSES),
         **drea.build_kwargs(GRAPH_OPTIONS),
     )
-    said = {"settings": GRAPH_OPTIONS, "columns": drea.feature_names(CLASSES)}
-    with store.writing(path, store.GRAPHS, said) as file:
+    provenance = {"settings": GRAPH_OPTIONS, "columns": drea.feature_names(CLASSES)}
+    with store.writing(path, store.GRAPHS, provenance) as file:
         store.write_texts(file, "names", NAMES)
-        store.write_arrays(file, **vars(made))
-    return said
+        store.write_arrays(file, **vars(graphs))
+    return provenance
 
 
-def write_run(place: Path, branches="both", **architecture):
-    """Leave a whole run below a folder; gives its own folder, results/small/<branches>/fold0."""
-    pictures = write_images(place / "pictures")
-    dataset = place / "results/small/dataset.h5"
+def write_run(folder: Path, branches="both", **architecture):
+    """Write all files of a run below a folder; the run's own folder, results/small/<branches>/fold0."""
+    images = write_images(folder / "images")
+    dataset = folder / "results/small/dataset.h5"
     run = dataset.parent / branches / "fold0"
-    write_dataset(dataset, pictures)
-    said, graphs = None, None
+    write_dataset(dataset, images)
+    graph_provenance, graphs = None, None
     if branches != "global":
         graphs = run.with_name("graphs.h5")
-        said = write_graphs(graphs, pictures)
+        graph_provenance = write_graphs(graphs, images)
     vocabulary = Vocabulary(WORDS[:8])
-    built = ARCHITECTURE | architecture | {
+    architecture = ARCHITECTURE | architecture | {
         "branches": branches,
-        "words": len(vocabulary),
-        "regions": GRAPH_OPTIONS["most"] if graphs else 0,
-        "features": len(CLASSES) + 5 if graphs else 0,
+        "vocab_size": len(vocabulary),
+        "max_regions": GRAPH_OPTIONS["max_regions"] if graphs else 0,
+        "node_dim": len(CLASSES) + 5 if graphs else 0,
     }  # fmt: skip
     torch.manual_seed(2)
-    checkpoints.save_checkpoint(
+    save_checkpoint(
         run / "checkpoint.pt",
-        checkpoints.Checkpoint(
-            architecture=built,
-            state_dict=GaLR(**built).state_dict(),
-            vocabulary=list(vocabulary.tokens),
+        Checkpoint(
+            architecture=architecture,
+            state_dict=GaLR(**architecture).state_dict(),
+            words=list(vocabulary.tokens),
             max_words=20,
             epoch=1,
             mr=50.0,
             provenance={
                 "dataset": "small",
-                "dataset_sha256": provenance.file_sha256(dataset),
-                "graphs_sha256": provenance.file_sha256(graphs) if graphs else None,
-                "folds_sha256": provenance.file_sha256(dataset.with_name("folds.csv")),
+                "dataset_sha256": file_sha256(dataset),
+                "graphs_sha256": file_sha256(graphs) if graphs else None,
+                "folds_sha256": file_sha256(dataset.with_name("folds.csv")),
                 "size": SIZE,
-                "graphs": said,
+                "graphs": graph_provenance,
                 "variant": branches,
                 "fold": 0,
                 "seed": 5,
@@ -140,7 +141,7 @@ def write_run(place: Path, branches="both", **architecture):
     return run
 
 
-def encode(run, batch=4):
+def encode(run, batch_size=4):
     """Write a run's similarity.h5."""
     dataset, graphs = run.parents[1] / "dataset.h5", run.with_name("graphs.h5")
     write_similarity(
@@ -150,7 +151,7 @@ def encode(run, batch=4):
         dataset.with_name("folds.csv"),
         run / "similarity.h5",
         bank=True,
-        batch_size=batch,
+        batch_size=batch_size,
         device=torch.device("cpu"),
     )
 

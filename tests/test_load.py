@@ -1,4 +1,4 @@
-"""`galr.load` against what the stages computed of the same pictures and sentences."""
+"""`galr.load` against what the commands computed for the same images and sentences."""
 
 import doctest
 import subprocess
@@ -17,25 +17,25 @@ from galr import store
 from galr.__main__ import main
 from galr.errors import ConfigError, DataError, DeviceError, ShapeError, StoreError
 
-from .trained import CLASSES, IMAGES, SPLITS, SIZE, sample_regions, write_run  # isort: skip
+from .make_run import CLASSES, IMAGES, SIZE, SPLITS, sample_regions, write_run  # isort: skip
 
 TEST = [number for number in range(IMAGES) if SPLITS[number] == "test"]
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("local"))
+    return write_run(tmp_path_factory.mktemp("both"))
 
 
 @pytest.fixture(scope="module")
-def blind(tmp_path_factory):
-    """A run of a model that looks at no regions."""
-    return write_run(tmp_path_factory.mktemp("blind"), "global")
+def global_run(tmp_path_factory):
+    """A run of a model without a local branch."""
+    return write_run(tmp_path_factory.mktemp("global"), "global")
 
 
 @pytest.fixture(scope="module")
-def blind_encoder(blind):
-    return galr.load(blind, device="cpu", batch=2)
+def global_encoder(global_run):
+    return galr.load(global_run, device="cpu", batch=2)
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def encoder(local):
     return galr.load(local, device="cpu", batch=3)
 
 
-def pictures_of(run):
-    return [run.parents[3] / f"pictures/{number:02}.png" for number in TEST]
+def image_paths(run):
+    return [run.parents[3] / f"images/{number:02}.png" for number in TEST]
 
 
 def stored(run):
-    """Embeddings and sentences of the test part, as the stage similarity left them."""
+    """Embeddings and sentences of the test split in similarity.h5."""
     with store.reading(run / "similarity.h5", store.SIMILARITY) as file:
         tables = file["image_embeddings"][:], file["sentence_embeddings"][:]
         return *tables, store.texts(file["sentences"])
@@ -67,19 +67,19 @@ def same(one, two):
 
 
 @pytest.mark.parametrize("form", ["folder", "checkpoint", "export"])
-def test_every_form_gives_what_the_pipeline_computed(local, tmp_path, form):
+def test_every_form_of_a_model_gives_what_the_pipeline_computed(local, tmp_path, form):
     path = {"folder": local, "checkpoint": local / "checkpoint.pt", "export": tmp_path / "m.safetensors"}[form]  # fmt: skip
     if form == "export":
         words = ["--checkpoint", local / "checkpoint.pt", "--output", path]
         assert main(["export", *map(str, words)]) == 0
     encoder = galr.load(str(path), device="cpu")
-    seen, said, sentences = stored(local)
-    same(encoder.encode_images(pictures_of(local), graphs_of(local)), seen)
-    same(encoder.encode_sentences(sentences), said)
+    image_embeddings, sentence_embeddings, sentences = stored(local)
+    same(encoder.encode_images(image_paths(local), graphs_of(local)), image_embeddings)
+    same(encoder.encode_sentences(sentences), sentence_embeddings)
     assert encoder.name == "small, both, fold 0" and encoder.classes == CLASSES
 
 
-def test_an_export_is_as_readable_as_any_new_file(local, tmp_path):
+def test_an_export_has_the_permissions_of_any_new_file(local, tmp_path):
     (tmp_path / "any").touch()
     flags = [
         "--checkpoint",
@@ -92,48 +92,48 @@ def test_an_export_is_as_readable_as_any_new_file(local, tmp_path):
     assert modes["x.safetensors"] == modes["any"]
 
 
-def test_regions_become_the_graphs_that_training_had(local, encoder):
+def test_regions_become_the_graphs_of_training(local, encoder):
     regions = [sample_regions(number) for number in TEST]
     assert min(len(scores) for _, scores, _ in regions) == 0
-    same(encoder.encode_images(pictures_of(local), regions=regions), stored(local)[0])
+    same(encoder.encode_images(image_paths(local), regions=regions), stored(local)[0])
 
 
-def test_paths_images_and_arrays_are_one(blind, blind_encoder):
-    paths = pictures_of(blind)
+def test_paths_images_and_arrays_give_the_same(global_run, global_encoder):
+    paths = image_paths(global_run)
     mixed = [str(paths[0]), Image.open(paths[1]), *paths[2:]]
     mixed[3] = np.asarray(Image.open(paths[3]).convert("RGB"))
-    seen, said, sentences = stored(blind)
-    same(blind_encoder.encode_images(mixed), seen)
-    same(blind_encoder.encode_sentences(tuple(sentences)), said)
+    image_embeddings, sentence_embeddings, sentences = stored(global_run)
+    same(global_encoder.encode_images(mixed), image_embeddings)
+    same(global_encoder.encode_sentences(tuple(sentences)), sentence_embeddings)
     mixed[1].close()
 
 
-def test_a_graphs_file_serves_as_it_is(local, encoder):
-    everything = [local.parents[3] / f"pictures/{number:02}.png" for number in range(IMAGES)]
+def test_an_open_graphs_file_can_be_given(local, encoder):
+    all_paths = [local.parents[3] / f"images/{number:02}.png" for number in range(IMAGES)]
     with h5py.File(local.with_name("graphs.h5")) as file:
-        same(encoder.encode_images(everything, file)[TEST], stored(local)[0])
+        same(encoder.encode_images(all_paths, file)[TEST], stored(local)[0])
 
 
-def test_the_batch_changes_nothing_but_rounding(local, encoder):
+def test_the_batch_size_changes_rounding_alone(local, encoder):
     graphs = graphs_of(local)
     for batch in (1, 4, 64):
         other = replace(encoder, batch=batch)
-        same(other.encode_images(pictures_of(local), graphs), stored(local)[0])
+        same(other.encode_images(image_paths(local), graphs), stored(local)[0])
 
 
-def test_nothing_in_is_nothing_out(encoder):
+def test_no_inputs_give_no_embeddings(encoder):
     assert encoder.encode_sentences([]).shape == (0, 16)
     assert encoder.encode_images([], regions=[]).shape == (0, 16)
 
 
-def test_importing_the_package_is_light():
+def test_importing_the_package_imports_no_torch():
     code = "import galr, sys; galr.load; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_example_is_right(blind):
-    text = galr.load.__doc__.replace("results/demo/global/fold0", str(blind))
-    text = text.replace("airport.png", str(pictures_of(blind)[0]))
+def test_the_docstrings_example_runs(global_run):
+    text = galr.load.__doc__.replace("results/demo/global/fold0", str(global_run))
+    text = text.replace("airport.png", str(image_paths(global_run)[0]))
     example = doctest.DocTestParser().get_doctest(text, {"galr": galr}, "load", None, 0)
     assert len(example.examples) == 3
     assert doctest.DocTestRunner().run(example, clear_globs=False).failed == 0
@@ -141,12 +141,12 @@ def test_the_example_is_right(blind):
 
 
 @pytest.mark.parametrize("name", ["none", "none.pt", "none.safetensors"])
-def test_no_model_is_one_clear_line(tmp_path, name):
+def test_a_missing_model_is_an_error(tmp_path, name):
     with pytest.raises(StoreError, match=r"there is nothing at .*none.*; give a run's folder"):
         galr.load(tmp_path / name)
 
 
-def test_foreign_files_are_refused(tmp_path, local):
+def test_foreign_files_are_errors(tmp_path, local):
     with pytest.raises(StoreError, match=r"no checkpoint at .*checkpoint\.pt"):
         galr.load(tmp_path)
     (tmp_path / "x.safetensors").write_bytes(b"nothing of the kind")
@@ -162,43 +162,45 @@ def test_foreign_files_are_refused(tmp_path, local):
         galr.load(tmp_path / "z.pt")
 
 
-def test_what_cannot_be_computed_with_is_refused(blind):
+def test_a_missing_device_and_an_empty_batch_are_errors(global_run):
     with pytest.raises(DeviceError, match="cuda:77"):
-        galr.load(blind, device="cuda:77")
+        galr.load(global_run, device="cuda:77")
     with pytest.raises(ConfigError, match="batch must be at least 1, got 0"):
-        galr.load(blind, batch=0)
+        galr.load(global_run, batch=0)
 
 
-def test_a_local_model_says_how_to_get_graphs(local, encoder, blind_encoder):
-    with pytest.raises(ConfigError, match=r"neither came; .*galr graphs --boxes.*galr index --run"):
-        encoder.encode_images(pictures_of(local))
-    with pytest.raises(ConfigError, match="both came"):
-        encoder.encode_images(pictures_of(local), graphs_of(local), regions=[])
-    with pytest.raises(ConfigError, match="looks at no regions; leave graphs and regions out"):
-        blind_encoder.encode_images(pictures_of(local), graphs_of(local))
+def test_a_local_model_says_how_to_get_graphs(local, encoder, global_encoder):
+    with pytest.raises(
+        ConfigError, match=r"neither was given; .*galr graphs --boxes.*galr index --run"
+    ):
+        encoder.encode_images(image_paths(local))
+    with pytest.raises(ConfigError, match="both were given"):
+        encoder.encode_images(image_paths(local), graphs_of(local), regions=[])
+    with pytest.raises(ConfigError, match="uses no regions; leave graphs and regions out"):
+        global_encoder.encode_images(image_paths(local), graphs_of(local))
 
 
-def test_a_model_of_published_matrices_refuses_regions(local, encoder):
-    said = {"graphs": {"settings": {"published": "rsitmd"}, "columns": ["1", "2"]}}
-    other = replace(encoder, provenance={**encoder.provenance, **said})
+def test_a_model_of_published_matrices_takes_no_regions(local, encoder):
+    published = {"graphs": {"settings": {"published": "rsitmd"}, "columns": ["1", "2"]}}
+    other = replace(encoder, provenance={**encoder.provenance, **published})
     with pytest.raises(ConfigError, match="authors' published matrices"):
-        other.encode_images(pictures_of(local)[:1], regions=[sample_regions(0)])
-    same(other.encode_images(pictures_of(local), graphs_of(local)), stored(local)[0])
+        other.encode_images(image_paths(local)[:1], regions=[sample_regions(0)])
+    same(other.encode_images(image_paths(local), graphs_of(local)), stored(local)[0])
 
 
 @pytest.mark.parametrize("name", ["representation", "adjacency", "mask"])
-def test_graphs_of_other_shapes_are_refused(local, encoder, name):
+def test_graphs_of_other_shapes_are_errors(local, encoder, name):
     graphs = graphs_of(local)
     with pytest.raises(ShapeError, match=rf"graphs lack {name}"):
-        encoder.encode_images(pictures_of(local), {k: v for k, v in graphs.items() if k != name})
+        encoder.encode_images(image_paths(local), {k: v for k, v in graphs.items() if k != name})
     with pytest.raises(ShapeError, match=rf"{name} of the graphs is \(4, .*expected \(5, "):
-        encoder.encode_images(pictures_of(local), graphs | {name: graphs[name][:4]})
+        encoder.encode_images(image_paths(local), graphs | {name: graphs[name][:4]})
 
 
-def test_regions_that_contradict_themselves_are_refused(local, encoder):
-    one = pictures_of(local)[:1]
+def test_contradictory_regions_are_errors(local, encoder):
+    one = image_paths(local)[:1]
     boxes, scores, classes = sample_regions(3)
-    with pytest.raises(ShapeError, match="regions of 2 pictures came with 1 pictures"):
+    with pytest.raises(ShapeError, match="regions of 2 images were given with 1 images"):
         encoder.encode_images(one, regions=[sample_regions(3), sample_regions(3)])
     with pytest.raises(ShapeError, match=r"boxes \(3, 4\), scores \(2,\) and classes \(3,\)"):
         encoder.encode_images(one, regions=[(boxes, scores[:2], classes)])
@@ -209,28 +211,28 @@ def test_regions_that_contradict_themselves_are_refused(local, encoder):
 
 
 @pytest.mark.parametrize(
-    ("picture", "says"),
+    ("image", "message"),
     [
         (np.zeros((5, 5, 3)), r"array of float64 \(5, 5, 3\), expected uint8 \(height, width, 3\)"),
         (np.zeros((5, 5), np.uint8), r"array of uint8 \(5, 5\)"),
         (np.zeros((0, 5, 3), np.uint8), r"array of uint8 \(0, 5, 3\)"),
-        (7, "a picture is a int; give a path"),
+        (7, "an image is of type int; give a path"),
         ("nowhere.png", r"nowhere\.png cannot be decoded"),
     ],
 )
-def test_what_is_no_picture_is_refused(blind_encoder, picture, says):
-    with pytest.raises(DataError, match=says):
-        blind_encoder.encode_images([picture])
+def test_what_is_no_image_is_an_error(global_encoder, image, message):
+    with pytest.raises(DataError, match=message):
+        global_encoder.encode_images([image])
 
 
-def test_one_thing_instead_of_a_list_is_refused(blind, blind_encoder):
+def test_one_input_instead_of_a_list_is_an_error(global_run, global_encoder):
     with pytest.raises(ConfigError, match="takes a list of sentences, got one"):
-        blind_encoder.encode_sentences("two planes")
-    with pytest.raises(ConfigError, match="takes a list of pictures, got one"):
-        blind_encoder.encode_images(pictures_of(blind)[0])
+        global_encoder.encode_sentences("two planes")
+    with pytest.raises(ConfigError, match="takes a list of images, got one"):
+        global_encoder.encode_images(image_paths(global_run)[0])
 
 
-def test_pictures_are_resized_to_what_the_dataset_stored_first(local, encoder):
+def test_images_are_first_resized_as_the_dataset_stores_them(local, encoder):
     other = replace(encoder, provenance={**encoder.provenance, "size": 2 * SIZE})
-    seen = other.encode_images(pictures_of(local), graphs_of(local))
-    assert np.abs(seen - stored(local)[0]).max() > 1e-3
+    image_embeddings = other.encode_images(image_paths(local), graphs_of(local))
+    assert np.abs(image_embeddings - stored(local)[0]).max() > 1e-3

@@ -1,11 +1,11 @@
-"""Write a trained model as safetensors: plain weights, and beside them all that it takes to use them.
+"""Write a trained model as safetensors: its weights, with all that is needed to use them as metadata.
 
 IN   checkpoint.pt       of a fold
-OUT  model.safetensors   its weights, architecture, vocabulary and origin
+OUT  model.safetensors   its weights, architecture, vocabulary and provenance
 
   galr export --checkpoint results/rsitmd/corrected/fold0/checkpoint.pt --output model.safetensors
 
-In Python `galr.load("model.safetensors")` gives it back, as it does a checkpoint.pt or a run's folder.
+In Python `galr.load("model.safetensors")` opens it, as it opens a checkpoint.pt or a run's folder.
 """
 
 import sys
@@ -13,30 +13,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galr.errors import ConfigError
-from galr.model import checkpoint
-from galr.model import checkpoint as checkpoints
 from galr.options import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """What comes in and what goes out."""
+    """Input and output."""
 
     checkpoint: Path = option("checkpoint.pt of a fold")
     output: Path = option("the .safetensors to write")
 
-    def __post_init__(self) -> None:
-        """Refuse a name that nobody would know the file by."""
-        if self.output.suffix != checkpoint.EXPORT_SUFFIX:
-            raise ConfigError(f"--output is to end in {export.EXPORT_SUFFIX}, got {self.output}")
-
 
 def run(options: Options) -> None:
-    """Read one form, write the other."""
-    held = checkpoints.load_checkpoint(options.checkpoint)
-    checkpoint.save_safetensors(options.output, held)
-    numbers = sum(tensor.numel() for tensor in held.state_dict.values())
+    """Read the checkpoint, write the export."""
+    # Imported here, so that --help starts without torch.
+    from galr.model.checkpoint import EXPORT_SUFFIX, load_checkpoint, save_safetensors
+
+    if options.output.suffix != EXPORT_SUFFIX:
+        raise ConfigError(f"--output must end in {EXPORT_SUFFIX}, got {options.output}")
+    checkpoint = load_checkpoint(options.checkpoint)
+    save_safetensors(options.output, checkpoint)
+    numbers = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
     print(
-        f"{options.output}: {len(held.state_dict)} tensors, {numbers:,} numbers; galr.load opens it",
+        f"{options.output}: {len(checkpoint.state_dict)} tensors, {numbers:,} numbers; galr.load opens it",
         file=sys.stderr,
     )

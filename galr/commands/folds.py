@@ -3,37 +3,39 @@
 IN   dataset.h5
 OUT  folds.csv     name, fold0, fold1, …: train, val or test
 
-All variants share the folds. A dataset with a validation split of its own keeps it in every fold.
+All variants share the folds. A dataset with a validation split keeps it in every fold.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import store
 from galr.options import OptionGroup, option
-from galr.train.splits import draw_folds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """What comes in, what goes out, and how to draw."""
+    """Input, output, and how to draw."""
 
     dataset: Path = option("dataset.h5")
     count: int = option("number of folds")
-    validation: float = option("share of the training images to validate on, in (0, 1)")
+    validation: float = option("fraction of the training images to validate on, in (0, 1)")
     seed: int = option("seed of the experiment")
     output: Path = option("folds.csv to write")
 
 
 def run(options: Options) -> None:
     """Draw and store the folds."""
+    # Imported here, so that --help starts without pandas.
+    from galr import store
+    from galr.train.splits import draw_folds
+
     with store.reading(options.dataset, store.DATASET) as dataset:
         names, splits = store.texts(dataset["names"]), store.texts(dataset["splits"])
-    table = draw_folds(
+    folds = draw_folds(
         names,
         splits,
         num_folds=options.count,
         validation_fraction=options.validation,
         seed=options.seed,
     )
-    table.to_csv(options.output)
+    folds.to_csv(options.output)

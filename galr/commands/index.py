@@ -48,7 +48,7 @@ from galr.search.sources import DatasetSource, FolderSource, ImageSource
 from galr.search.tile_encoder import TileEncoder
 from galr.search.vector_index import IndexKind
 from galr.similarity.runs import TrainedRun, open_trained_run
-from galr.train.embed import GraphStore
+from galr.train.graph_store import GraphStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,24 +1,20 @@
-"""Encode every image and sentence once and compare them all.
+"""Encode every image and sentence of a fold once, and compare them all.
 
 IN   checkpoint.pt, dataset.h5, graphs.h5, folds.csv
-OUT  similarity.h5   the test split's matrix and both embedding tables; the same of the fold's
-                     validation images under /validation, for choosing rerank parameters; both tables
+OUT  similarity.h5   the test split's similarity matrix and both embedding tables; the same of the fold's
+                     validation split under /validation, to choose rerank parameters; both embedding tables
                      of its training images and their distinct sentences under /bank, for qbnorm
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from galr.devices import resolve_device
 from galr.options import OptionGroup, option
-from galr.similarity.encode import write_similarity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """What comes in, what goes out, and where to compute."""
+    """Inputs, outputs, and where to compute."""
 
     checkpoint: Path = option("checkpoint.pt of a fold")
     dataset: Path = option("dataset.h5")
@@ -27,12 +23,18 @@ class Options(OptionGroup):
     batch: int = option("images or sentences at a time", default=64)
     device: str = option("auto, cpu, cuda or cuda:N", default="auto")
     threads: int = option("CPU threads", default=1)
-    bank: bool = option("encode the training images too, which qbnorm needs", default=True)
+    bank: bool = option("encode the training split too, which qbnorm needs", default=True)
     output: Path = option("similarity.h5 to write")
 
 
 def run(options: Options) -> None:
-    """Encode what the checkpoint's fold holds, and write it."""
+    """Encode the splits of the checkpoint's fold, and write similarity.h5."""
+    # Imported here, so that --help starts without torch.
+    import torch
+
+    from galr.devices import resolve_device
+    from galr.similarity.encode import write_similarity
+
     torch.set_num_threads(options.threads)
     write_similarity(
         options.checkpoint,

@@ -17,7 +17,8 @@ from galr.errors import DataError
 from galr.search.rasters import Tiling, Window, open_image
 from galr.search.tile_encoder import TileEncoder
 from galr.search.tile_table import EmbeddedBlock, TileTableBuilder
-from galr.train.embed import GraphStore, embed_images
+from galr.train.embed import embed_images
+from galr.train.graph_store import GraphStore
 from galr.train.image_store import StreamedImages
 
 BLOCK_ROWS = (

@@ -29,7 +29,8 @@ from galr.regions.mmlab import BaseDetector
 from galr.search.index import Index, check_same_run
 from galr.search.rasters import Window, open_image
 from galr.similarity.runs import open_trained_run
-from galr.train.embed import embed_images_in_memory, empty_graphs
+from galr.train.embed import embed_images_in_memory
+from galr.train.graph_store import empty_graphs
 
 if TYPE_CHECKING:  # it loads mmdet, and a model without a local branch finds no regions
     pass

@@ -1,4 +1,4 @@
-"""A fold's images and sentences encoded once and compared: all that similarity.h5 holds."""
+"""Encode the images and sentences of a fold once, and write similarity.h5."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,14 @@ import h5py
 import numpy as np
 import torch
 
-from galr import provenance, store
+from galr import store
 from galr.data.vocabulary import Vocabulary
 from galr.errors import StoreError
 from galr.evaluate.tiled_products import compute_similarity
-from galr.model import checkpoint as checkpoints
-from galr.train.embed import GraphStore, embed_images, embed_sentences
+from galr.model.checkpoint import load_checkpoint
+from galr.provenance import file_sha256
+from galr.train.embed import embed_images, embed_sentences
+from galr.train.graph_store import GraphStore
 from galr.train.image_store import StreamedImages
 from galr.train.splits import SplitData, read_folds, split_by_fold
 
@@ -28,38 +30,39 @@ def write_similarity(
     batch_size: int,
     device: torch.device,
 ) -> None:
-    """Encode the test and validation parts of a checkpoint's fold, and compare each in itself.
+    """Encode the test and validation splits of a checkpoint's fold, and compare the images and sentences of each.
 
     Args:
         checkpoint: checkpoint.pt.
         dataset: dataset.h5.
         graphs: graphs.h5; None for a model without a local branch.
         folds: folds.csv.
-        output: similarity.h5 to write; how it was computed is told in its provenance, under `encoded`.
-        bank: whether to encode the training part too, which qbnorm needs.
-        batch: images or sentences at a time.
+        output: similarity.h5 to write; its provenance describes the computation under `encoded`.
+        bank: whether to encode the training split too, which qbnorm needs.
+        batch_size: images or sentences at a time.
         device: where to compute.
 
     Raises:
-        StoreError: a file is unusable, or the graphs are of another shape than at training.
+        StoreError: a file is unusable, or the graphs have another shape than in training.
         DataError: graphs or folds are of other images.
     """
-    trained = checkpoints.load_checkpoint(checkpoint)
+    trained = load_checkpoint(checkpoint)
     model = trained.build_model().to(device)
     vocabulary = Vocabulary(tuple(trained.vocabulary))
     provenance = trained.provenance | {
-        "checkpoint_sha256": provenance.file_sha256(checkpoint),
+        "checkpoint_sha256": file_sha256(checkpoint),
         "epoch": trained.epoch,
         "validation_mr": trained.mr,
         "encoded": encoding_info(batch_size, device),
     }
     with store.reading(dataset, store.DATASET) as file:
         names = store.texts(file["names"])
-        expected = (trained.architecture["regions"], trained.architecture["features"])
-        if (graph_store := GraphStore.open(graphs, names)).shape != expected:
+        graph_store = GraphStore.open(graphs, names)
+        expected = (trained.architecture["max_regions"], trained.architecture["node_dim"])
+        if graph_store.shape != expected:
             raise StoreError(
-                f"{checkpoint} was trained on graphs of {expected} (regions, numbers each),"
-                f" {graphs} holds {graph_store.shape}; train again or give its own graphs"
+                f"{checkpoint} was trained on graphs of {expected} (regions, features of each),"
+                f" {graphs} holds {graph_store.shape}; train again or give the graphs of its training"
             )
         splits = split_by_fold(
             read_folds(folds),
@@ -69,30 +72,33 @@ def write_similarity(
             file["image_of_sentence"][:],
         )
         graph_store = graph_store.to(device)
-        image_store = StreamedImages(file["images"], device)  # each is looked at once
+        images = StreamedImages(file["images"], device)  # each image is used once
 
-        def encode_images(part: SplitData) -> np.ndarray:
+        def encode_images(split: SplitData) -> np.ndarray:
             return embed_images(
                 model,
-                image_store,
+                images,
                 graph_store,
-                part.rows,
-                input_size=trained.architecture["crop"],
+                split.rows,
+                input_size=trained.architecture["input_size"],
                 batch_size=batch_size,
             )
 
         def encode_sentences(sentences: list[str]) -> np.ndarray:
-            numbers = vocabulary.encode(sentences, trained.max_words)
-            return embed_sentences(model, numbers, batch_size=batch_size, device=device)
+            token_ids = vocabulary.encode(sentences, trained.max_words)
+            return embed_sentences(model, token_ids, batch_size=batch_size, device=device)
 
         with store.writing(output, store.SIMILARITY, provenance) as written:
-            for group, part in (
+            for group, split in (
                 (written, splits["test"]),
                 (written.create_group("validation"), splits["val"]),
             ):
-                own = [names[row] for row in part.rows]
                 _write_split(
-                    group, part, own, encode_images(part), encode_sentences(part.sentences)
+                    group,
+                    split,
+                    [names[row] for row in split.rows],
+                    encode_images(split),
+                    encode_sentences(split.sentences),
                 )
             if bank:
                 train = splits["train"]
@@ -104,7 +110,7 @@ def write_similarity(
 
 
 def encoding_info(batch_size: int, device: torch.device) -> dict[str, Any]:
-    """What decides, beside the weights, how the sums of an encoding are rounded."""
+    """What, besides the weights, decides how the sums of an encoding are rounded."""
     return {"device": str(device), "threads": torch.get_num_threads(), "batch": batch_size}
 
 
@@ -115,7 +121,15 @@ def _write_split(
     image_embeddings: np.ndarray,
     sentence_embeddings: np.ndarray,
 ) -> None:
-    """Store one part's six tables."""
+    """Write the six tables of a split.
+
+    Args:
+        group: where to write.
+        split: images and sentences.
+        names: (images,) names of the split's images.
+        image_embeddings: (images, embed_dim) float32, unit rows.
+        sentence_embeddings: (sentences, embed_dim) float32, unit rows.
+    """
     store.write_arrays(
         group,
         similarity=compute_similarity(image_embeddings, sentence_embeddings, torch.device("cpu")),

@@ -1,1 +1,4 @@
-"""Folds, pixels, loss, and the loop that fits a model."""
+"""Training: splits, batches, augmentation, loss, step, loop, resume.
+
+Nothing is imported here, so that `galr train --help` starts without torch.
+"""

@@ -1,4 +1,4 @@
-"""What a training step takes: pairs drawn, pictures turned, regions moved, and who is nobody's negative."""
+"""Batches of image-sentence pairs for training: sampled, augmented, and resumable at any step."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,46 +11,48 @@ from torch import Tensor
 from galr.graphs.edges import EdgeConfig
 from galr.model.galr import GraphBatch
 from galr.model.text import pad_tokens
-from galr.train.augment import rotate_crop, sample_views, transform_graph
-from galr.train.embed import GraphStore
+from galr.train.augment import ViewParams, rotate_crop, sample_views, transform_graph
+from galr.train.graph_store import GraphStore
 from galr.train.image_store import ImageStore
 from galr.train.loss import positive_mask
 from galr.train.splits import SplitData
 
 
 class Batch(NamedTuple):
-    """One step's work, on the device.
+    """The pairs of one training step, on the device.
 
-    Where several processes share a step, its B pairs are divided among them in order: a process sees P of
-    them, and all of `spared`.
+    Several processes divide the B pairs of a step among them, in order: each gets P of the pairs, and all of
+    `positive_mask`.
     """
 
-    pixels: Tensor  # (I, 3, crop, crop) float32, normalised: each image of the P pairs once
+    pixels: (
+        Tensor  # (I, 3, input_size, input_size) float32, normalized; each image of the pairs once
+    )
     graph: GraphBatch  # of the I images
-    token_ids: Tensor  # (P, L) int64
+    token_ids: Tensor  # (P, L) int64, padded
     lengths: Tensor  # (P,) int64, on the CPU
     image_index: Tensor  # (P,) int64, each pair's image among the I
-    positive_mask: Tensor  # (B, B) bool, which pairs are no negatives of each other
+    positive_mask: Tensor  # (B, B) bool, pairs that are not negatives of each other
 
 
 class PairBatches:
-    """All steps of one epoch after another; it can be stopped anywhere and told to go on (METHOD 5).
+    """The batches of one epoch after another; an iteration can be stopped and resumed at any step.
 
     Args:
-        pictures: of the dataset's rows that `part` names.
+        images: holds at least the rows of `split`.
         graphs: of the whole dataset.
-        part: images and sentences to learn from.
-        words: word numbers of each sentence of `part`.
-        crop: size the model sees, pixels.
-        rotate: largest random rotation, degrees.
-        batch: pairs a step, over all processes.
-        sentences_per_epoch: sentences drawn for each image and epoch; None takes all.
-        grouped: see `drawn_pairs`.
-        shared_negatives: see `positives`.
-        edges: how DREA weighed the edges, where regions move with their picture; None leaves them.
-        seed: of shuffling, drawing and turning; the same in every process.
-        rank: which process this is, from 0.
-        world: how many share a step.
+        split: images and sentences to train on.
+        token_ids: (sentences,) token ids of each sentence of `split`.
+        input_size: side of the model's input in pixels.
+        max_rotation: largest random rotation in degrees.
+        batch_size: pairs in a step, over all processes.
+        sentences_per_epoch: sentences sampled for each image and epoch; None takes all.
+        group_by_image: see `sample_pairs`.
+        shared_negatives: see `positive_mask`.
+        edges: how DREA weighs edges, to transform regions with their image; None leaves regions as they are.
+        seed: of shuffling, sampling and augmentation; the same in every process.
+        rank: number of this process, from 0.
+        world_size: number of processes.
     """
 
     def __init__(
@@ -71,112 +73,133 @@ class PairBatches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self._pictures = images
+        self._images = images
         self._graphs = graphs
-        self._part = split
+        self._split = split
         self._rows = np.array(split.rows)
-        self._crop, self._rotate, self._batch = input_size, max_rotation, batch_size
-        self._sentences, self._grouped = sentences_per_epoch, group_by_image
+        self._input_size, self._max_rotation = input_size, max_rotation
+        self._batch_size, self._min_pairs = batch_size, max(2, world_size)
+        self._sentences_per_epoch, self._group_by_image = sentences_per_epoch, group_by_image
         self._shared_negatives, self._edges = shared_negatives, edges
-        self._rank, self._world, self._least = rank, world_size, max(2, world_size)
-        self._draw = np.random.default_rng(seed)
-        self._turn = torch.Generator().manual_seed(seed % 2**63)
-        device = images.device
+        self._rank, self._world_size = rank, world_size
+        self._pair_rng = np.random.default_rng(seed)
+        self._view_rng = torch.Generator().manual_seed(seed % 2**63)
         padded, self._lengths = pad_tokens(token_ids)
-        self._words = padded.to(device)
-        self._texts = torch.from_numpy(np.unique(split.sentences, return_inverse=True)[1]).to(
-            device
-        )
-        self._owners = torch.from_numpy(split.image_of_sentence).to(device)
-        self._pairs = np.zeros(0, dtype=np.int64)  # of the epoch under way
-        self._begun = 0  # how many of them belong to steps that were given out
-        self._over = True  # whether nobody has asked for the next epoch yet
+        self._token_ids = padded.to(images.device)
+        text_ids = np.unique(split.sentences, return_inverse=True)[1]
+        self._text_ids = torch.from_numpy(text_ids).to(images.device)
+        self._image_ids = torch.from_numpy(split.image_of_sentence).to(images.device)
+        self._pairs = np.zeros(0, dtype=np.int64)  # of the current epoch, in order
+        self._consumed = 0  # pairs of it in batches that were yielded
+        self._finished = True  # whether the next call of `epoch` begins a new one
 
     @property
     def num_pairs(self) -> int:
-        """How many pairs an epoch has; every epoch draws as many."""
-        counts = np.bincount(self._part.image_of_sentence)
-        return int(
-            counts.sum() if self._sentences is None else counts.clip(max=self._sentences).sum()
-        )
+        """Number of pairs in an epoch, the same in every epoch."""
+        counts = np.bincount(self._split.image_of_sentence)
+        if self._sentences_per_epoch is not None:
+            counts = counts.clip(max=self._sentences_per_epoch)
+        return int(counts.sum())
 
     @property
     def consumed(self) -> int:
-        """How many pairs of the epoch under way belong to steps that were given out."""
-        return 0 if self._over else self._begun
+        """Number of pairs of the current epoch in batches that were yielded."""
+        return 0 if self._finished else self._consumed
 
     def epoch(self) -> Iterator[Batch]:
-        """Give out what is left of the epoch under way, or a whole new one."""
-        if self._over:
-            self._pairs, self._begun, self._over = self._sample_pairs(), 0, False
-        left = list(split_batches(self._pairs[self._begun :], self._batch, self._least))
-        shares = [self._process_share(some) for some in left]
-        images = [np.unique(self._part.image_of_sentence[share]) for share in shares]
-        pictures = self._pictures.batches(self._rows[mine] for mine in images)
-        for some, share, mine, shown in zip(left, shares, images, pictures, strict=True):
-            self._begun += len(some)
-            yield self._build_batch(some, share, mine, shown)
-        self._over = True
+        """Yield the batches that remain of the current epoch, or those of a new epoch."""
+        if self._finished:
+            self._pairs, self._consumed, self._finished = self._sample_pairs(), 0, False
+        remaining = self._pairs[self._consumed :]
+        batches = list(split_batches(remaining, self._batch_size, self._min_pairs))
+        shares = [self._process_share(pairs) for pairs in batches]
+        images = [np.unique(self._split.image_of_sentence[share]) for share in shares]
+        pixels = self._images.batches(self._rows[index] for index in images)
+        for pairs, share, index, stored in zip(batches, shares, images, pixels, strict=True):
+            self._consumed += len(pairs)
+            yield self._build_batch(pairs, share, index, stored)
+        self._finished = True
 
     def state(self) -> dict[str, Any]:
-        """Where it stands: tensors and plain values; `restore` goes on from there."""
+        """The position in the epoch and the random states, as tensors and plain values."""
         return {
             "pairs": torch.from_numpy(self._pairs),
-            "begun": self._begun,
-            "over": self._over,
-            "draw": json.dumps(self._draw.bit_generator.state),
-            "turn": self._turn.get_state(),
+            "consumed": self._consumed,
+            "finished": self._finished,
+            "pair_rng": json.dumps(self._pair_rng.bit_generator.state),
+            "view_rng": self._view_rng.get_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where another feed of the same arguments stood."""
+        """Continue from the `state` of another instance with the same arguments."""
         self._pairs = state["pairs"].numpy()
-        self._begun, self._over = state["begun"], state["over"]
-        self._draw.bit_generator.state = json.loads(state["draw"])
-        self._turn.set_state(state["turn"])
+        self._consumed, self._finished = state["consumed"], state["finished"]
+        self._pair_rng.bit_generator.state = json.loads(state["pair_rng"])
+        self._view_rng.set_state(state["view_rng"])
 
     def _sample_pairs(self) -> np.ndarray:
-        """The pairs of a new epoch, in order."""
-        owners = self._part.image_of_sentence
-        return sample_pairs(owners, self._sentences, self._draw, group_by_image=self._grouped)
+        """The pairs of a new epoch, (pairs,) int, in order."""
+        return sample_pairs(
+            self._split.image_of_sentence,
+            self._sentences_per_epoch,
+            self._pair_rng,
+            group_by_image=self._group_by_image,
+        )
 
-    def _process_share(self, some: np.ndarray) -> np.ndarray:
-        """This process's part of a step; what cannot be shared equally is left out."""
-        each = len(some) // self._world
-        return some[self._rank * each : (self._rank + 1) * each]
+    def _process_share(self, pairs: np.ndarray) -> np.ndarray:
+        """This process's pairs of a step; a remainder that cannot be divided equally is left out."""
+        count = len(pairs) // self._world_size
+        return pairs[self._rank * count : (self._rank + 1) * count]
 
     def _build_batch(
-        self, some: np.ndarray, share: np.ndarray, mine: np.ndarray, shown: Tensor
+        self, pairs: np.ndarray, share: np.ndarray, index: np.ndarray, stored: Tensor
     ) -> Batch:
-        """Make a step of its pairs, this process's share of them, the share's images and their pictures."""
-        device = shown.device
-        owners = self._part.image_of_sentence
-        everybody = np.unique(
-            owners[some]
-        )  # views are drawn for all, so that all processes draw alike
-        views = sample_views(
-            len(everybody), self._crop / self._pictures.image_size, self._rotate, self._turn
-        )
-        own_views = torch.from_numpy(np.searchsorted(everybody, mine))
-        views = views._replace(turn=views.rotation[own_views], shift=views.offset[own_views])
-        graph = self._graphs.batch(self._rows[mine])
+        """Build the batch of a step.
+
+        Args:
+            pairs: (B or more,) int, the step's pairs in all processes.
+            share: (P,) int, this process's pairs.
+            index: (I,) int, distinct images of the share, as indices into the split's rows.
+            stored: (I, 3, size, size) uint8, these images.
+        """
+        device = stored.device
+        views = self._sample_views(pairs, index)
+        graph = self._graphs.batch(self._rows[index])
         if self._edges is not None:
             graph = transform_graph(graph, views, self._edges)
-        shared = torch.from_numpy(some[: len(share) * self._world]).to(device, non_blocking=True)
+        in_step = torch.from_numpy(pairs[: len(share) * self._world_size])
+        in_step = in_step.to(device, non_blocking=True)
         own = torch.from_numpy(share)
         lengths = self._lengths[own]
-        words = self._words[own.to(device, non_blocking=True), : int(lengths.max())]
-        place = torch.from_numpy(np.searchsorted(mine, owners[share]))
+        token_ids = self._token_ids[own.to(device, non_blocking=True), : int(lengths.max())]
+        image_index = np.searchsorted(index, self._split.image_of_sentence[share])
         return Batch(
-            rotate_crop(shown, views, self._crop),
+            rotate_crop(stored, views, self._input_size),
             graph,
-            words,
+            token_ids,
             lengths,
-            place.to(device, non_blocking=True),
+            torch.from_numpy(image_index).to(device, non_blocking=True),
             positive_mask(
-                self._owners[shared], self._texts[shared], shared_negatives=self._shared_negatives
+                self._image_ids[in_step],
+                self._text_ids[in_step],
+                shared_negatives=self._shared_negatives,
             ),
         )
+
+    def _sample_views(self, pairs: np.ndarray, index: np.ndarray) -> ViewParams:
+        """Sample the views of this process's images.
+
+        Views are sampled for the images of all processes, so that the random states of all stay alike.
+        """
+        in_step = np.unique(self._split.image_of_sentence[pairs])
+        views = sample_views(
+            len(in_step),
+            self._input_size / self._images.image_size,
+            self._max_rotation,
+            self._view_rng,
+        )
+        own = torch.from_numpy(np.searchsorted(in_step, index))
+        return views._replace(rotation=views.rotation[own], offset=views.offset[own])
 
 
 def sample_pairs(
@@ -186,33 +209,42 @@ def sample_pairs(
     *,
     group_by_image: bool,
 ) -> np.ndarray:
-    """Shuffle the pairs of one epoch; a pair is named by its sentence.
+    """Sample and shuffle the pairs of one epoch; a pair is identified by its sentence.
 
     Args:
         image_of_sentence: (sentences,) int, non-decreasing.
-        sentences: how many of each image to draw; None takes all; an image with fewer gives all.
-        draw: of random numbers.
-        grouped: keep an image's pairs together, so that a step encodes its picture once for all of
-            them; otherwise all pairs are shuffled freely, as released.
+        sentences_per_image: how many sentences of each image to sample; an image with fewer gives all; None
+            takes all.
+        rng: random generator.
+        group_by_image: keep the pairs of an image together, so that a step encodes the image once for all of
+            them; otherwise all pairs are shuffled freely, as in the released code.
 
     Returns:
-        Sentence numbers, each at most once.
+        (pairs,) int, indices of sentences, each at most once.
     """
     order = rng.permutation(len(image_of_sentence))
     by_image = order[np.argsort(image_of_sentence[order], kind="stable")]
     owners = image_of_sentence[by_image]
-    turn = np.arange(len(owners)) - np.searchsorted(owners, owners)  # 0, 1, … within an image
-    taken = by_image if sentences_per_image is None else by_image[turn < sentences_per_image]
+    number = np.arange(len(owners)) - np.searchsorted(owners, owners)  # 0, 1, … within an image
+    sampled = by_image if sentences_per_image is None else by_image[number < sentences_per_image]
     if not group_by_image:
-        return rng.permutation(taken)
-    shuffled = rng.permutation(int(owners.max()) + 1)
-    return taken[np.argsort(shuffled[image_of_sentence[taken]], kind="stable")]
+        return rng.permutation(sampled)
+    image_order = rng.permutation(int(owners.max()) + 1)
+    return sampled[np.argsort(image_order[image_of_sentence[sampled]], kind="stable")]
 
 
 def split_batches(pairs: np.ndarray, batch_size: int, min_pairs: int) -> Iterator[np.ndarray]:
-    """Cut into batches; a last one of fewer than `least` pairs is left out.
+    """Split pairs into batches; a last batch of fewer than `min_pairs` is left out.
 
-    Two are the fewest that have negatives, and every process needs one.
+    A pair needs another one as a negative, and every process needs a pair.
+
+    Args:
+        pairs: (pairs,) int.
+        batch_size: pairs in a batch.
+        min_pairs: fewest pairs of a batch.
+
+    Yields:
+        (batch_size or fewer,) int.
     """
     for start in range(0, len(pairs), batch_size):
         if len(pairs) - start >= min_pairs:

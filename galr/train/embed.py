@@ -1,73 +1,18 @@
-"""Every image once, every sentence once: the two embedding tables of a set of images."""
+"""Embeddings of images and of sentences, each encoded once, and the recalls of a split that follow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from galr import store
-from galr.errors import DataError
-from galr.graphs.edges import EdgeConfig
+from galr.evaluate.metrics import retrieval_metrics
+from galr.evaluate.ranks import compute_ranks
 from galr.model.galr import GaLR, GraphBatch
 from galr.model.text import pad_tokens
 from galr.train.augment import resize
-from galr.train.image_store import ImageStore, Rows
-
-
-@dataclass(frozen=True)
-class GraphStore:
-    """The graphs of all images of a dataset, in its order, all on one device."""
-
-    representation: torch.Tensor  # (images, n, d) float32
-    adjacency: torch.Tensor  # (images, n, n) float32
-    mask: torch.Tensor  # (images, n) bool
-    edges: EdgeConfig | None  # how DREA weighed them; None where nobody knows
-
-    @classmethod
-    def open(cls, path: Path | None, names: list[str]) -> "GraphStore":
-        """Read graphs.h5, or stand in for it (n = d = 0) where a model has no local branch.
-
-        Raises:
-            DataError: the graphs are of other images.
-        """
-        if path is None:
-            return cls(*empty_graphs(len(names)), None)
-        with store.reading(path, store.GRAPHS) as file:
-            if store.texts(file["names"]) != names:
-                raise DataError(f"{path} is of other images than dataset.h5; run snakemake again")
-            said = store.provenance(file)["settings"]
-            representation, adjacency, mask = (
-                torch.from_numpy(file[t][:]) for t in ("representation", "adjacency", "mask")
-            )
-        return cls(
-            representation,
-            adjacency,
-            mask,
-            EdgeConfig.from_options(said) if "closeness" in said else None,
-        )
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, d): rows of a graph and numbers a row."""
-        return self.representation.shape[1], self.representation.shape[2]
-
-    def to(self, device: torch.device) -> "GraphStore":
-        """The same on a device: 10,000 graphs of 20 regions are 32 MB."""
-        return replace(
-            self,
-            representation=self.representation.to(device),
-            adjacency=self.adjacency.to(device),
-            mask=self.mask.to(device),
-        )
-
-    def batch(self, rows: Rows | torch.Tensor) -> GraphBatch:
-        """The graphs of some images, (B,) rows, repeats allowed; they lie where all of them lie."""
-        index = torch.as_tensor(rows, dtype=torch.int64).to(self.mask.device, non_blocking=True)
-        return GraphBatch(
-            *(table[index] for table in (self.representation, self.adjacency, self.mask))
-        )
+from galr.train.graph_store import GraphStore
+from galr.train.image_store import ImageStore
+from galr.train.splits import SplitData
 
 
 @torch.inference_mode()
@@ -80,25 +25,25 @@ def embed_images(
     input_size: int,
     batch_size: int,
 ) -> np.ndarray:
-    """Encode each image once.
+    """Encode images of a dataset, each once.
 
     Args:
-        model: in evaluation mode, where the pictures are.
-        pictures: of the rows, at least.
-        graphs: of the same dataset, where the pictures are.
-        rows: (B,) images to encode.
-        crop: size the model sees, pixels.
-        batch: images at a time.
+        model: in evaluation mode, on the device of `images`.
+        images: holds at least the rows.
+        graphs: of the same dataset, on the same device.
+        rows: (B,) rows of the images to encode.
+        input_size: side of the model's input in pixels.
+        batch_size: images at a time.
 
     Returns:
-        (B, embedding) float32, unit rows.
+        (B, embed_dim) float32, unit rows.
     """
-    lots = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    parts = [
-        model.encode_images(resize(some, input_size), graphs.batch(lot))
-        for lot, some in zip(lots, images.batches(lots), strict=True)
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    embeddings = [
+        model.encode_images(resize(pixels, input_size), graphs.batch(batch))
+        for batch, pixels in zip(batches, images.batches(batches), strict=True)
     ]
-    return torch.cat(parts).float().cpu().numpy()
+    return torch.cat(embeddings).float().cpu().numpy()
 
 
 @torch.inference_mode()
@@ -110,51 +55,80 @@ def embed_images_in_memory(
     input_size: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Encode some pictures that lie in memory, at once.
+    """Encode a single batch of images that are in memory.
 
     Args:
         model: in evaluation mode, on `device`.
-        stored: (B,) pictures, (size, size, 3) uint8 each, as a dataset would store them.
-        graph: of the same pictures, on any device.
-        crop: size the model sees, pixels.
+        images: (B,) images, (size, size, 3) uint8 each, resized as the dataset stores them.
+        graph: of the same images, on any device.
+        input_size: side of the model's input in pixels.
         device: where to compute.
 
     Returns:
-        (B, embedding) float32, unit rows.
+        (B, embed_dim) float32, unit rows.
     """
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(device)
-    own = GraphBatch(*(table.to(device) for table in graph))
-    return model.encode_images(resize(pixels, input_size), own).float().cpu().numpy()
-
-
-def empty_graphs(count: int) -> GraphBatch:
-    """Graphs of some images for a model without a local branch: n = d = 0."""
-    none = torch.zeros(count, 0, 0)
-    return GraphBatch(none, none, torch.zeros(count, 0, dtype=torch.bool))
+    on_device = GraphBatch(*(table.to(device) for table in graph))
+    return model.encode_images(resize(pixels, input_size), on_device).float().cpu().numpy()
 
 
 @torch.inference_mode()
 def embed_sentences(
     model: GaLR, token_ids: list[list[int]], *, batch_size: int, device: torch.device
 ) -> np.ndarray:
-    """Encode each distinct sentence once, those of like length together.
+    """Encode each distinct sentence once, sentences of similar length together.
 
-    Equal sentences have equal rows to the last bit, so that a tie stays a tie.
+    Equal sentences have rows that are equal to the last bit, so they tie in a ranking.
 
     Args:
         model: in evaluation mode, on `device`.
-        numbers: (sentences,) word numbers of each.
-        batch: sentences at a time.
+        token_ids: (sentences,) token ids of each sentence.
+        batch_size: sentences at a time.
         device: where to compute.
 
     Returns:
-        (sentences, embedding) float32, unit rows, in the order given.
+        (sentences, embed_dim) float32, unit rows, in the order given.
     """
     distinct = sorted(dict.fromkeys(map(tuple, token_ids)), key=len)
-    place = {sentence: row for row, sentence in enumerate(distinct)}
-    parts = []
+    row_of = {sentence: row for row, sentence in enumerate(distinct)}
+    embeddings = []
     for start in range(0, len(distinct), batch_size):
-        words, lengths = pad_tokens([list(each) for each in distinct[start : start + batch_size]])
-        parts.append(model.encode_sentences(words.to(device, non_blocking=True), lengths))
-    table = torch.cat(parts).float().cpu().numpy()
-    return table[[place[tuple(sentence)] for sentence in token_ids]]
+        padded, lengths = pad_tokens([list(each) for each in distinct[start : start + batch_size]])
+        embeddings.append(model.encode_sentences(padded.to(device, non_blocking=True), lengths))
+    table = torch.cat(embeddings).float().cpu().numpy()
+    return table[[row_of[tuple(sentence)] for sentence in token_ids]]
+
+
+def validate(
+    model: GaLR,
+    images: ImageStore,
+    graphs: GraphStore,
+    split: SplitData,
+    token_ids: list[list[int]],
+    *,
+    input_size: int,
+    batch_size: int,
+) -> dict[str, float]:
+    """Recalls and mR of a split, in percent.
+
+    Args:
+        model: on the device of `images`; it is left in evaluation mode.
+        images: holds at least the split's images.
+        graphs: of the same dataset, on the same device.
+        split: images and sentences to rank.
+        token_ids: (sentences,) token ids of the split's sentences.
+        input_size: side of the model's input in pixels.
+        batch_size: images or sentences at a time.
+
+    Returns:
+        Percentages by name, `mr` and recalls such as `i2t_r1`.
+    """
+    model.eval()
+    image_embeddings = embed_images(
+        model, images, graphs, split.rows, input_size=input_size, batch_size=batch_size
+    )
+    sentence_embeddings = embed_sentences(
+        model, token_ids, batch_size=batch_size, device=images.device
+    )
+    similarity = image_embeddings @ sentence_embeddings.T
+    return retrieval_metrics(compute_ranks(similarity, split.image_of_sentence))

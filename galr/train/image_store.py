@@ -1,4 +1,4 @@
-"""Stored pictures by the batch: held on the device where they fit, else read ahead by a thread."""
+"""Batches of a dataset's stored images: kept on the device if they fit, else read ahead by a thread."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,174 +13,184 @@ from tqdm import tqdm
 
 from galr.errors import ShapeError, StoreError
 
-Rows = Sequence[int] | np.ndarray  # of a dataset: (B,) int
+Rows = Sequence[int] | np.ndarray  # (B,) int, rows of a dataset
 
-PREFETCH = 2  # batches read before they are asked for; one would do if all reads took equally long
-BLOCK_BYTES = 64 * 2**20  # bytes that pass through host memory at a time on their way to the device
+PREFETCH = 2  # batches read in advance; one would do if every read took equally long
+BLOCK_BYTES = 64 * 2**20  # passing through host memory at a time on the way to the device
 
 
 class ImageStore(Protocol):
-    """Pictures of a dataset, asked for by their rows in it.
+    """The stored images of a dataset, retrieved by their rows.
 
-    side: of a picture, pixels.
-    device: where batches lie.
+    Attributes:
+        image_size: side of the stored images in pixels.
+        device: where batches are.
     """
 
     image_size: int
     device: torch.device
 
     def batches(self, rows: Iterable[Rows]) -> Iterator[Tensor]:
-        """Give a batch for each list of dataset rows, in the order asked, repeats allowed.
+        """Yield a batch for each list of dataset rows, in that order; rows may repeat.
 
-        `rows` may be read some lists ahead of the batch that is given.
+        `rows` may be iterated some lists ahead of the batch that is yielded.
 
         Yields:
-            (B, 3, side, side) uint8 on the device, channels last in memory, as convolutions like it.
+            (B, 3, image_size, image_size) uint8 on the device, channels last in memory, which makes
+            convolutions fast.
 
         Raises:
-            StoreError: a picture cannot be read.
+            StoreError: an image cannot be read.
         """
 
 
 class InMemoryImages:
-    """Pictures read once and kept on the device: for those that are looked at again and again.
+    """Images read once and kept in the device's memory, for those that are used again and again.
 
-    side: of a picture, pixels.
-    device: where they lie.
+    Args:
+        images: (images, size, size, 3) uint8.
+        rows: rows to keep, in any order, repeats allowed; they are read in ascending order, as on disk.
+        device: where to keep them.
+
+    Attributes:
+        image_size: side of the stored images in pixels.
+        device: where they are.
+
+    Raises:
+        StoreError: an image cannot be read.
     """
 
     def __init__(self, images: h5py.Dataset, rows: Rows, device: torch.device) -> None:
-        """Read pictures in ascending order, as they lie on the disk.
-
-        Args:
-            images: (images, side, side, 3) uint8.
-            rows: those to hold, in any order, repeats allowed.
-            device: where to hold them.
-
-        Raises:
-            StoreError: a picture cannot be read.
-        """
         self.image_size, self.device = images.shape[1], device
-        wanted = np.unique(np.asarray(rows, np.int64))
-        self._place = np.full(len(images), -1, np.int64)  # of a dataset's row in what is held
-        self._place[wanted] = np.arange(len(wanted))
-        self._held = torch.empty((len(wanted), *images.shape[1:]), dtype=torch.uint8, device=device)
+        kept = np.unique(np.asarray(rows, np.int64))
+        self._index = np.full(len(images), -1, np.int64)  # dataset row → index into _images
+        self._index[kept] = np.arange(len(kept))
+        self._images = torch.empty((len(kept), *images.shape[1:]), dtype=torch.uint8, device=device)
         block = max(BLOCK_BYTES // _image_bytes(images), 1)
-        for start in tqdm(
-            range(0, len(wanted), block), "reading pictures", unit="block", disable=None
-        ):
-            some = read_images(images, wanted[start : start + block], pinned=device.type == "cuda")
-            self._held[start : start + block].copy_(some, non_blocking=True)
+        for start in tqdm(range(0, len(kept), block), "reading images", unit="block", disable=None):
+            batch = read_images(images, kept[start : start + block], pinned=device.type == "cuda")
+            self._images[start : start + block].copy_(batch, non_blocking=True)
 
     def batches(self, rows: Iterable[Rows]) -> Iterator[Tensor]:
-        """Gather a batch for each list of dataset rows; see `Pictures`.
+        """Yield a batch for each list of dataset rows, as `ImageStore.batches`.
+
+        Yields:
+            (B, 3, image_size, image_size) uint8 on the device, channels last in memory.
 
         Raises:
-            ShapeError: a row is not among those held.
+            ShapeError: a row is not among those kept.
         """
-        for some in rows:
-            places = self._place[np.asarray(some, np.int64)]
-            if (places < 0).any():
+        for batch_rows in rows:
+            index = self._index[np.asarray(batch_rows, np.int64)]
+            if (index < 0).any():
                 raise ShapeError(
-                    f"picture {some[int(places.argmin())]} is not among the {len(self._held)} held;"
-                    " open the pictures with every row that is asked for"
+                    f"image {batch_rows[int(index.argmin())]} is not among the {len(self._images)} in"
+                    " memory; open the image store with all rows that will be used"
                 )
-            index = torch.from_numpy(places).to(self.device, non_blocking=True)
-            yield self._held.index_select(0, index).permute(0, 3, 1, 2)
+            on_device = torch.from_numpy(index).to(self.device, non_blocking=True)
+            yield self._images.index_select(0, on_device).permute(0, 3, 1, 2)
 
 
 class StreamedImages:
-    """Pictures read when their turn comes, by a thread that is a few batches ahead.
+    """Images read from the file by a thread that is a few batches ahead.
 
-    While a walk over `batches` is under way its thread is the only one that touches the file; the thread
-    ends with the walk, also where the walk is left early.
+    During an iteration over `batches` its thread alone uses the file. The thread ends with the iteration,
+    also if that is left early.
 
-    side: of a picture, pixels.
-    device: where batches lie.
+    Args:
+        images: (images, size, size, 3) uint8.
+        device: where batches go.
+
+    Attributes:
+        image_size: side of the stored images in pixels.
+        device: where batches go.
     """
 
     def __init__(self, images: h5py.Dataset, device: torch.device) -> None:
-        """Say what to read from and where batches go.
-
-        Args:
-            images: (images, side, side, 3) uint8.
-            device: where batches go.
-        """
         self.image_size, self.device = images.shape[1], device
         self._images = images
 
     def batches(self, rows: Iterable[Rows]) -> Iterator[Tensor]:
-        """Read a batch for each list of dataset rows; see `Pictures`."""
+        """Yield a batch for each list of dataset rows, as `ImageStore.batches`.
+
+        Yields:
+            (B, 3, image_size, image_size) uint8 on the device, channels last in memory.
+
+        Raises:
+            StoreError: an image cannot be read.
+        """
         pinned = self.device.type == "cuda"
-        waiting: deque[Future[Tensor]] = deque()
-        with ThreadPoolExecutor(1, "pictures") as reader:
+        pending: deque[Future[Tensor]] = deque()
+        with ThreadPoolExecutor(1, "images") as reader:
             try:
-                for some in rows:
-                    waiting.append(reader.submit(read_images, self._images, some, pinned=pinned))
-                    if len(waiting) > PREFETCH:
-                        yield self._to_device(waiting.popleft())
-                while waiting:
-                    yield self._to_device(waiting.popleft())
+                for batch_rows in rows:
+                    pending.append(
+                        reader.submit(read_images, self._images, batch_rows, pinned=pinned)
+                    )
+                    if len(pending) > PREFETCH:
+                        yield self._to_device(pending.popleft())
+                while pending:
+                    yield self._to_device(pending.popleft())
             finally:
-                reader.shutdown(cancel_futures=True)  # where the walk is left early
+                reader.shutdown(cancel_futures=True)  # the iteration may have been left early
 
     def _to_device(self, batch: Future[Tensor]) -> Tensor:
-        """Wait for a batch and send it to the device."""
+        """Wait for a batch and copy it to the device."""
         return batch.result().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
 
 
 def open_image_store(
     images: h5py.Dataset, rows: Rows, device: torch.device, *, max_bytes: int
 ) -> ImageStore:
-    """Hold pictures on the device if they fit, else read them as they are asked for; both give the same bits.
+    """Keep images on the device if they fit, else read them ahead; both give the same bits.
 
     Args:
-        images: (images, side, side, 3) uint8.
-        rows: every row that will be asked for.
-        device: where batches are to lie.
-        limit: bytes that may be held; on a GPU never more than half of what is free there.
+        images: (images, size, size, 3) uint8.
+        rows: all rows that will be used.
+        device: where batches go.
+        max_bytes: largest memory for images; on a GPU also at most half of what is free there.
 
     Raises:
-        StoreError: a picture cannot be read.
+        StoreError: an image cannot be read.
     """
-    room = max_bytes
+    available = max_bytes
     if device.type == "cuda":
-        room = min(room, torch.cuda.mem_get_info(device)[0] // 2)
-    if len(np.unique(rows)) * _image_bytes(images) <= room:
+        available = min(available, torch.cuda.mem_get_info(device)[0] // 2)
+    if len(np.unique(rows)) * _image_bytes(images) <= available:
         return InMemoryImages(images, rows, device)
     return StreamedImages(images, device)
 
 
 def read_images(images: h5py.Dataset, rows: Rows, *, pinned: bool) -> Tensor:
-    """Read pictures in the order asked for, neighbours by one call.
+    """Read images in the order of their rows, consecutive rows by one call.
 
     Args:
-        images: (images, side, side, 3) uint8.
+        images: (images, size, size, 3) uint8.
         rows: (B,) rows, repeats allowed.
-        pinned: into memory that a GPU can fetch from by itself.
+        pinned: whether to read into page-locked memory, which a GPU copies from asynchronously.
 
     Returns:
-        (B, side, side, 3) uint8 on the CPU.
+        (B, size, size, 3) uint8 on the CPU.
 
     Raises:
-        StoreError: a picture cannot be read.
+        StoreError: an image cannot be read.
     """
     shape = (len(rows), *images.shape[1:])
     batch = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
-    asked = np.asarray(rows, np.int64)
-    starts = np.flatnonzero(np.diff(asked, prepend=-2) != 1)  # where a run of neighbours begins
-    for start, stop in zip(starts, [*starts[1:], len(asked)], strict=True):
-        first, count = asked[start], stop - start
+    index = np.asarray(rows, np.int64)
+    starts = np.flatnonzero(np.diff(index, prepend=-2) != 1)  # where consecutive rows begin
+    for start, stop in zip(starts, [*starts[1:], len(index)], strict=True):
+        first, count = index[start], stop - start
         try:
             images.read_direct(batch.numpy(), np.s_[first : first + count], np.s_[start:stop])
         except OSError as error:
             raise StoreError(
-                f"{images.file.filename} has pictures that cannot be read, from row {first} to"
+                f"{images.file.filename} has images that cannot be read, from row {first} to"
                 f" {first + count - 1} ({error}); delete it and run snakemake again"
             ) from error
     return batch
 
 
 def _image_bytes(images: h5py.Dataset) -> int:
-    """Size of one picture."""
+    """Size of one image in bytes."""
     return int(np.prod(images.shape[1:]))

@@ -1,29 +1,32 @@
-"""What is minimised: losses over the cosines of a batch, all behind one interface.
+"""Losses over the similarity matrix of a batch of pairs, behind one interface.
 
-A loss takes similarity (B, B), image i with sentence j, pairs on the diagonal, and positive (B, B) bool,
-True where image and sentence belong together; it gives a scalar, a sum over pairs. B may count the pairs
-of one process or of several, gathered. It computes in float32, whatever precision the cosines come in, and
-is 0 where a batch has no negatives.
+A loss takes `similarity` (B, B), the cosine of image i and sentence j with the pairs on the diagonal, and
+`positive` (B, B) bool, True where image and sentence belong together. It returns a scalar float32, a sum over
+pairs, whatever the precision of the cosines, and 0 for a batch without negatives. B may count the pairs of one
+process or the gathered pairs of several.
 """
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from galr.errors import ConfigError, ShapeError
+from galr.train.options import LossName
 
-LossName = Literal["hinge", "hardest", "infonce"]
-MAX_SCALE = 100.0  # of InfoNCE, as in CLIP: the most that cosines are multiplied by
+MAX_SCALE = 100.0  # of InfoNCE, as in CLIP: the largest factor on the cosines
 
 
 class TripletSum(nn.Module):
-    r"""Sum of the bidirectional hinge over all negatives (METHOD 5).
+    r"""Bidirectional triplet loss, summed over all negatives.
 
-    :math:`\sum_{i \neq j} [m - s_{ii} + s_{ij}]_+ + [m - s_{jj} + s_{ij}]_+`, zero when every pair leads
-    its negatives by the margin m, cosine units in [0, 2].
+    :math:`\sum_{i \neq j} [m - s_{ii} + s_{ij}]_+ + [m - s_{jj} + s_{ij}]_+`, the loss of the paper (arXiv
+    2204.09860). It is zero when every pair leads its negatives by the margin.
+
+    Args:
+        margin: m, cosine units in [0, 2].
     """
 
     def __init__(self, margin: float) -> None:
@@ -31,16 +34,31 @@ class TripletSum(nn.Module):
         self.margin = margin
 
     def forward(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        """(B, B) cosines and (B, B) bool → scalar."""
+        """Compute the loss of a batch.
+
+        Args:
+            similarity: (B, B) float, images by sentences, cosines in [-1, 1].
+            positive: (B, B) bool, True where image and sentence belong together.
+
+        Returns:
+            Scalar float32, at least 0.
+
+        Raises:
+            ShapeError: the matrices are not square or differ in size.
+        """
         of_images, of_sentences = _margin_violations(similarity, positive, self.margin)
         return (of_images + of_sentences).sum()
 
 
 class TripletHardest(nn.Module):
-    r"""Sum of the bidirectional hinge over each image's and each sentence's hardest negative.
+    r"""Bidirectional triplet loss over the hardest negative of each image and each sentence.
 
     :math:`\sum_i \max_{j \neq i} [m - s_{ii} + s_{ij}]_+ + \sum_j \max_{i \neq j} [m - s_{jj} + s_{ij}]_+`
-    (VSE++, Faghri et al. 2018). Equally hard negatives share the gradient, so their order is nothing.
+    (VSE++, arXiv 1707.05612, the loss MH). Equally hard negatives share the gradient, so the order of the
+    pairs does not matter.
+
+    Args:
+        margin: m, cosine units in [0, 2].
     """
 
     def __init__(self, margin: float) -> None:
@@ -48,20 +66,32 @@ class TripletHardest(nn.Module):
         self.margin = margin
 
     def forward(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        """(B, B) cosines and (B, B) bool → scalar."""
+        """Compute the loss of a batch.
+
+        Args:
+            similarity: (B, B) float, images by sentences, cosines in [-1, 1].
+            positive: (B, B) bool, True where image and sentence belong together.
+
+        Returns:
+            Scalar float32, at least 0.
+
+        Raises:
+            ShapeError: the matrices are not square or differ in size.
+        """
         of_images, of_sentences = _margin_violations(similarity, positive, self.margin)
         return of_images.amax(dim=1).sum() + of_sentences.amax(dim=0).sum()
 
 
 class InfoNCE(nn.Module):
-    r"""Cross-entropy of cosines over a learned temperature, both ways (CLIP; summed over pairs here).
+    r"""Cross-entropy of the cosines over a learned temperature, in both directions.
 
-    Each image picks its sentence among all, and each sentence its image, by :math:`softmax(s / \tau)`; the
-    two sums are averaged. Positives beside the diagonal are left out: nobody is asked to pick them, nor
-    punished for it.
+    As in CLIP (arXiv 2103.00020, figure 3), but summed over the pairs: each image is classified among all
+    sentences and each sentence among all images by :math:`softmax(s / \tau)`, and the two sums are averaged.
+    Positives beside the diagonal are left out of the softmax, so they neither count as targets nor as
+    negatives.
 
     Args:
-        temperature: :math:`\tau` to begin with, at least 0.01, where it stays in training too.
+        temperature: initial :math:`\tau`, at least 0.01; training never lowers it below 0.01.
 
     Raises:
         ConfigError: the temperature is lower.
@@ -76,33 +106,44 @@ class InfoNCE(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def forward(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        """(B, B) cosines and (B, B) bool → scalar."""
+        """Compute the loss of a batch.
+
+        Args:
+            similarity: (B, B) float, images by sentences, cosines in [-1, 1].
+            positive: (B, B) bool, True where image and sentence belong together.
+
+        Returns:
+            Scalar float32, at least 0.
+
+        Raises:
+            ShapeError: the matrices are not square or differ in size.
+        """
         similarity = _check_square(similarity, positive)
-        with (
-            torch.no_grad()
-        ):  # the number itself: cut off later, it would get no gradient back down
+        with torch.no_grad():
+            # The parameter itself is clamped: clamping its value in the graph would stop the gradient
+            # at the limit, and the temperature could never rise again.
             self.log_scale.clamp_(max=math.log(MAX_SCALE))
-        itself = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
-        logits = (similarity * self.log_scale.exp()).masked_fill(positive & ~itself, -math.inf)
-        own = torch.arange(len(logits), device=logits.device)
-        of_images = cross_entropy(logits, own, reduction="sum")
-        return (of_images + cross_entropy(logits.T, own, reduction="sum")) / 2
+        diagonal = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+        logits = (similarity * self.log_scale.exp()).masked_fill(positive & ~diagonal, -math.inf)
+        target = torch.arange(len(logits), device=logits.device)
+        of_images = cross_entropy(logits, target, reduction="sum")
+        return (of_images + cross_entropy(logits.T, target, reduction="sum")) / 2
 
 
 def build_loss(name: str, margin: float, temperature: float) -> nn.Module:
-    """Build the loss that a setting names.
+    """Build a loss by its name in the config.
 
     Args:
-        name: `hinge`, `hardest` or `infonce`.
-        margin: of the first two, cosine units in [0, 2].
-        temperature: that `infonce` begins with.
+        name: `triplet_sum`, `triplet_hardest` or `infonce`.
+        margin: of the triplet losses, cosine units in [0, 2].
+        temperature: initial temperature of `infonce`.
 
     Raises:
-        ConfigError: there is no such loss, or it cannot begin there.
+        ConfigError: the name is unknown, or the temperature too low.
     """
-    if name == "hinge":
+    if name == "triplet_sum":
         return TripletSum(margin)
-    if name == "hardest":
+    if name == "triplet_hardest":
         return TripletHardest(margin)
     if name == "infonce":
         return InfoNCE(temperature)
@@ -111,10 +152,30 @@ def build_loss(name: str, margin: float, temperature: float) -> nn.Module:
     )
 
 
+def positive_mask(image_ids: Tensor, sentence_ids: Tensor, *, shared_negatives: bool) -> Tensor:
+    """Mark the pairs of a batch that are not negatives of each other.
+
+    Args:
+        image_ids: (B,) int, number of each pair's image.
+        sentence_ids: (B,) int, number of each pair's sentence text; equal texts have equal numbers.
+        shared_negatives: as in the released code, mark only the pair itself: another sentence of the same
+            image, and an image with the same sentence, then count as negatives.
+
+    Returns:
+        (B, B) bool, images by sentences.
+    """
+    if shared_negatives:
+        return torch.eye(len(image_ids), dtype=torch.bool, device=image_ids.device)
+    return (image_ids[:, None] == image_ids) | (sentence_ids[:, None] == sentence_ids)
+
+
 def _margin_violations(
     similarity: Tensor, positive: Tensor, margin: float
 ) -> tuple[Tensor, Tensor]:
-    """By how much each negative comes too near: to its row's pair, to its column's pair; both (B, B)."""
+    """By how much each negative violates the margin of its image's and of its sentence's pair.
+
+    Both are (B, B) float32, and 0 at positives.
+    """
     similarity = _check_square(similarity, positive)
     pairs = similarity.diagonal()
     of_images = (margin - pairs.unsqueeze(1) + similarity).clamp(min=0)
@@ -123,31 +184,10 @@ def _margin_violations(
 
 
 def _check_square(similarity: Tensor, positive: Tensor) -> Tensor:
-    """The cosines in float32.
-
-    Raises:
-        ShapeError: the matrices disagree or are not square.
-    """
+    """Return the cosines in float32, if both matrices are square and of one size."""
     if similarity.shape != positive.shape or similarity.shape[0] != similarity.shape[1]:
         raise ShapeError(
             f"similarity is {tuple(similarity.shape)} and positive {tuple(positive.shape)};"
             " expected two square matrices of one size"
         )
     return similarity.float()
-
-
-def positive_mask(image_ids: Tensor, sentence_ids: Tensor, *, shared_negatives: bool) -> Tensor:
-    """Which pairs of a batch are no negatives of each other.
-
-    Args:
-        images: (B,) number of each pair's image.
-        sentences: (B,) number of each pair's sentence text: equal texts, equal numbers.
-        shared_negatives: as released, only the pair itself is spared: another sentence of the same
-            image and an image with the same sentence count as negatives.
-
-    Returns:
-        (B, B) bool.
-    """
-    if shared_negatives:
-        return torch.eye(len(image_ids), dtype=torch.bool, device=image_ids.device)
-    return (image_ids[:, None] == image_ids) | (sentence_ids[:, None] == sentence_ids)

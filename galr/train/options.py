@@ -1,60 +1,93 @@
-"""What is built and how it is trained: the config's sections `model` and `train` as values."""
+"""The config sections `model` and `train` as values; importing them does not import torch."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from galr.errors import ConfigError
 from galr.options import OptionGroup, option
-from galr.train.distributed import Precision
-from galr.train.loss import LossName
+
+LossName = Literal["triplet_sum", "triplet_hardest", "infonce"]
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(OptionGroup):
-    """What is built; config section `model`."""
+    """What the model is built from; config section `model`."""
 
     backbone: str = option("torchvision's name of a network in stages, for example resnet18")
     weights: str = option("imagenet, none, or a file with a state dict of the backbone")
-    input_size: int = option("height and width the model sees, pixels; a multiple of 32")
-    embed_dim: int = option("width of the common space")
+    input_size: int = option("height and width of the model's input, pixels; a multiple of 32")
+    embed_dim: int = option("width of the common embedding space")
     text_encoder: Literal["bigru", "skipthoughts"] = option("sentence encoder")
     text_weights: str = option("none, or a folder with the weights of skip-thoughts")
     word_dim: int = option("width of a word's embedding")
-    gru_hidden: int = option("units of the GRU, each direction it has")
-    text_dropout: float = option("share dropped in skipthoughts, in [0, 1); 0 with bigru")
-    heads: int = option("attention heads of the fusion; divides embedding")
+    gru_hidden: int = option("units of the GRU in each of its directions")
+    text_dropout: float = option("dropout of skipthoughts, in [0, 1); 0 with bigru")
+    heads: int = option("attention heads of the fusion; a divisor of embed_dim")
     ffn_dim: int = option("inner width of the fusion's feed-forward layers")
-    dropout: float = option("share dropped in the fusion, in [0, 1)")
-    fusion: Literal["midf", "midf_released", "sum"] = option("how both image features become one")
-    branches: Literal["both", "global", "local"] = option("which image features are live")
+    dropout: float = option("dropout of the fusion, in [0, 1)")
+    fusion: Literal["midf", "midf_released_bug", "sum"] = option(
+        "how global and local image feature are fused"
+    )
+    branches: Literal["both", "global", "local"] = option("which image features are used")
 
     def architecture(self) -> dict[str, Any]:
-        """What of it the model itself is told; weights come from elsewhere."""
-        said = {each.name: getattr(self, each.name) for each in fields(ModelOptions)}
-        return {key: said[key] for key in said if key not in ("weights", "text_weights")}
+        """The arguments of the model itself, by name; initial weights are loaded separately."""
+        names = [each.name for each in fields(ModelOptions)]
+        return {
+            name: getattr(self, name) for name in names if name not in ("weights", "text_weights")
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(OptionGroup):
-    """How long and how hard to train; config section `train`."""
+    """How the model is trained; config section `train`."""
 
     epochs: int = option("passes over the training images")
     batch: int = option("image-sentence pairs a step")
-    sentences_per_epoch: int | None = option("sentences drawn an image and epoch; none takes all")
-    group_by_image: bool = option("pairs of one image share a step, which encodes its picture once")
+    sentences_per_epoch: int | None = option("sentences sampled an image and epoch; none takes all")
+    group_by_image: bool = option("put all pairs of an image into one step, which encodes it once")
     learning_rate: float = option("Adam's step size")
-    lr_decay: float = option("factor on the learning rate every decay-every epochs")
-    lr_decay_every: int = option("epochs")
-    loss: LossName = option("what is minimised")
-    margin: float = option("of hinge and hardest, cosine units in [0, 2]")
-    temperature: float = option("of infonce, where learning it starts")
+    lr_decay: float = option("factor on the learning rate every lr-decay-every epochs")
+    lr_decay_every: int = option("epochs between two decays of the learning rate")
+    loss: LossName = option("loss to minimize")
+    margin: float = option("margin of the triplet losses, cosine units in [0, 2]")
+    temperature: float = option("initial temperature of infonce")
     grad_clip_norm: float | None = option("largest norm of the gradient; none clips nothing")
-    max_rotation: float = option("largest random rotation of a training picture, degrees")
-    stop_words: bool = option("English stop words are in the vocabulary")
-    min_word_count: int = option("how often a word must be seen to be in the vocabulary")
+    max_rotation: float = option("largest random rotation of a training image, degrees")
+    stop_words: bool = option("keep English stop words in the vocabulary")
+    min_word_count: int = option("how often a word must occur to be in the vocabulary")
     max_words: int = option("longer sentences are cut, with a warning")
-    augment_regions: bool = option("regions are turned and cropped with their picture")
+    augment_regions: bool = option("rotate and crop the regions together with their image")
     shared_negatives: bool = option(
         "as released: another sentence of the same image, and an image with the same sentence, are negatives"
     )
-    precision: Precision = option("of encoding in a step; all else is in float32")
-    compile: bool = option("let torch compile what encodes images")
+    precision: Precision = option("of the encoders in a step; all else is float32")
+    compile: bool = option("compile the image encoder with torch.compile")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantOptions(ModelOptions, TrainOptions):
+    """The config sections `model` and `train` of a variant.
+
+    Raises:
+        ConfigError: values contradict each other or have no meaning.
+    """
+
+    def __post_init__(self) -> None:
+        """Check values against each other."""
+        if self.embed_dim % self.heads:
+            raise ConfigError(
+                f"model.heads must divide model.embed_dim, got {self.heads} and {self.embed_dim}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"model.dropout must be in [0, 1), got {self.dropout}")
+        if self.batch < 2:
+            raise ConfigError(
+                f"train.batch must be at least 2, a pair and a negative, got {self.batch}"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Both sections, by key."""
+        names = {each.name for each in fields(VariantOptions)}
+        return {key: value for key, value in asdict(self).items() if key in names}

@@ -1,4 +1,4 @@
-"""One step of learning, on whatever device, in whatever precision, in one process or several."""
+"""One training step: encode a batch, compute the loss, update the weights; on one or several processes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,21 +13,20 @@ from galr.train.distributed import all_gather
 
 
 class TrainStep:
-    """A model, its loss and its optimiser (METHOD 5).
+    """A model with its loss and its optimizer.
 
-    Where several processes learn together, each encodes its share of the pairs, all embeddings are
-    gathered, and every process computes the loss over all pairs of the step: more processes give more
-    speed, never another loss.
+    Of several processes, each encodes its share of a step's pairs. The embeddings are gathered, and every
+    process computes the loss over all pairs of the step, so more processes change the speed and not the loss.
 
     Args:
-        model: freshly built; moved to Fabric's device and trained in place.
-        loss: takes (B, B) cosines and which pairs are no negatives; may learn numbers of its own.
-        fabric: launched; says device, precision and processes.
+        model: newly built; moved to Fabric's device and trained in place.
+        loss: takes (B, B) cosines and a (B, B) mask of positives; may have parameters of its own.
+        fabric: a launched one; sets device, precision and processes.
         learning_rate: Adam's step size.
-        decay: factor on it every `decay_every` epochs.
-        decay_every: epochs.
-        clip: largest norm of the gradient; None clips nothing.
-        compiled: let torch compile what encodes images; changes results by rounding alone.
+        lr_decay: factor on the learning rate every `lr_decay_every` epochs.
+        lr_decay_every: epochs between two decays.
+        grad_clip_norm: largest norm of the gradient; None clips nothing.
+        compiled: whether to compile the image encoder; results change by rounding alone.
     """
 
     def __init__(
@@ -45,72 +44,103 @@ class TrainStep:
         self.model = model
         self._loss = loss.to(fabric.device)
         self._fabric = fabric
-        self._clip = grad_clip_norm
-        self._rate, self._decay, self._decay_every = learning_rate, lr_decay, lr_decay_every
+        self._grad_clip_norm = grad_clip_norm
+        self._initial_rate = learning_rate
+        self._lr_decay, self._lr_decay_every = lr_decay, lr_decay_every
         if compiled:
-            for name, part in model.named_children():
-                if name != "text":  # its packed sequences do not compile
-                    part.compile(dynamic=True)  # a step's number of images varies
+            compile_image_encoder(model)
         self._adam = torch.optim.Adam(
             [*model.parameters(), *loss.parameters()], lr=learning_rate, fused=True
         )
-        self._both, self._optimiser = fabric.setup(DualEncoder(model), self._adam)
+        self._encoder, self._optimizer = fabric.setup(DualEncoder(model), self._adam)
 
     @property
     def learning_rate(self) -> float:
-        """Adam's step size at this moment."""
+        """Adam's current step size."""
         return float(self._adam.param_groups[0]["lr"])
 
     def start_epoch(self, epoch: int) -> None:
-        """Make ready for an epoch, from 1: its learning rate, dropout and statistics of batches."""
+        """Set the learning rate of an epoch, counted from 1, and training mode."""
         for group in self._adam.param_groups:
-            group["lr"] = self._rate * self._decay ** ((epoch - 1) // self._decay_every)
-        self._both.train()
+            group["lr"] = self._initial_rate * self._lr_decay ** (
+                (epoch - 1) // self._lr_decay_every
+            )
+        self._encoder.train()
 
     def step(self, batch: Batch) -> Tensor:
-        """Learn from one step and give its loss, a scalar on the device that nobody has waited for."""
-        self._optimiser.zero_grad(set_to_none=True)
-        seen, said = self._both(batch.pixels, batch.graph, batch.token_ids, batch.lengths)
-        similarity = self._gather(seen[batch.image_index]) @ self._gather(said).T
+        """Update the weights by one batch.
+
+        Returns:
+            The loss before the update, a scalar on the device; reading its value waits for the device.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        images, sentences = self._encoder(batch.pixels, batch.graph, batch.token_ids, batch.lengths)
+        similarity = self._gather(images[batch.image_index]) @ self._gather(sentences).T
         loss = self._loss(similarity, batch.positive_mask)
         self._fabric.backward(loss)
-        if self._clip is not None:  # after backward: before it there is nothing to clip
+        # After backward: the released code clips before it, when there is nothing to clip.
+        if self._grad_clip_norm is not None:
             self._fabric.clip_gradients(
-                self._both, self._optimiser, max_norm=self._clip, error_if_nonfinite=False
+                self._encoder,
+                self._optimizer,
+                max_norm=self._grad_clip_norm,
+                error_if_nonfinite=False,
             )
-        self._optimiser.step()
+        self._optimizer.step()
         return loss.detach()
 
     def state(self) -> dict[str, Any]:
-        """All that learning has changed; `restore` goes on from there."""
+        """All that training has changed: states of model, loss and optimizer."""
         return {
             "model": self.model.state_dict(),
             "loss": self._loss.state_dict(),
-            "optimiser": self._adam.state_dict(),
+            "optimizer": self._adam.state_dict(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where another learner of the same arguments stood."""
+        """Continue from the `state` of another instance with the same arguments."""
         self.model.load_state_dict(state["model"])
         self._loss.load_state_dict(state["loss"])
-        self._adam.load_state_dict(state["optimiser"])
+        self._adam.load_state_dict(state["optimizer"])
 
     def _gather(self, rows: Tensor) -> Tensor:
-        """(P, embedding) of this process → (B, embedding) of all, with gradients."""
+        """(P, embed_dim) of this process → (B, embed_dim) of all processes, with gradients."""
         if self._fabric.world_size == 1:
             return rows
         return all_gather(self._fabric, rows, gradients=True).flatten(0, 1)
 
 
 class DualEncoder(nn.Module):
-    """Both encoders behind one `forward`, as several processes need it to add their gradients up."""
+    """Image and sentence encoder behind one `forward`, through which several processes add their gradients.
+
+    Args:
+        model: its encoders are used.
+    """
 
     def __init__(self, model: GaLR) -> None:
         super().__init__()
         self.model = model
 
     def forward(
-        self, pixels: Tensor, graph: GraphBatch, words: Tensor, lengths: Tensor
+        self, pixels: Tensor, graph: GraphBatch, token_ids: Tensor, lengths: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Encode images, (I, embedding), and sentences, (P, embedding)."""
-        return self.model.encode_images(pixels, graph), self.model.encode_sentences(words, lengths)
+        """Encode images and sentences.
+
+        Args:
+            pixels: (I, 3, input_size, input_size) float32, normalized.
+            graph: of the I images.
+            token_ids: (P, L) int64, padded.
+            lengths: (P,) int64, on the CPU.
+
+        Returns:
+            (I, embed_dim) and (P, embed_dim), unit rows.
+        """
+        images = self.model.encode_images(pixels, graph)
+        return images, self.model.encode_sentences(token_ids, lengths)
+
+
+def compile_image_encoder(model: GaLR) -> None:
+    """Compile, in place, all of a model but its sentence encoder; packed sequences do not compile."""
+    for name, module in model.named_children():
+        if name != "text_encoder":
+            module.compile(dynamic=True)  # the number of images varies from step to step

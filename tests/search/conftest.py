@@ -9,7 +9,7 @@ import torch
 import yaml
 from PIL import Image
 
-from galr import provenance, store
+from galr import store
 from galr.commands import graphs as graphs_stage
 from galr.commands import index as index_stage
 from galr.commands import regions as regions_stage
@@ -18,11 +18,12 @@ from galr.data.vocabulary import Vocabulary
 from galr.io.images import load_resized
 from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
+from galr.provenance import file_sha256
 from galr.regions import network
 from galr.regions.detector import read_detector
 
 from ..detectors import NARROW  # isort: skip
-from ..trained import ARCHITECTURE  # isort: skip
+from ..make_run import ARCHITECTURE  # isort: skip
 
 IMAGES, SIZE = 12, 40
 WORDS = ("two", "white", "squares", "beside", "a", "bar", "dark", "field", "one", "three")
@@ -143,8 +144,8 @@ def train(said, variant, branches, seed):
             mr=50.0,
             provenance={
                 "dataset": "small",
-                "dataset_sha256": provenance.file_sha256(said.dataset),
-                "graphs_sha256": provenance.file_sha256(graphs) if local else None,
+                "dataset_sha256": file_sha256(said.dataset),
+                "graphs_sha256": file_sha256(graphs) if local else None,
                 "variant": variant,
                 "fold": 0,
             },

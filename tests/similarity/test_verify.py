@@ -1,8 +1,8 @@
-"""`galr verify`: what comes out again, what was changed, what is only rounding."""
+"""`galr verify`: results that are reproduced, files that were changed, differences that are rounding."""
 
-import argparse
 import json
 import shutil
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -10,56 +10,55 @@ import pandas as pd
 import pytest
 import torch
 
-from galr import provenance, store
+from galr import store
 from galr.__main__ import main
-from galr.commands import verify as stage
+from galr.commands import verify as command
 from galr.errors import StoreError, VerifyError
-from galr.model import checkpoint as checkpoints
+from galr.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from galr.provenance import file_sha256
+from galr.similarity import verify as verification
 
-from ..trained import encode, evaluate, write_run  # isort: skip
+from ..make_run import encode, evaluate, write_run  # isort: skip
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory):
+def original(tmp_path_factory):
     threads = torch.get_num_threads()
-    yield write_run(tmp_path_factory.mktemp("left"))
+    yield write_run(tmp_path_factory.mktemp("original"))
     torch.set_num_threads(threads)
 
 
 @pytest.fixture
-def run(left, tmp_path):
-    """A copy of the run that may be spoilt."""
-    shutil.copytree(left.parents[2], tmp_path / "results")
-    return tmp_path / "results" / left.relative_to(left.parents[2])
+def run(original, tmp_path):
+    """A copy of the run that may be changed."""
+    shutil.copytree(original.parents[2], tmp_path / "results")
+    return tmp_path / "results" / original.relative_to(original.parents[2])
 
 
-def verify(run, *words):
-    parser = argparse.ArgumentParser()
-    stage.Options.add_arguments(parser)
-    stage.run(stage.Options.from_args(parser.parse_args([str(run), *words])))
+def verify(run, **options):
+    command.run(command.Options(run=run, **options))
 
 
-def files(run):
-    return {
-        path: provenance.file_sha256(path) for path in run.parents[1].rglob("*") if path.is_file()
-    }
+def hashes(run):
+    return {path: file_sha256(path) for path in run.parents[1].rglob("*") if path.is_file()}
 
 
-def follow(run):
-    """Let the files behind similarity.h5 say that they were made of it, as somebody careful would."""
-    with h5py.File(run / "ranks.h5", "r+") as file:
-        said = json.loads(file.attrs["provenance"])
-        said["similarity_sha256"] = provenance.file_sha256(run / "similarity.h5")
-        file.attrs["provenance"] = json.dumps(said)
+@contextmanager
+def changed_provenance(path):
+    """Change the provenance of an HDF5 file."""
+    with h5py.File(path, "r+") as file:
+        provenance = json.loads(file.attrs["provenance"])
+        yield provenance
+        file.attrs["provenance"] = json.dumps(provenance)
 
 
-def test_a_run_comes_out_again_to_the_last_digit_and_is_not_touched(left, capsys):
-    before = files(left)
-    verify(left)
+def test_a_run_is_reproduced_to_the_last_digit_and_not_written_to(original, capsys):
+    before = hashes(original)
+    verify(original)
     lines = capsys.readouterr().out.splitlines()
-    assert files(left) == before
+    assert hashes(original) == before
     assert lines[-1] == "the same, to the last digit"
-    mr = [f"{value:.4f}" for value in pd.read_csv(left / "metrics.csv")["mr"]]
+    mr = [f"{value:.4f}" for value in pd.read_csv(original / "metrics.csv")["mr"]]
     assert lines[0].split() == ["variant", "rerank", "mR", "stored", "mR", "again"]
     assert [line.split() for line in lines[1:4]] == [
         ["both", rerank, value, value]
@@ -67,18 +66,17 @@ def test_a_run_comes_out_again_to_the_last_digit_and_is_not_touched(left, capsys
     ]
 
 
-def test_another_batch_is_rounding_and_says_so(run, capsys):
-    encode(run, batch=3)
-    with h5py.File(run / "similarity.h5", "r+") as file:  # as if it had been another machine
-        said = json.loads(file.attrs["provenance"])
-        said["encoded"] |= {"batch": 4, "threads": 3}
-        file.attrs["provenance"] = json.dumps(said)
+def test_another_batch_size_is_reported_as_rounding(run, capsys):
+    encode(run, batch_size=3)
+    with h5py.File(run / "similarity.h5", "r+") as file:
         file["image_embeddings"][0, 0] += 1e-6
+    with changed_provenance(run / "similarity.h5") as provenance:  # as if on another machine
+        provenance["encoded"] |= {"batch": 4, "threads": 3}
     evaluate(run)
-    verify(run, "--threads", "1", "--device", "cpu")
-    verdict = capsys.readouterr().out.splitlines()[-1]
-    assert verdict.startswith("the same but for rounding: embeddings differ by at most 1")
-    assert verdict.endswith("e-06 (computed with 3 threads on cpu, now 1 thread on cpu)")
+    verify(run, threads=1, device="cpu")
+    summary = capsys.readouterr().out.splitlines()[-1]
+    assert summary.startswith("the same except for rounding: embeddings differ by at most 1")
+    assert summary.endswith("e-06 (computed with 3 threads on cpu, now 1 thread on cpu)")
 
 
 @pytest.mark.parametrize("column", ["mr", "t2i_r5", "mr_low", "seed"])
@@ -91,13 +89,15 @@ def test_an_edited_number_is_named_with_its_row(run, column):
         verify(run)
 
 
-def test_what_differs_is_one_line_and_exit_code_2(run, capsys):
+def test_a_difference_is_one_line_and_exit_code_2(run, capsys):
     lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
     (run / "metrics.csv").write_text("".join(lines[:-1]))
     assert main(["verify", str(run)]) == 2
-    said = capsys.readouterr()
-    assert "galr: VerifyError: " in said.err and said.err.count("\n") == 1 and said.out == ""
-    assert "has 2 rows, and " in said.err and "gives 3 (none, mr-paper, qbnorm)" in said.err
+    printed = capsys.readouterr()
+    assert "galr: VerifyError: " in printed.err
+    assert printed.err.count("\n") == 1 and printed.out == ""
+    assert "has 2 rows, and " in printed.err
+    assert "gives 3 (none, mr-paper, qbnorm)" in printed.err
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_edited_ranks_are_found_by_ranking_again(run, tables):
         verify(run)
 
 
-def test_a_rank_that_rounding_moved_is_no_last_digit(run, capsys, monkeypatch):
-    monkeypatch.setattr(verify, "MOVED", 0.1)  # of fifteen sentences
+def test_a_rank_that_differs_by_one_is_reported(run, capsys, monkeypatch):
+    monkeypatch.setattr(verification, "MAX_CHANGED_FRACTION", 0.1)  # of fifteen sentences
     with h5py.File(run / "ranks.h5", "r+") as file:
         ranks, hits = file["none/t2i"], file["none/t2i_hits"]
         query = int(np.argmax((ranks[:] > 0) & (ranks[:] < 3)))  # no hit changes with it
@@ -133,70 +133,65 @@ def test_a_rank_that_rounding_moved_is_no_last_digit(run, capsys, monkeypatch):
     ]
     table.to_csv(run / "metrics.csv", index=False)
     verify(run)
-    verdict = capsys.readouterr().out.splitlines()[-1]
-    assert verdict.startswith(
-        "the same but for rounding: embeddings differ by at most 0.0e+00, 1 ranks"
+    summary = capsys.readouterr().out.splitlines()[-1]
+    assert summary.startswith(
+        "the same except for rounding: embeddings differ by at most 0.0e+00, 1 ranks"
     )
 
 
-def test_embeddings_of_another_model_are_named_though_all_else_follows_from_them(run):
-    held = checkpoints.load_checkpoint(run / "checkpoint.pt")
-    own = (run / "checkpoint.pt").read_bytes()
-    state = {
+def test_embeddings_of_another_model_are_found_though_all_files_follow_from_them(run):
+    original = (run / "checkpoint.pt").read_bytes()
+    checkpoint = load_checkpoint(run / "checkpoint.pt")
+    state_dict = {
         name: value + 0.1 * (value.dtype == torch.float32)
-        for name, value in held.state_dict.items()
+        for name, value in checkpoint.state_dict.items()
     }
-    checkpoints.save_checkpoint(
-        run / "checkpoint.pt", checkpoints.Checkpoint(**vars(held) | {"state": state})
+    save_checkpoint(
+        run / "checkpoint.pt", Checkpoint(**vars(checkpoint) | {"state_dict": state_dict})
     )
     encode(run)
-    (run / "checkpoint.pt").write_bytes(own)
-    with h5py.File(run / "similarity.h5", "r+") as file:
-        said = json.loads(file.attrs["provenance"])
-        said["checkpoint_sha256"] = provenance.file_sha256(run / "checkpoint.pt")
-        file.attrs["provenance"] = json.dumps(said)
+    (run / "checkpoint.pt").write_bytes(original)
+    with changed_provenance(run / "similarity.h5") as provenance:
+        provenance["checkpoint_sha256"] = file_sha256(run / "checkpoint.pt")
     evaluate(run)
-    stored = r"(none|mr-paper|qbnorm): mR [\d.]+ is stored and [\d.]+ found again"
-    with pytest.raises(
-        VerifyError, match=rf"row {stored}; embeddings differ by up to \S+, and round"
-    ):
+    row = r"(none|mr-paper|qbnorm): mR [\d.]+ is stored and [\d.]+ recomputed"
+    with pytest.raises(VerifyError, match=rf"row {row}; embeddings differ by up to \S+, and round"):
         verify(run)
 
 
 def test_other_images_in_a_similarity_file_are_named(run):
     with h5py.File(run / "similarity.h5", "r+") as file:
         file["validation/names"][0] = "another"
-    follow(run)
+    with changed_provenance(run / "ranks.h5") as provenance:
+        provenance["similarity_sha256"] = file_sha256(run / "similarity.h5")
     with pytest.raises(VerifyError, match="holds another validation/names than its checkpoint"):
         verify(run)
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
-        ("similarity.h5", r"ranks\.h5 was made of another similarity\.h5"),
+        ("similarity.h5", r"ranks\.h5 was computed from another similarity\.h5"),
         ("../../folds.csv", r"folds\.csv is not the file that .* was trained on"),
         ("../graphs.h5", r"graphs\.h5 is not the file that .* was trained on"),
         ("../../dataset.h5", r"dataset\.h5 is not the file that .* was trained on"),
     ],
 )
-def test_a_changed_file_is_named(run, name, says):
+def test_a_changed_file_is_named(run, name, message):
     path = run / name
     if path.suffix == ".h5":
         with h5py.File(path, "r+") as file:
             file.attrs["note"] = "changed"
     else:
         path.write_text(path.read_text().replace("00,train", "00,val"))
-    with pytest.raises((VerifyError, StoreError), match=says):
+    with pytest.raises((VerifyError, StoreError), match=message):
         verify(run)
 
 
 def test_a_changed_checkpoint_is_named(run):
-    held = checkpoints.load_checkpoint(run / "checkpoint.pt")
-    checkpoints.save_checkpoint(
-        run / "checkpoint.pt", checkpoints.Checkpoint(**vars(held) | {"epoch": 2})
-    )
-    with pytest.raises(VerifyError, match=r"similarity\.h5 was made of another checkpoint\.pt"):
+    checkpoint = load_checkpoint(run / "checkpoint.pt")
+    save_checkpoint(run / "checkpoint.pt", Checkpoint(**vars(checkpoint) | {"epoch": 2}))
+    with pytest.raises(VerifyError, match=r"similarity\.h5 was computed from another checkpoint"):
         verify(run)
 
 
@@ -207,17 +202,16 @@ def test_a_missing_file_is_named(run, name):
         verify(run)
 
 
-def test_a_file_that_does_not_say_how_it_was_made_is_named(run):
-    with h5py.File(run / "ranks.h5", "r+") as file:
-        said = json.loads(file.attrs["provenance"])
-        del said["evaluated"]
-        file.attrs["provenance"] = json.dumps(said)
-    with pytest.raises(StoreError, match=r"ranks\.h5 does not say evaluated; delete it"):
+def test_missing_provenance_is_named(run):
+    with changed_provenance(run / "ranks.h5") as provenance:
+        del provenance["evaluated"]
+    message = r"ranks\.h5 has no evaluated in its provenance; delete it"
+    with pytest.raises(StoreError, match=message):
         verify(run)
 
 
-def test_a_model_of_one_branch_and_one_row_comes_out_again(tmp_path, capsys):
-    run = write_run(tmp_path, "global", text="skipthoughts")
+def test_a_model_of_one_branch_and_one_row_is_reproduced(tmp_path, capsys):
+    run = write_run(tmp_path, "global", text_encoder="skipthoughts")
     evaluate(run, "--rerank none")
     assert "rerank" not in pd.read_csv(run / "metrics.csv")
     verify(run)

@@ -1,4 +1,4 @@
-"""Held and streamed pictures against plain indexing; what is left early or cannot be read."""
+"""Images in memory and streamed against plain indexing; iterations that are left early; damaged images."""
 
 import threading
 
@@ -14,16 +14,16 @@ from galr.train import image_store
 from galr.train.image_store import InMemoryImages, StreamedImages, open_image_store
 
 CPU = torch.device("cpu")
-COUNT, SIDE = 12, 6
-HELD = np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
-SIZE = SIDE * SIDE * 3  # bytes of a picture
+COUNT, SIZE = 12, 6
+IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), dtype=np.uint8)
+IMAGE_BYTES = SIZE * SIZE * 3
 
 
 @pytest.fixture
 def path(tmp_path):
-    """A file as dataset.h5 is: one chunk an image."""
+    """A file with one chunk an image, as dataset.h5."""
     with h5py.File(tmp_path / "images.h5", "w") as file:
-        file.create_dataset("images", data=HELD, chunks=(1, SIDE, SIDE, 3))
+        file.create_dataset("images", data=IMAGES, chunks=(1, SIZE, SIZE, 3))
     return tmp_path / "images.h5"
 
 
@@ -33,123 +33,125 @@ def images(path):
         yield file["images"]
 
 
-def readers():
-    return [each for each in threading.enumerate() if each.name.startswith("pictures")]
+def reader_threads():
+    return [each for each in threading.enumerate() if each.name.startswith("images")]
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=5), max_size=8))
-def test_both_kinds_give_what_plain_indexing_gives(images, asked):
-    """Any order, repeats within a batch and between batches, more batches than are read ahead."""
-    every = sorted({row for rows in asked for row in rows})
-    for kind in (InMemoryImages(images, every, CPU), StreamedImages(images, CPU)):
-        batches = list(kind.batches(iter(asked)))
-        assert len(batches) == len(asked)
-        for batch, rows in zip(batches, asked, strict=True):
-            assert batch.shape == (len(rows), 3, SIDE, SIDE) and batch.dtype == torch.uint8
+def test_both_kinds_give_what_plain_indexing_gives(images, batch_rows):
+    """In any order, with repeats in a batch and between batches, and more batches than are read ahead."""
+    every = sorted({row for rows in batch_rows for row in rows})
+    for store in (InMemoryImages(images, every, CPU), StreamedImages(images, CPU)):
+        batches = list(store.batches(iter(batch_rows)))
+        assert len(batches) == len(batch_rows)
+        for batch, rows in zip(batches, batch_rows, strict=True):
+            assert batch.shape == (len(rows), 3, SIZE, SIZE) and batch.dtype == torch.uint8
             assert batch.is_contiguous(memory_format=torch.channels_last)
-            assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), HELD[rows])
+            assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), IMAGES[rows])
 
 
-@pytest.mark.parametrize("block", [1, 3 * SIZE, 100 * SIZE])
-def test_pictures_are_held_whatever_the_block_they_are_read_by(images, monkeypatch, block):
-    monkeypatch.setattr(image_store, "BLOCK", block)
+@pytest.mark.parametrize("block", [1, 3 * IMAGE_BYTES, 100 * IMAGE_BYTES])
+def test_images_in_memory_do_not_depend_on_the_block_size(images, monkeypatch, block):
+    monkeypatch.setattr(image_store, "BLOCK_BYTES", block)
     rows = [9, 1, 2, 3, 9, 11, 5]
-    kind = InMemoryImages(images, rows, CPU)
-    (batch,) = kind.batches([rows])
-    assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), HELD[rows])
+    store = InMemoryImages(images, rows, CPU)
+    (batch,) = store.batches([rows])
+    assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), IMAGES[rows])
 
 
-def test_what_is_not_held_is_refused(images):
-    with pytest.raises(ShapeError, match="picture 4 is not among the 3 held"):
+def test_an_image_that_is_not_in_memory_is_an_error(images):
+    with pytest.raises(ShapeError, match="image 4 is not among the 3 in memory"):
         next(InMemoryImages(images, [1, 2, 3], CPU).batches([[1, 4]]))
 
 
-def test_a_walk_that_is_left_early_leaves_no_thread_and_reads_no_further(images):
-    asked = []
+def test_an_iteration_that_is_left_early_ends_its_thread(images):
+    requested = []
 
     def rows():
         for row in range(COUNT):
-            asked.append(row)
+            requested.append(row)
             yield [row]
 
     for _ in StreamedImages(images, CPU).batches(rows()):
-        assert readers()
+        assert reader_threads()
         break
-    assert not readers() and len(asked) < COUNT
-    with pytest.raises(RuntimeError, match="the consumer's own"):
+    assert not reader_threads() and len(requested) < COUNT
+    with pytest.raises(RuntimeError, match="raised by the caller"):
         for _ in StreamedImages(images, CPU).batches(rows()):
-            raise RuntimeError("the consumer's own")
-    assert not readers()
+            raise RuntimeError("raised by the caller")
+    assert not reader_threads()
     assert len(list(StreamedImages(images, CPU).batches([[0], [1]]))) == 2
-    assert not readers()
+    assert not reader_threads()
 
 
-def test_what_was_to_be_read_ahead_is_not_once_nobody_asks(images, monkeypatch):
-    began, busy, left = [], threading.Event(), threading.Event()
+def test_pending_reads_are_cancelled_when_an_iteration_is_left(images, monkeypatch):
+    begun, reading, leave = [], threading.Event(), threading.Event()
 
-    def slow(images, rows, *, pinned):
-        began.append(rows[0])
+    def slow_read(images, rows, *, pinned):
+        begun.append(rows[0])
         if rows[0] == 1:
-            busy.set()
-            left.wait(5)
-        return plain(images, rows, pinned=pinned)
+            reading.set()
+            leave.wait(5)
+        return plain_read(images, rows, pinned=pinned)
 
-    plain = image_store.read_images
-    monkeypatch.setattr(image_store, "read", slow)
+    plain_read = image_store.read_images
+    monkeypatch.setattr(image_store, "read_images", slow_read)
     for _ in StreamedImages(images, CPU).batches([row] for row in range(COUNT)):
-        assert busy.wait(5)
-        threading.Timer(0.1, left.set).start()  # while the walk is being left
+        assert reading.wait(5)
+        threading.Timer(0.1, leave.set).start()  # while the iteration is being left
         break
-    assert began == [0, 1]
+    assert begun == [0, 1]
 
 
-@pytest.mark.parametrize("ahead", [1, 3])
-def test_batches_are_read_while_the_one_before_is_worked_on(images, monkeypatch, ahead):
-    began = [threading.Event() for _ in range(COUNT)]
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_the_next_batches_are_read_during_the_work_on_one(images, monkeypatch, prefetch):
+    begun = [threading.Event() for _ in range(COUNT)]
 
-    def watched(images, rows, *, pinned):
-        began[rows[0]].set()
-        return plain(images, rows, pinned=pinned)
+    def watched_read(images, rows, *, pinned):
+        begun[rows[0]].set()
+        return plain_read(images, rows, pinned=pinned)
 
-    plain = image_store.read_images
-    monkeypatch.setattr(image_store, "AHEAD", ahead)
-    monkeypatch.setattr(image_store, "read", watched)
-    for place, _ in enumerate(StreamedImages(images, CPU).batches([row] for row in range(COUNT))):
-        for row in range(place, min(place + ahead, COUNT - 1) + 1):
-            assert began[row].wait(5)  # the reader gets there though nobody asks for more
-        assert not any(event.is_set() for event in began[place + ahead + 1 :])
+    plain_read = image_store.read_images
+    monkeypatch.setattr(image_store, "PREFETCH", prefetch)
+    monkeypatch.setattr(image_store, "read_images", watched_read)
+    batches = StreamedImages(images, CPU).batches([row] for row in range(COUNT))
+    for number, _ in enumerate(batches):
+        for row in range(number, min(number + prefetch, COUNT - 1) + 1):
+            assert begun[row].wait(5)  # read before it is requested
+        assert not any(event.is_set() for event in begun[number + prefetch + 1 :])
 
 
-def test_a_picture_that_cannot_be_read_surfaces_in_our_words(tmp_path):
+def test_a_damaged_image_is_one_clear_error(tmp_path):
     path = tmp_path / "damaged.h5"
     with h5py.File(path, "w") as file:
-        file.create_dataset("images", data=HELD, chunks=(1, SIDE, SIDE, 3), fletcher32=True)
+        file.create_dataset("images", data=IMAGES, chunks=(1, SIZE, SIZE, 3), fletcher32=True)
     with h5py.File(path) as file:
-        place = file["images"].id.get_chunk_info(2).byte_offset
+        offset = file["images"].id.get_chunk_info(2).byte_offset
     with path.open("r+b") as file:
-        file.seek(place)
-        file.write(bytes(8))  # the chunk's checksum no longer fits
-    says = r"damaged.h5 has pictures that cannot be read, from row 2 to 2 .*run snakemake again"
+        file.seek(offset)
+        file.write(bytes(8))  # the chunk no longer matches its checksum
+    message = r"damaged.h5 has images that cannot be read, from row 2 to 2 .*run snakemake again"
     with h5py.File(path) as file:
-        with pytest.raises(StoreError, match=says):
+        with pytest.raises(StoreError, match=message):
             for _ in StreamedImages(file["images"], CPU).batches([[0], [2], [4]]):
                 pass
-        assert not readers()
-        with pytest.raises(StoreError, match=says):
+        assert not reader_threads()
+        with pytest.raises(StoreError, match=message):
             InMemoryImages(file["images"], [0, 2, 4], CPU)
 
 
-def test_pictures_are_held_where_the_limit_lets_them(images):
-    rows = [3, 3, 5, 8]  # three of them
-    assert isinstance(open_image_store(images, rows, CPU, max_bytes=3 * SIZE), InMemoryImages)
-    assert isinstance(open_image_store(images, rows, CPU, max_bytes=3 * SIZE - 1), StreamedImages)
+def test_images_are_kept_in_memory_up_to_the_limit(images):
+    rows = [3, 3, 5, 8]  # three images
+    limit = 3 * IMAGE_BYTES
+    assert isinstance(open_image_store(images, rows, CPU, max_bytes=limit), InMemoryImages)
+    assert isinstance(open_image_store(images, rows, CPU, max_bytes=limit - 1), StreamedImages)
 
 
 @pytest.mark.parametrize(
-    ("free", "kind"), [(6 * SIZE, InMemoryImages), (6 * SIZE - 2, StreamedImages)]
+    ("free", "kind"), [(6 * IMAGE_BYTES, InMemoryImages), (6 * IMAGE_BYTES - 2, StreamedImages)]
 )
-def test_a_gpu_holds_at_most_half_of_what_is_free(images, monkeypatch, free, kind):
+def test_a_gpu_keeps_at_most_half_of_its_free_memory(images, monkeypatch, free, kind):
     opened = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
     monkeypatch.setattr(InMemoryImages, "__init__", lambda self, *args: opened.append(self))
@@ -160,15 +162,15 @@ def test_a_gpu_holds_at_most_half_of_what_is_free(images, monkeypatch, free, kin
 
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
-def test_on_a_gpu_both_kinds_give_the_same_bits_and_nobody_waits(images):
+def test_on_a_gpu_both_kinds_give_the_same_bits_without_waiting(images):
     device = torch.device("cuda")
-    asked = [[0, 5, 5], [7], [2, 1]]
-    kinds = (InMemoryImages(images, range(COUNT), device), StreamedImages(images, device))
+    batch_rows = [[0, 5, 5], [7], [2, 1]]
+    stores = (InMemoryImages(images, range(COUNT), device), StreamedImages(images, device))
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = [list(kind.batches(asked)) for kind in kinds]
+        results = [list(store.batches(batch_rows)) for store in stores]
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    for batches in found:
-        for batch, rows in zip(batches, asked, strict=True):
-            assert np.array_equal(batch.permute(0, 2, 3, 1).cpu().numpy(), HELD[rows])
+    for batches in results:
+        for batch, rows in zip(batches, batch_rows, strict=True):
+            assert np.array_equal(batch.permute(0, 2, 3, 1).cpu().numpy(), IMAGES[rows])

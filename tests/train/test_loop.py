@@ -1,4 +1,4 @@
-"""Training to its end, again, and interrupted anywhere."""
+"""Training to its end, twice, and killed at any moment."""
 
 import math
 
@@ -7,85 +7,69 @@ import torch
 from lightning_fabric import Fabric
 
 from galr.errors import DataError
-from galr.train.loop import fit, validate
+from galr.train.embed import validate
+from galr.train.loop import fit
 from galr.train.loss import build_loss
 from galr.train.resume import ResumeState
 from galr.train.step import TrainStep
 
 
 class Killed(Exception):
-    """Somebody pulled the plug."""
+    """The training was killed."""
 
 
-def run(world, place, *, epochs=3, every=0.0, batch=8, seed=3, rate=2e-3, dies=None, **model):
-    """Train; `dies` is asked at every moment by name and may raise."""
-    dies = dies or (lambda moment: None)
-    fabric, built = Fabric(accelerator="cpu", devices=1), world.model(dropout=0.1, **model)
-    learner = TrainStep(
-        built, build_loss("infonce", 0.2, 0.07), fabric,
+def train(toy, path, *, epochs=3, interval=0.0, batch_size=8, seed=3, rate=2e-3, on_event=None):
+    """Train with dropout and rotation; `on_event` is called before each step, validation and log, and may raise."""
+    on_event = on_event or (lambda event: None)
+    fabric, model = Fabric(accelerator="cpu", devices=1), toy.model(dropout=0.1)
+    train_step = TrainStep(
+        model, build_loss("infonce", 0.2, 0.07), fabric,
         learning_rate=rate, lr_decay=0.7, lr_decay_every=2, grad_clip_norm=2.0, compiled=False,
     )  # fmt: skip
-    feed = world.feed(batch=batch, rotate=90.0, grouped=False, seed=seed)
-    told, learn = [], learner.step
+    batches = toy.batches(batch_size=batch_size, max_rotation=90.0, group_by_image=False, seed=seed)
+    rows, step = [], train_step.step
 
-    def learning(step):
-        dies("learn")
-        return learn(step)
+    def watched_step(batch):
+        on_event("step")
+        return step(batch)
 
-    def check():
-        dies("check")
+    def watched_validate():
+        on_event("validate")
         return validate(
-            built,
-            world.pictures,
-            world.graphs,
-            world.part,
-            world.words,
-            input_size=32,
-            batch_size=batch,
-        )
+            model, toy.images, toy.graphs, toy.split, toy.token_ids,
+            input_size=32, batch_size=batch_size,
+        )  # fmt: skip
 
-    def tell(row):
-        dies("tell")
-        told.append(row)
+    def log(row):
+        on_event("log")
+        rows.append(row)
 
-    learner.step = learning
-    unfinished = ResumeState(place, {"seed": seed}, every)
-    return built, fit(learner, feed, check, fabric, unfinished, epochs=epochs, log=tell), told
+    train_step.step = watched_step
+    resume = ResumeState(path, {"seed": seed}, interval)
+    result = fit(train_step, batches, watched_validate, fabric, resume, epochs=epochs, log=log)
+    return model, result, rows
 
 
-def plain(world, place, **how):
-    """One batch of everything, shown straight: to be learnt by heart."""
-    fabric, model = Fabric(accelerator="cpu", devices=1), world.model()
-    learner = TrainStep(
-        model, build_loss("hinge", 0.2, 0.07), fabric,
+def test_one_batch_is_memorised_and_the_best_epoch_kept(toy, tmp_path):
+    fabric, model = Fabric(accelerator="cpu", devices=1), toy.build_model()
+    train_step = TrainStep(
+        model, build_loss("triplet_sum", 0.2, 0.07), fabric,
         learning_rate=2e-3, lr_decay=0.7, lr_decay_every=10, grad_clip_norm=2.0, compiled=False,
     )  # fmt: skip
 
-    def check():
+    def recalls():
         return validate(
-            model,
-            world.pictures,
-            world.graphs,
-            world.part,
-            world.words,
-            input_size=32,
-            batch_size=24,
+            model, toy.images, toy.graphs, toy.split, toy.token_ids, input_size=32, batch_size=24
         )
 
-    told = []
-    unfinished = ResumeState(place, {}, 1e9)
-    fitted = fit(learner, world.feed(), check, fabric, unfinished, epochs=15, log=told.append)
-    return model, fitted, told, check
-
-
-def test_one_batch_is_memorised_and_the_best_epoch_kept(world, tmp_path):
-    model, fitted, told, check = plain(world, tmp_path / "unfinished.pt")
-    assert told[-1]["loss"] < told[0]["loss"] / 5
-    assert fitted.mr == max(row["mr"] for row in told) and fitted.history == told
-    assert fitted.epoch == next(row["epoch"] for row in told if row["mr"] == fitted.mr)
-    model.load_state_dict(fitted.state)
-    assert check()["mr"] == pytest.approx(fitted.mr)
-    assert [row["learning_rate"] for row in told[9:11]] == pytest.approx([2e-3, 1.4e-3])
+    rows, resume = [], ResumeState(tmp_path / "resume.pt", {}, 1e9)
+    result = fit(train_step, toy.batches(), recalls, fabric, resume, epochs=15, log=rows.append)
+    assert rows[-1]["loss"] < rows[0]["loss"] / 5
+    assert result.mr == max(row["mr"] for row in rows) and result.history == rows
+    assert result.epoch == next(row["epoch"] for row in rows if row["mr"] == result.mr)
+    model.load_state_dict(result.state)
+    assert recalls()["mr"] == pytest.approx(result.mr)
+    assert [row["learning_rate"] for row in rows[9:11]] == pytest.approx([2e-3, 1.4e-3])
 
 
 def equal(one, other):
@@ -93,98 +77,98 @@ def equal(one, other):
 
 
 def without_speed(history):
-    return [{k: v for k, v in row.items() if k != "pairs_a_second"} for row in history]
+    return [{k: v for k, v in row.items() if k != "pairs_per_second"} for row in history]
 
 
-def test_same_seed_same_weights(world, tmp_path):
+def test_same_seed_same_weights(toy, tmp_path):
     one, two, other = (
-        run(world, tmp_path / f"{i}.pt", epochs=1, seed=seed)[1].state
+        train(toy, tmp_path / f"{i}.pt", epochs=1, seed=seed)[1].state
         for i, seed in enumerate((3, 3, 4))
     )
     assert equal(one, two) and not equal(one, other)
 
 
 @pytest.fixture
-def whole(world, tmp_path):
-    """The training that nobody interrupted: three epochs of three steps."""
-    model, fitted, told = run(world, tmp_path / "whole.pt", every=1e9)
-    return model.state_dict(), fitted, told
+def uninterrupted(toy, tmp_path):
+    """A training of three epochs of three steps."""
+    return train(toy, tmp_path / "uninterrupted.pt", interval=1e9)
 
 
-@pytest.mark.parametrize("every", [0.0, 1e9])
+@pytest.mark.parametrize("interval", [0.0, 1e9])
 @pytest.mark.parametrize(
-    "moments",
+    "kills",
     [
-        [("learn", 1)], [("learn", 3)], [("learn", 4)], [("learn", 9)],
-        [("check", 1)], [("check", 3)], [("tell", 2)],
-        [("learn", 2), ("check", 1), ("learn", 3), ("tell", 1)],
+        [("step", 1)], [("step", 3)], [("step", 4)], [("step", 9)],
+        [("validate", 1)], [("validate", 3)], [("log", 2)],
+        [("step", 2), ("validate", 1), ("step", 3), ("log", 1)],
     ],
     ids=str,
 )  # fmt: skip
-def test_killed_anywhere_it_goes_on_to_the_same_bits(world, whole, tmp_path, moments, every):
-    for moment, times in moments:
-        left = {moment: times}
+def test_killed_anywhere_it_resumes_to_the_same_bits(toy, uninterrupted, tmp_path, kills, interval):
+    for event, times in kills:
+        remaining = {event: times}
 
-        def dies(now, left=left):
-            left[now] = left.get(now, 0) - 1
-            if left[now] == 0:
+        def kill(now, remaining=remaining):
+            remaining[now] = remaining.get(now, 0) - 1
+            if remaining[now] == 0:
                 raise Killed(now)
 
         with pytest.raises(Killed):
-            run(world, tmp_path / "unfinished.pt", every=every, dies=dies)
-    model, fitted, _ = run(world, tmp_path / "unfinished.pt", every=every)
-    weights, expected, told = whole
-    assert equal(model.state_dict(), weights)  # of the last epoch
-    assert equal(fitted.state, expected.state)  # of the best one
-    assert (fitted.epoch, fitted.mr) == (expected.epoch, expected.mr)
-    assert without_speed(fitted.history) == without_speed(told)
+            train(toy, tmp_path / "resume.pt", interval=interval, on_event=kill)
+    model, result, _ = train(toy, tmp_path / "resume.pt", interval=interval)
+    expected_model, expected, rows = uninterrupted
+    assert equal(model.state_dict(), expected_model.state_dict())  # of the last epoch
+    assert equal(result.state, expected.state)  # of the best epoch
+    assert (result.epoch, result.mr) == (expected.epoch, expected.mr)
+    assert without_speed(result.history) == without_speed(rows)
 
 
-def test_what_was_learnt_is_not_learnt_again(world, tmp_path):
+def test_saved_steps_are_not_repeated(toy, tmp_path):
     steps = []
 
-    def dies(moment):
-        if moment == "learn":
-            steps.append(moment)
+    def kill_at_sixth(event):
+        if event == "step":
+            steps.append(event)
             if len(steps) == 6:
                 raise Killed
 
     with pytest.raises(Killed):
-        run(world, tmp_path / "unfinished.pt", dies=dies)
-    run(world, tmp_path / "unfinished.pt", dies=dies)
-    assert len(steps) == 6 + 4  # nine steps in all, of which five were kept
+        train(toy, tmp_path / "resume.pt", on_event=kill_at_sixth)
+    train(toy, tmp_path / "resume.pt", on_event=kill_at_sixth)
+    assert len(steps) == 6 + 4  # nine steps in all, of which five were saved
 
 
-def test_a_training_is_not_mistaken_for_another(world, tmp_path, capsys):
-    place = tmp_path / "unfinished.pt"
-    run(world, place, epochs=1, seed=3)
-    fresh = run(world, tmp_path / "fresh.pt", epochs=1, seed=4)[1].state
+def test_the_state_of_another_training_is_not_used(toy, tmp_path, capsys):
+    path = tmp_path / "resume.pt"
+    train(toy, path, epochs=1, seed=3)
+    fresh = train(toy, tmp_path / "fresh.pt", epochs=1, seed=4)[1].state
     capsys.readouterr()
-    assert equal(run(world, place, epochs=1, seed=4)[1].state, fresh)
-    assert "is of another training (seed differs): starting anew" in capsys.readouterr().out
+    assert equal(train(toy, path, epochs=1, seed=4)[1].state, fresh)
+    out = capsys.readouterr().out
+    assert "is of another training (seed differs): starting from the beginning" in out
 
 
-def test_a_damaged_file_is_no_reason_to_stop(world, tmp_path, capsys):
-    place = tmp_path / "unfinished.pt"
-    run(world, place, epochs=1)
-    fresh = run(world, tmp_path / "fresh.pt", epochs=1)[1].state
-    place.write_bytes(place.read_bytes()[:5000])
+def test_a_damaged_state_does_not_stop_the_training(toy, tmp_path, capsys):
+    path = tmp_path / "resume.pt"
+    train(toy, path, epochs=1)
+    fresh = train(toy, tmp_path / "fresh.pt", epochs=1)[1].state
+    path.write_bytes(path.read_bytes()[:5000])
     capsys.readouterr()
-    assert equal(run(world, place, epochs=1)[1].state, fresh)
+    assert equal(train(toy, path, epochs=1)[1].state, fresh)
     assert "is damaged" in capsys.readouterr().out
 
 
-def test_nothing_is_left_of_a_save_that_fails(tmp_path):
-    unfinished = ResumeState(tmp_path / "unfinished.pt", {}, 0)
-    unfinished.save({"step": 1})
+def test_a_failed_save_leaves_the_older_state(tmp_path):
+    resume = ResumeState(tmp_path / "resume.pt", {}, 0)
+    resume.save({"step": 1})
     with pytest.raises(AttributeError):
-        unfinished.save({"step": lambda: None})  # nothing that can be written
-    assert unfinished.read() == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["unfinished.pt"]
-    unfinished.delete()
-    assert unfinished.read() is None and not unfinished.reject_reason
+        resume.save({"step": lambda: None})  # cannot be pickled
+    assert resume.read() == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["resume.pt"]
+    resume.delete()
+    assert resume.read() is None and not resume.reject_reason
 
 
-def test_a_loss_that_is_no_number_is_named(world, tmp_path):
+def test_an_infinite_loss_is_an_error(toy, tmp_path):
     with pytest.raises(DataError, match=r"the loss of epoch \d is nan; lower train.learning_rate"):
-        run(world, tmp_path / "unfinished.pt", rate=math.inf, epochs=2)
+        train(toy, tmp_path / "resume.pt", rate=math.inf, epochs=2)

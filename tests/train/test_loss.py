@@ -1,4 +1,4 @@
-"""The losses, each against its definition said out loud."""
+"""The losses, each against its definition in plain loops."""
 
 import math
 
@@ -13,7 +13,7 @@ from galr.errors import ConfigError, ShapeError
 from galr.train.loss import InfoNCE, build_loss, positive_mask
 
 MARGIN, TEMPERATURE = 0.2, 0.1
-LOSSES = ("hinge", "hardest", "infonce")
+LOSSES = ("triplet_sum", "triplet_hardest", "infonce")
 
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
@@ -22,8 +22,8 @@ def loss(name):
     return build_loss(name, MARGIN, TEMPERATURE)
 
 
-def slow_hinge(s, positive):
-    """Every pair against every negative, both ways."""
+def slow_triplet_sum(s, positive):
+    """Every pair against every negative, in both directions."""
     total, pairs = 0.0, range(len(s))
     for i in pairs:
         for j in pairs:
@@ -33,36 +33,40 @@ def slow_hinge(s, positive):
     return total
 
 
-def slow_hardest(s, positive):
-    """Every image against the sentence that comes nearest wrongly, every sentence likewise."""
+def slow_triplet_hardest(s, positive):
+    """Every image against its most similar negative sentence, and every sentence likewise."""
     total, pairs = 0.0, range(len(s))
     for i in pairs:
         sentences = [s[i][j] for j in pairs if not positive[i][j]]
         images = [s[j][i] for j in pairs if not positive[j][i]]
-        for wrong in (sentences, images):
-            total += max(0.0, MARGIN - s[i][i] + max(wrong)) if wrong else 0.0
+        for negatives in (sentences, images):
+            total += max(0.0, MARGIN - s[i][i] + max(negatives)) if negatives else 0.0
     return total
 
 
 def slow_infonce(s, positive):
-    """How surprised a chooser is by the pair, each time among the pair itself and the negatives."""
+    """Minus the log probability of each pair, among the pair itself and its negatives, in both directions."""
     total, pairs = 0.0, range(len(s))
     for i in pairs:
         sentences = [s[i][j] for j in pairs if i == j or not positive[i][j]]
         images = [s[j][i] for j in pairs if i == j or not positive[j][i]]
-        for offered in (sentences, images):
-            chance = math.exp(s[i][i] / TEMPERATURE)
-            chance /= sum(math.exp(each / TEMPERATURE) for each in offered)
-            total -= math.log(chance) / 2
+        for candidates in (sentences, images):
+            probability = math.exp(s[i][i] / TEMPERATURE)
+            probability /= sum(math.exp(each / TEMPERATURE) for each in candidates)
+            total -= math.log(probability) / 2
     return total
 
 
-SLOW = {"hinge": slow_hinge, "hardest": slow_hardest, "infonce": slow_infonce}
+SLOW = {
+    "triplet_sum": slow_triplet_sum,
+    "triplet_hardest": slow_triplet_hardest,
+    "infonce": slow_infonce,
+}
 
 
 @st.composite
 def batches(draw):
-    """Cosines of up to eight pairs, of few images and few sentences, so that some are shared."""
+    """Cosines of up to eight pairs of few images and few sentences, so that some are shared."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     pairs = draw(st.integers(1, 8))
     images, sentences = (torch.from_numpy(random.integers(0, 6, pairs)) for _ in range(2))
@@ -73,7 +77,7 @@ def batches(draw):
 @every_loss
 @settings(max_examples=40, deadline=None)
 @given(batches())
-def test_a_loss_is_its_definition(name, batch):
+def test_a_loss_equals_its_definition(name, batch):
     similarity, positive = batch
     expected = SLOW[name](similarity.double().tolist(), positive.tolist())
     assert loss(name)(similarity, positive).item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -82,43 +86,43 @@ def test_a_loss_is_its_definition(name, batch):
 @every_loss
 @settings(max_examples=20, deadline=None)
 @given(batches(), st.randoms(use_true_random=False))
-def test_the_order_of_the_pairs_is_nothing(name, batch, random):
-    """Of their gradients too, wherever several processes put their pairs."""
+def test_the_order_of_the_pairs_does_not_matter(name, batch, random):
+    """Nor to the gradients: several processes gather their pairs in an order of their own."""
     similarity, positive = batch
     order = torch.tensor(random.sample(range(len(similarity)), len(similarity)))
     one, two = similarity.clone().requires_grad_(), similarity[order][:, order].requires_grad_()
-    (alone := loss(name)(one, positive)).backward()
-    (again := loss(name)(two, positive[order][:, order])).backward()
-    torch.testing.assert_close(alone, again)
+    (first := loss(name)(one, positive)).backward()
+    (second := loss(name)(two, positive[order][:, order])).backward()
+    torch.testing.assert_close(first, second)
     torch.testing.assert_close(one.grad[order][:, order], two.grad)
 
 
 @every_loss
 @settings(max_examples=20, deadline=None)
 @given(batches())
-def test_positives_beside_the_diagonal_are_not_looked_at(name, batch):
+def test_positives_beside_the_diagonal_are_ignored(name, batch):
     similarity, positive = batch
     beside = positive & ~torch.eye(len(positive), dtype=torch.bool)
-    other = similarity.masked_fill(beside, 0.99).requires_grad_()
-    (spared := loss(name)(other, positive)).backward()
-    torch.testing.assert_close(spared, loss(name)(similarity, positive))
-    assert not other.grad[beside].any() and other.grad.isfinite().all()
+    changed = similarity.masked_fill(beside, 0.99).requires_grad_()
+    (value := loss(name)(changed, positive)).backward()
+    torch.testing.assert_close(value, loss(name)(similarity, positive))
+    assert not changed.grad[beside].any() and changed.grad.isfinite().all()
 
 
 @every_loss
 @pytest.mark.parametrize("pairs", [1, 5])
-def test_without_negatives_there_is_nothing_to_learn(name, pairs):
+def test_without_negatives_loss_and_gradients_are_zero(name, pairs):
     similarity = torch.randn(pairs, pairs, requires_grad=True)
-    judge = loss(name)
-    value = judge(similarity, torch.ones(pairs, pairs, dtype=torch.bool))
+    module = loss(name)
+    value = module(similarity, torch.ones(pairs, pairs, dtype=torch.bool))
     value.backward()
     assert value.item() == 0
     assert not similarity.grad.any()
-    assert all(not each.grad.any() for each in judge.parameters())
+    assert all(not each.grad.any() for each in module.parameters())
 
 
 @every_loss
-def test_it_computes_in_float32_whatever_the_cosines_are_in(name):
+def test_it_computes_in_float32_whatever_the_precision_of_the_cosines(name):
     torch.manual_seed(0)
     similarity, positive = (torch.rand(9, 9) * 2 - 1).bfloat16(), torch.eye(9, dtype=torch.bool)
     expected = loss(name)(similarity.float(), positive)
@@ -128,57 +132,59 @@ def test_it_computes_in_float32_whatever_the_cosines_are_in(name):
     torch.testing.assert_close(value, expected)
 
 
-@pytest.mark.parametrize("name", ["hinge", "hardest"])
-def test_hinges_are_zero_when_pairs_lead_by_the_margin(name):
+@pytest.mark.parametrize("name", ["triplet_sum", "triplet_hardest"])
+def test_triplet_losses_are_zero_when_pairs_lead_by_the_margin(name):
     similarity = torch.full((4, 4), 0.1) + torch.eye(4) * MARGIN
-    spared = torch.eye(4, dtype=torch.bool)
-    assert loss(name)(similarity, spared).item() == pytest.approx(0, abs=1e-6)
-    assert loss(name)(similarity - torch.eye(4) * 0.01, spared).item() > 0
+    diagonal = torch.eye(4, dtype=torch.bool)
+    assert loss(name)(similarity, diagonal).item() == pytest.approx(0, abs=1e-6)
+    assert loss(name)(similarity - torch.eye(4) * 0.01, diagonal).item() > 0
     assert not list(loss(name).parameters())
 
 
 def test_equally_hard_negatives_share_the_gradient():
     similarity = (torch.eye(3) * 0.5).requires_grad_()
-    build_loss("hardest", 1.0, TEMPERATURE)(similarity, torch.eye(3, dtype=torch.bool)).backward()
+    diagonal = torch.eye(3, dtype=torch.bool)
+    build_loss("triplet_hardest", 1.0, TEMPERATURE)(similarity, diagonal).backward()
     torch.testing.assert_close(similarity.grad, torch.ones(3, 3) - torch.eye(3) * 3)
 
 
 def test_infonce_is_torchs_cross_entropy_where_nothing_is_left_out():
     torch.manual_seed(0)
-    similarity, own = torch.rand(6, 6), torch.arange(6)
+    similarity, target = torch.rand(6, 6), torch.arange(6)
     logits = similarity / TEMPERATURE
-    expected = 6 * (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
-    torch.testing.assert_close(loss("infonce")(similarity, own[:, None] == own), expected)
+    expected = 6 * (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+    torch.testing.assert_close(loss("infonce")(similarity, target[:, None] == target), expected)
 
 
-def test_temperature_is_learned_between_a_hundredth_and_any():
-    """Pairs that lead ask for a lower temperature, pairs that trail for a higher: at the end of its way too."""
-    judge, spared = InfoNCE(0.02), torch.eye(4, dtype=torch.bool)
-    adam = torch.optim.Adam(judge.parameters(), lr=0.1)
+def test_the_temperature_is_learned_and_never_falls_below_a_hundredth():
+    """Pairs that lead lower the temperature, pairs that trail raise it, also from the lower limit."""
+    module, diagonal = InfoNCE(0.02), torch.eye(4, dtype=torch.bool)
+    adam = torch.optim.Adam(module.parameters(), lr=0.1)
 
-    def learn(similarity, steps):
+    def temperature_after(similarity, steps):
         for _ in range(steps):
             adam.zero_grad()
-            judge(similarity, spared).backward()
+            module(similarity, diagonal).backward()
             adam.step()
-        judge(similarity, spared)
-        return (-judge.log_scale).exp().item()
+        module(similarity, diagonal)
+        return (-module.log_scale).exp().item()
 
-    assert learn(torch.full((4, 4), 0.3) + torch.eye(4) * 0.05, 40) == pytest.approx(0.01)
-    assert learn(torch.full((4, 4), 0.3) - torch.eye(4) * 0.05, 60) > 0.02
+    leading = torch.full((4, 4), 0.3) + torch.eye(4) * 0.05
+    trailing = torch.full((4, 4), 0.3) - torch.eye(4) * 0.05
+    assert temperature_after(leading, 40) == pytest.approx(0.01)
+    assert temperature_after(trailing, 60) > 0.02
 
 
-def test_only_true_negatives_are_pushed_away():
+def test_pairs_with_the_same_image_or_sentence_are_positive():
     images, sentences = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 2, 2])
-    spared = positive_mask(images, sentences, shared_negatives=False)
-    assert spared.int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
-    assert (
-        positive_mask(images, sentences, shared_negatives=True).int().tolist() == np.eye(4).tolist()
-    )
+    positive = positive_mask(images, sentences, shared_negatives=False)
+    assert positive.int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    positive = positive_mask(images, sentences, shared_negatives=True)
+    assert positive.int().tolist() == np.eye(4).tolist()
 
 
 @every_loss
-def test_matrices_that_disagree_are_refused(name):
+def test_matrices_of_different_sizes_are_an_error(name):
     with pytest.raises(ShapeError, match=r"\(2, 3\).*square"):
         loss(name)(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool))
     with pytest.raises(ShapeError, match=r"\(3, 3\) and positive \(2, 2\)"):
@@ -186,12 +192,16 @@ def test_matrices_that_disagree_are_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "temperature", "says"),
+    ("name", "temperature", "message"),
     [
-        ("triplet", 0.1, "train.loss 'triplet' is unknown; choose from hinge, hardest, infonce"),
+        (
+            "hinge",
+            0.1,
+            "train.loss 'hinge' is unknown; choose from triplet_sum, triplet_hardest, infonce",
+        ),
         ("infonce", 0.0, "train.temperature must be at least 0.01, got 0.0"),
     ],
 )
-def test_unknown_losses_and_temperatures_are_named(name, temperature, says):
-    with pytest.raises(ConfigError, match=says):
+def test_unknown_losses_and_low_temperatures_are_errors(name, temperature, message):
+    with pytest.raises(ConfigError, match=message):
         build_loss(name, MARGIN, temperature)

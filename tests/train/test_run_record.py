@@ -1,4 +1,4 @@
-"""run.json: what it says, and what becomes of it when a run goes on."""
+"""run.json: its content, and the records of a run that is resumed."""
 
 import json
 import re
@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from galr import provenance
 from galr.errors import StoreError
+from galr.provenance import code_versions
 from galr.train.run_record import read_run_record, run_record, write_run_record
 
-ORIGIN = {
+PROVENANCE = {
     "dataset": "small",
     "dataset_sha256": "d" * 64,
     "graphs_sha256": None,
@@ -20,51 +20,51 @@ ORIGIN = {
     "variant": "größe",
     "fold": 1,
     "seed": 42,
-    "settings": {"epochs": 3, "clip": None, "precision": "fp32"},
+    "settings": {"epochs": 3, "grad_clip_norm": None, "precision": "fp32"},
     "threads": 2,
     "device": "cpu",
-    "versions": provenance.code_versions(),
+    "versions": code_versions(),
 }
 
 
 @pytest.fixture
-def made():
-    return run_record(ORIGIN, fold_seed=7, device="cpu")
+def record():
+    return run_record(PROVENANCE, fold_seed=7, device="cpu")
 
 
-def test_a_record_says_what_the_checkpoint_says_and_where_and_when(made):
-    told = {key: made[key] for key in ORIGIN if key not in ("versions", "device")}
-    assert told == {key: ORIGIN[key] for key in told}
-    assert made["fold_seed"] == 7 and made["device"] == {"name": "cpu"}
-    assert made["packages"]["torch"] == provenance.code_versions()["torch"]
-    assert made["python"] == provenance.code_versions()["python"]
-    assert {"platform", "processor", "cores"} == set(made["machine"])
-    started = datetime.fromisoformat(made["started"])
+def test_a_record_holds_the_provenance_and_where_and_when(record):
+    same = {key: record[key] for key in PROVENANCE if key not in ("versions", "device")}
+    assert same == {key: PROVENANCE[key] for key in same}
+    assert record["fold_seed"] == 7 and record["device"] == {"name": "cpu"}
+    assert record["packages"]["torch"] == code_versions()["torch"]
+    assert record["python"] == code_versions()["python"]
+    assert {"platform", "processor", "cores"} == set(record["machine"])
+    started = datetime.fromisoformat(record["started"])
     assert started.tzinfo == UTC and datetime.now(UTC) - started < timedelta(minutes=5)
 
 
-def test_what_is_read_is_what_was_written(made, tmp_path):
-    write_run_record(tmp_path / "run.json", made, resumed=False)
-    assert read_run_record(tmp_path / "run.json") == made
+def test_a_record_is_read_as_it_was_written(record, tmp_path):
+    write_run_record(tmp_path / "run.json", record, resumed=False)
+    assert read_run_record(tmp_path / "run.json") == record
     assert "größe" in (tmp_path / "run.json").read_text(encoding="utf-8")
     assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_a_run_that_goes_on_keeps_its_earlier_starts_oldest_first(made, tmp_path):
+def test_a_resumed_run_keeps_its_earlier_records_oldest_first(record, tmp_path):
     path = tmp_path / "run.json"
-    write_run_record(path, made | {"started": "first"}, resumed=True)  # nothing to keep yet
-    write_run_record(path, made | {"started": "second"}, resumed=True)
-    write_run_record(path, made | {"started": "third"}, resumed=True)
-    found = read_run_record(path)
-    assert found["started"] == "third"
-    assert [each["started"] for each in found["earlier"]] == ["first", "second"]
-    assert all("earlier" not in each for each in found["earlier"])
-    write_run_record(path, made, resumed=False)
+    write_run_record(path, record | {"started": "first"}, resumed=True)  # nothing to keep yet
+    write_run_record(path, record | {"started": "second"}, resumed=True)
+    write_run_record(path, record | {"started": "third"}, resumed=True)
+    stored = read_run_record(path)
+    assert stored["started"] == "third"
+    assert [each["started"] for each in stored["earlier"]] == ["first", "second"]
+    assert all("earlier" not in each for each in stored["earlier"])
+    write_run_record(path, record, resumed=False)
     assert "earlier" not in read_run_record(path)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("{", "missing or damaged"),
         ("[]", "missing or damaged"),
@@ -73,21 +73,21 @@ def test_a_run_that_goes_on_keeps_its_earlier_starts_oldest_first(made, tmp_path
         ('{"kind": "index", "version": 1}', "format 1 of index, this code reads 1 of run"),
     ],
 )
-def test_foreign_records_are_refused(made, tmp_path, text, says):
+def test_damaged_or_foreign_records_are_errors(record, tmp_path, text, message):
     path = tmp_path / "run.json"
     path.write_text(text)
-    with pytest.raises(StoreError, match=re.escape(says)):
+    with pytest.raises(StoreError, match=re.escape(message)):
         read_run_record(path)
-    with pytest.raises(StoreError, match=re.escape(says)):
-        write_run_record(path, made, resumed=True)
+    with pytest.raises(StoreError, match=re.escape(message)):
+        write_run_record(path, record, resumed=True)
     assert path.read_text() == text
-    write_run_record(path, made, resumed=False)
+    write_run_record(path, record, resumed=False)
     assert json.loads(path.read_text())["kind"] == "run"
 
 
 def test_a_record_of_work_on_a_cpu_needs_no_torch():
     code = (
-        "import sys; from galr.train.run_record import record;"
-        " record({}, fold_seed=1, device='cpu'); assert 'torch' not in sys.modules"
+        "import sys; from galr.train.run_record import run_record;"
+        " run_record({}, fold_seed=1, device='cpu'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

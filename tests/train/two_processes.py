@@ -1,6 +1,6 @@
-"""Learn three steps in one process or two, and write down losses and weights: see test_learner.py.
+"""Train three steps in one process or two, and write losses and weights: see test_step.py.
 
-A model without batch normalisation, whose statistics are of a process's own share by nature.
+The model has no batch normalization, whose statistics are those of a process's own share.
 """
 
 import sys
@@ -21,36 +21,36 @@ def main(processes: int, output: str) -> None:
     fabric = launch_fabric(torch.device("cpu"), processes, "fp32")
     torch.manual_seed(0)
     model = GaLR(
-        backbone="resnet18", input_size=32, max_regions=REGIONS, node_dim=FEATURES, vocab_size=30, embed_dim=16,
-        text_encoder="bigru", word_dim=8, gru_hidden=8, text_dropout=0.0, heads=2, ffn_dim=8,
-        dropout=0.0, fusion="midf", branches="local",
+        backbone="resnet18", input_size=32, max_regions=REGIONS, node_dim=FEATURES, vocab_size=30,
+        embed_dim=16, text_encoder="bigru", word_dim=8, gru_hidden=8, text_dropout=0.0, heads=2,
+        ffn_dim=8, dropout=0.0, fusion="midf", branches="local",
     )  # fmt: skip
-    learner = TrainStep(
+    train_step = TrainStep(
         model, build_loss("infonce", 0.2, 0.07), fabric,
         learning_rate=1e-2, lr_decay=0.7, lr_decay_every=10, grad_clip_norm=0.5, compiled=False,
     )  # fmt: skip
-    draw = torch.Generator().manual_seed(1)
-    losses = torch.stack([learner.step(share(draw, fabric)) for _ in range(3)])
+    random = torch.Generator().manual_seed(1)
+    losses = torch.stack([train_step.step(process_share(random, fabric)) for _ in range(3)])
     if fabric.is_global_zero:
         torch.save({"losses": losses, "weights": model.state_dict()}, output)
 
 
-def share(draw: torch.Generator, fabric) -> Batch:
-    """One step's pairs, the same in every process, and this process's share of them."""
-    graphs = torch.rand(PAIRS, REGIONS, FEATURES, generator=draw)
-    words = torch.randint(2, 30, (PAIRS, 6), generator=draw)
-    texts = torch.randint(0, 9, (PAIRS,), generator=draw)  # some pairs share their sentence
-    each = PAIRS // fabric.world_size
-    own = slice(fabric.global_rank * each, (fabric.global_rank + 1) * each)
-    there = torch.ones(each, REGIONS, dtype=torch.bool)
-    near = torch.full((each, REGIONS, REGIONS), 1 / REGIONS)
+def process_share(random: torch.Generator, fabric) -> Batch:
+    """A step's pairs, the same in every process, of which this process gets its share."""
+    graphs = torch.rand(PAIRS, REGIONS, FEATURES, generator=random)
+    token_ids = torch.randint(2, 30, (PAIRS, 6), generator=random)
+    text_ids = torch.randint(0, 9, (PAIRS,), generator=random)  # some pairs share their sentence
+    count = PAIRS // fabric.world_size
+    own = slice(fabric.global_rank * count, (fabric.global_rank + 1) * count)
+    mask = torch.ones(count, REGIONS, dtype=torch.bool)
+    adjacency = torch.full((count, REGIONS, REGIONS), 1 / REGIONS)
     return Batch(
-        torch.zeros(each, 3, 32, 32),
-        GraphBatch(graphs[own], near, there),
-        words[own],
-        torch.full((each,), 6),
-        torch.arange(each),
-        texts[:, None] == texts,
+        torch.zeros(count, 3, 32, 32),
+        GraphBatch(graphs[own], adjacency, mask),
+        token_ids[own],
+        torch.full((count,), 6),
+        torch.arange(count),
+        text_ids[:, None] == text_ids,
     )
 
 
