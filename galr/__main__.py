@@ -79,16 +79,21 @@ def run(argv: list[str]) -> None:
     front.add_argument("--version", action="version", version=f"galr {__version__}")
     front.add_argument("stage", choices=COMMANDS, metavar="stage", help="one of the stages below")
     name = front.parse_args(argv[:1]).stage
-    command = importlib.import_module(
-        f"galr.stages.{name.replace('-', '_')}"
-    )  # only the one asked for
+    module = name.replace("-", "_")
+    try:  # only the command that is run is imported
+        command = importlib.import_module(f"galr.commands.{module}")
+    except ModuleNotFoundError as error:  # until all are in galr/commands
+        if error.name != f"galr.commands.{module}":
+            raise
+        command = importlib.import_module(f"galr.stages.{module}")
     parser = ArgumentParser(
         prog=f"galr {name}",
         description=textwrap.dedent(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.Flags.add_flags(parser)
-    command.run(command.Flags.from_flags(parser.parse_args(argv[1:])))
+    options = getattr(command, "Options", None) or command.Flags
+    options.add_arguments(parser)
+    command.run(options.from_args(parser.parse_args(argv[1:])))
 
 
 if __name__ == "__main__":
