@@ -1,17 +1,14 @@
 """Pictures inside the page: small JPEGs with the regions that the graph keeps drawn on them."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-SIDE = 224  # pixels of a picture's longer side: about twice what is shown, for dense screens
-QUALITY = 78
+from galr.io.html import data_uri
+
 COLOURS = 7  # classes with a colour of their own; more cannot be told apart on a photograph
 
 
@@ -99,7 +96,7 @@ def album(
     return {
         row: Picture(
             images.names[row],
-            address(images.pixels[row]),
+            data_uri(images.pixels[row]),
             int(images.sizes[row][0]),
             int(images.sizes[row][1]),
             _boxes(regions.kept_of(row, kept), regions, colours),
@@ -116,19 +113,6 @@ def class_colours(rows: Iterable[int], regions: Regions, kept: np.ndarray) -> di
         regions.class_names[number]: place if place <= COLOURS else 0
         for place, number in enumerate(ordered, start=1)
     }
-
-
-def address(pixels: np.ndarray) -> str:
-    """A picture as a data address, no longer than `SIDE`.
-
-    Args:
-        pixels: (height, width, 3) uint8, RGB.
-    """
-    picture = Image.fromarray(np.asarray(pixels))
-    picture.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def _boxes(own: np.ndarray, regions: Regions, colours: Mapping[str, int]) -> tuple[Box, ...]:
