@@ -1,24 +1,49 @@
-"""Every mistake that is not ours, by the room that finds it.
+"""Every error with an explanation for the user, by the part that raises it.
 
 GalrError                 one line, exit code 2
 ├── ConfigError           a setting, a variant, a dataset file, a detector file
-├── DataError             images, sentences, boxes: what came in
-│   ├── DownloadError     an address that does not answer, an archive that is not what it was
-│   └── StoreError        a file of ours: of another kind or version, cut short, of other shapes
+├── DataError             images, sentences, boxes: the input
+│   ├── DownloadError     an address that does not answer, an archive with another hash
+│   └── StoreError        a file of this package: another kind or version, cut short, other shapes
+├── OutputError           a file or folder that cannot be written
 ├── ShapeError            arrays that do not belong together
-├── VerifyError           a run whose numbers do not come out again
-└── DeviceError           a device that this machine does not have
+├── VerifyError           a run whose numbers cannot be reproduced
+├── DeviceError           a device that this machine does not have
+└── ExtraError            a package that is not installed, because an extra brings it
 
 A message says what was found, what was expected, and what to do.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Packages that `pip install galr` alone does not bring: name of the import -> extra of the project.
+EXTRAS = {
+    "faiss": "search",
+    "lightning_fabric": "train",
+    "mmcv": "detect",
+    "mmdet": "detect",
+    "mmengine": "detect",
+    "pkg_resources": "detect",
+    "rasterio": "search",
+    "requests": "workflow",
+    "safetensors": "train",
+    "sklearn": "train",
+    "snakemake": "workflow",
+    "tensorboard": "train",
+    "torch": "train",
+    "torch_geometric": "train",
+    "torchvision": "train",
+    "urllib3": "workflow",
+}
+
 
 class GalrError(Exception):
-    """A mistake we can explain; printed as one line, never as a traceback."""
+    """An error that we can explain; printed as one line, never as a traceback."""
 
 
 class ConfigError(GalrError):
-    """A setting no experiment could mean."""
+    """A setting that is invalid in any experiment."""
 
 
 class DataError(GalrError):
@@ -26,20 +51,50 @@ class DataError(GalrError):
 
 
 class DownloadError(DataError):
-    """An archive that cannot be had, or is not the one it was."""
+    """A file that cannot be downloaded, or has another hash than expected."""
 
 
 class StoreError(DataError):
-    """One of our own files, unusable."""
+    """A file of this package that cannot be used."""
+
+
+class OutputError(GalrError):
+    """A file or folder that cannot be written."""
 
 
 class ShapeError(GalrError):
-    """Arrays whose shapes or values contradict each other."""
+    """Arrays with shapes or values that contradict each other."""
 
 
 class VerifyError(GalrError):
-    """A result that says one thing where its own making, repeated, says another."""
+    """A stored result that differs from the same computation made again."""
 
 
 class DeviceError(GalrError):
-    """A device that was asked for and is not there."""
+    """A device that this machine does not have."""
+
+
+class ExtraError(GalrError):
+    """A package that is not installed, because an extra of this project brings it."""
+
+
+@contextmanager
+def explain_missing_extra(extra: str | None = None) -> Iterator[None]:
+    """Name the extra to install where an import fails for want of it.
+
+    Args:
+        extra: the extra to name, whichever of its packages is missing; None for the package's own in `EXTRAS`.
+
+    Raises:
+        ExtraError: a package of `EXTRAS` is not installed.
+        ModuleNotFoundError: any other module is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise ExtraError(
+            f"the package {package} is not installed; run: pip install 'galr[{extra or EXTRAS[package]}]'"
+        ) from error

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from galr import provenance, store
+from galr import store
 from galr.evaluate import bootstrap, qbnorm, table, topk
 from galr.evaluate.evaluate import MatrixSource, RankingSource, RerankName, RerankResult, evaluate
 from galr.evaluate.grid_search import check_grid
@@ -32,6 +32,7 @@ from galr.evaluate.ranks import TieRule, default_image_of_sentence
 from galr.io import matrix_files
 from galr.io.matrix_files import read_banks
 from galr.options import OptionGroup, option
+from galr.provenance import file_sha256
 
 VERIFY_KEYS = ("k", "w1", "w2", "xi", "beta", "resamples", "confidence")  # what `galr verify` needs
 
@@ -137,7 +138,7 @@ def read_matrix_inputs(options: Options, path: Path) -> EvaluateInputs:
         validation = MatrixSource(
             given.validation, banks.validation if banks else None, options.threads
         )
-    origin = dict(given.provenance) | {"similarity_sha256": provenance.file_sha256(path)}
+    origin = dict(given.provenance) | {"similarity_sha256": file_sha256(path)}
     return EvaluateInputs(test, validation, given.test.image_of_sentence, given.sentences, origin)
 
 
@@ -161,8 +162,8 @@ def read_embedding_inputs(options: Options) -> EvaluateInputs:
     else:
         image_of_sentence = matrix_files.read_array(options.image_of_sentence)
     origin = {
-        "images_sha256": provenance.file_sha256(options.images),
-        "sentences_sha256": provenance.file_sha256(options.sentences),
+        "images_sha256": file_sha256(options.images),
+        "sentences_sha256": file_sha256(options.sentences),
     }
     return EvaluateInputs(
         EmbeddingSource(tables, image_of_sentence), None, image_of_sentence, None, origin

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from galr import provenance, store
+from galr import store
 from galr.errors import ConfigError
 from galr.graphs.denoise import SimilarityKind
 from galr.graphs.denoise_report import explain_image
@@ -34,6 +34,7 @@ from galr.graphs.drea import build_graphs, build_kwargs, feature_names
 from galr.graphs.edges import Normalisation, Proximity
 from galr.graphs.visualize import draw_graph
 from galr.options import OptionGroup, option
+from galr.provenance import code_versions
 from galr.regions.images import picture_of, sizes_below, sizes_in, write_png
 from galr.regions.source import Source, from_regions, from_results
 
@@ -111,7 +112,7 @@ def run(options: Options) -> None:
     provenance = source.origin | {
         "settings": options.drea_options(),
         "columns": feature_names(source.class_names),
-        "versions": provenance.code_versions(),
+        "versions": code_versions(),
     }
     with store.writing(options.output, store.GRAPHS, provenance) as file:
         store.write_texts(file, "names", source.names)

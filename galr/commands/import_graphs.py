@@ -15,12 +15,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import provenance, store
+from galr import store
 from galr.errors import DataError
 from galr.graphs.describe_matrices import describe_matrices
 from galr.graphs.import_published import collect_matrices, count_unused, to_graphs
 from galr.io.safe_npy import safe_load_npy
 from galr.options import OptionGroup, option
+from galr.provenance import code_versions, file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +52,9 @@ def run(options: Options) -> None:
         "detector": None,
         "regions_sha256": None,
         "settings": {"published": options.folder.resolve().name},
-        "files_sha256": {path.name: provenance.file_sha256(path) for path in files},
+        "files_sha256": {path.name: file_sha256(path) for path in files},
         "columns": [str(column + 1) for column in range(arrays.representation.shape[2])],
-        "versions": provenance.code_versions(),
+        "versions": code_versions(),
     }
     with store.writing(options.output, store.GRAPHS, provenance) as file:
         store.write_texts(file, "names", names)

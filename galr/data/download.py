@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from galr import provenance
 from galr.data.dataset_spec import Archive
 from galr.data.http_download import download
 from galr.errors import ConfigError, DataError, DownloadError
 from galr.io.atomic import atomic_write
+from galr.provenance import file_sha256
 
 CHECKSUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -90,7 +90,7 @@ def fetch_archive(
     prefix = _expected_prefix(archive, read_checksums(checksum_file).get(archive.file))
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():
-        if (actual := provenance.file_sha256(output)).startswith(prefix):
+        if (actual := file_sha256(output)).startswith(prefix):
             store_checksum(checksum_file, archive.file, actual)
             return
         output.unlink()  # under this name it would be taken for the archive
@@ -138,7 +138,7 @@ def _fetch_from(
     mark = hashlib.sha256(url.encode()).hexdigest()[:8]
     partial = output.with_name(f".{output.name}.{mark}.part")
     download(url, partial, backoff)
-    actual = provenance.file_sha256(partial)
+    actual = file_sha256(partial)
     if not actual.startswith(prefix):
         partial.unlink()
         raise DownloadError(

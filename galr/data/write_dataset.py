@@ -13,12 +13,13 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from galr import provenance, store
+from galr import store
 from galr.data import download
 from galr.data.dataset_spec import DatasetSpec
 from galr.data.validate import MatchedImage, Problem
 from galr.errors import DataError
 from galr.io.images import load_resized
+from galr.provenance import code_versions, file_sha256
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def dataset_provenance(
         "dataset": dataset.name,
         "title": dataset.title,
         "sources": {file: archives[file] for file in sorted(used & archives.keys())}
-        | {str(file.relative_to(folder)): provenance.file_sha256(file) for file in layout_files},
+        | {str(file.relative_to(folder)): file_sha256(file) for file in layout_files},
         "size": size,
-        "versions": provenance.code_versions(),
+        "versions": code_versions(),
     }

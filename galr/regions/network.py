@@ -8,8 +8,8 @@ from urllib.error import URLError
 
 import torch
 
-from galr import provenance
 from galr.errors import ConfigError, DataError, DownloadError
+from galr.provenance import file_sha256
 from galr.regions.checkpoint import classes_of, read_checkpoint, trusted
 from galr.regions.detector import Detector
 from galr.regions.mmlab import MODELS, BaseDetector, Config, mmdet, quiet, revert_sync_batchnorm
@@ -64,9 +64,9 @@ def load(detector: Detector, checkpoint: Path, device: torch.device) -> BaseDete
             belongs to another network.
     """
     found = read_checkpoint(checkpoint)
-    if detector.sha256 and not provenance.file_sha256(checkpoint).startswith(detector.sha256):
+    if detector.sha256 and not file_sha256(checkpoint).startswith(detector.sha256):
         raise DataError(
-            f"{checkpoint} hashes to {versions.file_sha256(checkpoint)}, detector {detector.name} names"
+            f"{checkpoint} hashes to {file_sha256(checkpoint)}, detector {detector.name} names"
             f" {detector.sha256}; delete it and download it again"
         )
     classes = classes_of(found) or detector.classes

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from galr import provenance, store
+from galr import store
 from galr.errors import DataError
 from galr.graphs.detections import Detections
+from galr.provenance import file_sha256
 from galr.regions.ids import Names, classes_of, images_of, read_annotations
 from galr.regions.results import as_regions, read_results
 
@@ -64,7 +65,7 @@ def from_regions(path: Path) -> Source:
         origin = {
             "dataset": said.get("dataset"),
             "detector": said.get("detector"),
-            "regions_sha256": provenance.file_sha256(path),
+            "regions_sha256": file_sha256(path),
         }
         return Source(
             store.texts(file["names"]),
@@ -108,10 +109,8 @@ def from_results(
     origin = {
         "detector": {
             "name": detector,
-            "results_sha256": provenance.file_sha256(path),
-            "annotations_sha256": None
-            if annotations is None
-            else provenance.file_sha256(annotations),
+            "results_sha256": file_sha256(path),
+            "annotations_sha256": None if annotations is None else file_sha256(annotations),
         }
     }
     return Source(list(names), classes, regions, origin, dropped)

@@ -16,8 +16,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import provenance, store
+from galr import store
 from galr.options import OptionGroup, option
+from galr.provenance import code_versions, file_sha256
 from galr.regions.source import from_results
 
 
@@ -54,9 +55,9 @@ def run(flags: Flags) -> None:
     )
     origin = found.origin | {
         "dataset": title,
-        "dataset_sha256": provenance.file_sha256(flags.dataset),
+        "dataset_sha256": file_sha256(flags.dataset),
         "dropped": found.dropped,
-        "versions": provenance.code_versions(),
+        "versions": code_versions(),
     }
     with store.writing(flags.output, store.REGIONS, origin) as file:
         store.write_arrays(file, **vars(found.regions))

@@ -22,9 +22,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from galr import provenance, store
+from galr import store
 from galr.devices import resolve_device
 from galr.options import OptionGroup, option
+from galr.provenance import code_versions, file_sha256
 from galr.regions import network
 from galr.regions.detect import detect, ragged
 from galr.regions.detector import read_detector
@@ -62,14 +63,14 @@ def run(flags: Flags) -> None:
     tables, dropped = ragged(found)
     origin = {
         "dataset": title,
-        "dataset_sha256": provenance.file_sha256(flags.dataset),
+        "dataset_sha256": file_sha256(flags.dataset),
         "detector": {
             "name": detector.name,
             "config_sha256": detector.identity(),
-            "checkpoint_sha256": provenance.file_sha256(flags.checkpoint),
+            "checkpoint_sha256": file_sha256(flags.checkpoint),
         },
         "dropped": dropped,
-        "versions": provenance.code_versions(),
+        "versions": code_versions(),
     }
     with store.writing(flags.output, store.REGIONS, origin) as file:
         store.write_arrays(file, sizes=sizes, **tables)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galr import provenance, store
+from galr import store
 from galr.errors import ConfigError
 from galr.options import OptionGroup, option
+from galr.provenance import code_versions, file_sha256
 from galr.report import curves, facts, metrics, table
 from galr.report.curves import panels
 from galr.report.examples import Scored
@@ -83,7 +84,7 @@ def run(flags: Flags) -> None:
             became,
             origin(
                 {
-                    "metrics.csv": {"sha256": provenance.file_sha256(flags.metrics)},
+                    "metrics.csv": {"sha256": file_sha256(flags.metrics)},
                     "dataset.h5": store.provenance(dataset),
                     "regions.h5": _provenance(flags.regions, store.REGIONS),
                 }
@@ -92,7 +93,7 @@ def run(flags: Flags) -> None:
                     for variant, path in graphs.items()
                 },
                 {run: _provenance(path, store.SIMILARITY) for run, path in similarities.items()},
-                provenance.code_versions(),
+                code_versions(),
             ),
         )
     flags.output.parent.mkdir(parents=True, exist_ok=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from galr import provenance
 from galr.devices import resolve_device
 from galr.io.images import load_rgb
 from galr.options import OptionGroup, option
+from galr.provenance import code_versions
 from galr.regions import precision, training
 from galr.regions.checkpoint import save_checkpoint
 from galr.regions.coco import read_parts
@@ -59,7 +59,7 @@ def run(flags: Flags) -> None:
         workers=training.workers_for(flags.threads),
         tell=lambda line: print(f"{detector.name}: {line}", file=sys.stderr, flush=True),
     )
-    known = {"fingerprint": origin, "versions": provenance.code_versions()}
+    known = {"fingerprint": origin, "versions": code_versions()}
     save_checkpoint(model, flags.checkpoint, detector.classes, known)
     pictures = (partial(load_rgb, images / image["file_name"]) for image in held_out.images)
     found = list(detect(model, pictures, detector.detection, threads=flags.threads))

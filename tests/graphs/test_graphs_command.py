@@ -6,7 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from galr import provenance, store
+from galr import store
 from galr.__main__ import main
 from galr.commands.graphs import DreaOptions
 from galr.errors import DataError
@@ -14,6 +14,7 @@ from galr.graphs.detections import Detections
 from galr.graphs.drea import build_graphs
 from galr.graphs.edges import EdgeConfig
 from galr.graphs.visualize import WIDTH, enlargement
+from galr.provenance import file_sha256
 from galr.regions.images import sizes_below, sizes_in
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_graphs_writes_what_the_function_returns_and_where_it_came_from(regions,
     assert origin["settings"] == CHOICES | {
         "salience": True, "self_loops": True, "normalisation": "symmetric",
     }  # fmt: skip
-    assert origin["regions_sha256"] == provenance.file_sha256(path)
+    assert origin["regions_sha256"] == file_sha256(path)
     assert (origin["dataset"], origin["detector"]) == ("demo", "demo-detector")
     assert origin["columns"] == [
         "class plane", "class ship", "score", "centre x", "centre y", "width", "height",
@@ -173,7 +174,7 @@ def test_graphs_of_ready_boxes_are_those_of_regions_bit_for_bit(
     for name, table in expected.items():
         assert np.array_equal(found[name], table) and found[name].dtype == table.dtype, name
     assert origin["columns"][:2] == ["class plane", "class ship"]
-    assert origin["detector"]["results_sha256"] == provenance.file_sha256(boxes)
+    assert origin["detector"]["results_sha256"] == file_sha256(boxes)
     assert "8 regions in 3 images; 0 boxes of no area dropped" in capsys.readouterr().err
 
 

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galr import provenance, store
+from galr import store
 from galr.commands import import_graphs
 from galr.errors import DataError
 from galr.graphs.import_published import collect_matrices, count_unused, to_graphs
 from galr.io.safe_npy import safe_load_npy
+from galr.provenance import file_sha256
 
 NAMES = ["airport_1", "b.v2", "ärial", "empty"]
 
@@ -253,8 +254,7 @@ def test_import_graphs_writes_graphs_and_what_they_look_like(ours, flags, capsys
     assert origin["detector"] is None and origin["regions_sha256"] is None
     assert origin["columns"] == [str(n) for n in range(1, 21)] and "numpy" in origin["versions"]
     assert origin["files_sha256"] == {
-        f"{name}.npy": provenance.file_sha256(flags.folder / f"{name}.npy")
-        for name in ("test", "train")
+        f"{name}.npy": file_sha256(flags.folder / f"{name}.npy") for name in ("test", "train")
     }
     lines = flags.summary.read_text(encoding="utf-8")
     assert lines == capsys.readouterr().err and "so likely 15 classes" in lines

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from galr import provenance, store
+from galr import store
 from galr.__main__ import main
+from galr.provenance import file_sha256
 
 NAMES = ["ärial_1", "empty", "b"]
 CLASSES = ["plane", "ship"]
@@ -86,10 +87,10 @@ def test_regions_come_back_from_results_as_they_were(tmp_path, dataset, capsys):
     assert found["sizes"].dtype == np.int32
     assert texts == (NAMES, CLASSES)
     assert (origin["dataset"], origin["dropped"]) == ("ucm", 0)
-    assert origin["dataset_sha256"] == provenance.file_sha256(dataset)
+    assert origin["dataset_sha256"] == file_sha256(dataset)
     assert origin["detector"] == {
         "name": "coco-results",
-        "results_sha256": provenance.file_sha256(tmp_path / "results.json"),
+        "results_sha256": file_sha256(tmp_path / "results.json"),
         "annotations_sha256": None,
     }
     said = capsys.readouterr().err
@@ -112,7 +113,7 @@ def test_annotations_say_what_ids_mean(tmp_path, dataset):
     found, _, origin = read(output)
     assert all(np.array_equal(found[name], table) for name, table in tables.items())
     assert origin["detector"]["name"] == "yolo"
-    assert origin["detector"]["annotations_sha256"] == provenance.file_sha256(coco)
+    assert origin["detector"]["annotations_sha256"] == file_sha256(coco)
 
 
 def test_boxes_outside_are_dropped_and_counted(tmp_path, dataset, capsys):
