@@ -27,12 +27,15 @@ class Options(OptionGroup):
 def run(options: Options) -> None:
     """Read the checkpoint, write the export."""
     # Imported here, so that --help starts without torch.
+    from galr.io.atomic import atomic_write
+    from galr.io.atomic import atomic_write
     from galr.model.checkpoint import EXPORT_SUFFIX, load_checkpoint, save_safetensors
 
     if options.output.suffix != EXPORT_SUFFIX:
         raise ConfigError(f"--output must end in {EXPORT_SUFFIX}, got {options.output}")
     checkpoint = load_checkpoint(options.checkpoint)
-    save_safetensors(options.output, checkpoint)
+    with atomic_write(options.output) as partial:
+        save_safetensors(partial, checkpoint)
     numbers = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
     print(
         f"{options.output}: {len(checkpoint.state_dict)} tensors, {numbers:,} numbers; galr.load opens it",

@@ -64,8 +64,10 @@ def run(options: Options) -> None:
 
     from galr import store
     from galr.devices import resolve_device
+    from galr.io.atomic import atomic_write
+    from galr.io.atomic import atomic_write
     from galr.model.checkpoint import save_checkpoint
-    from galr.model.pretrained import count_parameters
+    from galr.model.galr import count_parameters
     from galr.train import run as training
     from galr.train.distributed import launch_fabric
     from galr.train.resume import ResumeState
@@ -114,8 +116,8 @@ def run(options: Options) -> None:
             events=options.events,
         )
     if fabric.is_global_zero:
-        save_checkpoint(
-            options.checkpoint, training.build_checkpoint(inputs, result, options, provenance)
-        )
+        checkpoint = training.build_checkpoint(inputs, result, options, provenance)
+        with atomic_write(options.checkpoint) as partial:
+            save_checkpoint(partial, checkpoint)
         training.write_history(options.history, result)
         resume.delete()

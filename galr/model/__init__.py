@@ -1,1 +1,1 @@
-"""The model of the paper, one module a box of its figure."""
+"""The networks: `galr.py` is the model on one page, one file for each box of its figure (`docs/how/figure.md`)."""

@@ -1,13 +1,15 @@
-"""A trained model as one file: weights, how to build it again, its words, its origin.
+"""A trained model in one file: weights, architecture, vocabulary and provenance.
 
-A trained model as safetensors: weights that anybody can open, and all that it takes to use them.
+It has two forms. `checkpoint.pt` is what training writes and PyTorch reads. A `.safetensors` export can be read
+without PyTorch: tensors lie under their names in the model, and the file's metadata, all text, holds
 
-Tensors lie under their names in the model. The file's metadata, all of it text, says what they belong to:
+    kind, version                         of this format
+    architecture, provenance              JSON objects: arguments of `GaLR`; what the weights were computed from
+    vocabulary                            JSON list of words in order of their ids, after padding and <unk>
+    max_words, epoch, mr                  JSON numbers
 
-    kind, version                  of this form
-    architecture, provenance       JSON objects: what the model is built from, what its weights follow from
-    words                          JSON list: the vocabulary, in order of its numbers, after padding and <unk>
-    max_words, epoch, mr           JSON numbers
+The functions that save write to the path they are given; `galr.io.atomic.atomic_write` around them makes the file
+appear whole or not at all.
 """
 
 import json
@@ -19,131 +21,97 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from galr.errors import DataError, StoreError
-from galr.io.atomic import atomic_write
+from galr.errors import StoreError
 from galr.model.galr import GaLR
 
-VERSION = 2
+VERSION = 3
+FIX_HINT = "delete it and run snakemake again"
+EXPORT_KIND, EXPORT_SUFFIX = "galr", ".safetensors"
+EXPORT_FIX_HINT = "write it again with galr export"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What `checkpoint.pt` holds; tensors and plain containers only, so that loading runs no code."""
+    """A trained model; tensors and plain containers only, so that loading runs no code.
 
-    architecture: dict[str, Any]  # GaLR's constructor
+    Attributes:
+        architecture: keyword arguments of `GaLR`.
+        state_dict: weights and statistics by their names in the model.
+        vocabulary: words in order of their ids, after padding and <unk>.
+        max_words: longest sentence in words; longer ones are cut.
+        epoch: the epoch whose weights were kept, from 1.
+        mr: its mR on the validation images, in percent.
+        provenance: what the weights were computed from.
+    """
+
+    architecture: dict[str, Any]
     state_dict: dict[str, torch.Tensor]
-    vocabulary: list[str]  # the vocabulary, in order of its numbers, after padding and <unk>
+    vocabulary: list[str]
     max_words: int
-    epoch: int  # the one that was kept, from 1
-    mr: float  # its validation mR, percent
+    epoch: int
+    mr: float
     provenance: dict[str, Any]
 
     def build_model(self) -> GaLR:
-        """Build the model again, in evaluation mode on the CPU; its weights are these very tensors."""
-        with torch.device("meta"):  # draws no numbers that the weights would only replace
+        """Build the model in evaluation mode on the CPU; it shares its memory with `state_dict`."""
+        with torch.device("meta"):  # draws no random weights that would only be replaced
             model = GaLR(**self.architecture)
         model.load_state_dict(self.state_dict, assign=True)
         return model.eval()
 
 
+METADATA = tuple(field.name for field in fields(Checkpoint) if field.name != "state_dict")
+
+
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint whole or not at all."""
-    with atomic_write(path) as partial:
-        torch.save({"kind": "checkpoint", "version": VERSION, **vars(checkpoint)}, partial)
+    """Write `checkpoint.pt`."""
+    torch.save({"kind": "checkpoint", "version": VERSION, **vars(checkpoint)}, path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+    """Read `checkpoint.pt`.
 
     Raises:
-        StoreError: it is missing, damaged, foreign, of another version, or its weights do not fit.
+        StoreError: it is missing, damaged, another program's or of another version, or its weights do
+            not fit its architecture.
     """
     if not path.is_file():
         raise StoreError(f"no checkpoint at {path}; run: snakemake {path}")
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damaged bytes happen to trip on
+    except Exception as error:  # torch raises whatever the damaged bytes happen to lead to
         raise StoreError(
-            f"{path} is damaged or no checkpoint ({type(error).__name__});"
-            " delete it and run snakemake again"
+            f"{path} is damaged or not a checkpoint ({type(error).__name__}); {FIX_HINT}"
         ) from error
     if not isinstance(payload, dict) or payload.pop("kind", None) != "checkpoint":
-        raise StoreError(f"{path} is no checkpoint of ours; expected one written by galr train")
-    return validate_payload(path, payload.pop("version", None), payload)
-
-
-def validate_payload(
-    path: Path,
-    version: object,
-    payload: dict[str, Any],
-    fix_hint: str = "delete it and run snakemake again",
-) -> Checkpoint:
-    """Take what a file of ours holds for a checkpoint, if it is one of this version and can be built.
-
-    Args:
-        path: the file.
-        version: of its format, as it says.
-        held: the fields.
-        cure: what to do if it is not.
-
-    Raises:
-        StoreError: it is of another version, lacks a field, or its weights do not fit.
-    """
-    if version != VERSION:
-        raise StoreError(
-            f"{path} is format {version} of checkpoint, this code reads {VERSION}; {fix_hint}"
-        )
-    try:
-        checkpoint = Checkpoint(**payload)
-        checkpoint.build_model()
-    except (RuntimeError, TypeError) as error:
-        raise StoreError(
-            f"{path} lacks something, or holds weights of other shapes than it says"
-            f" ({str(error).splitlines()[-1].strip()}); {fix_hint}"
-        ) from error
-    return checkpoint
-
-
-EXPORT_KIND, EXPORT_SUFFIX = "galr", ".safetensors"
-EXPORT_HINT = "write it again with galr export"
-METADATA = tuple(each.name for each in fields(Checkpoint) if each.name != "state")
+        raise StoreError(f"{path} is not a checkpoint that galr train wrote; {FIX_HINT}")
+    return _validate(path, payload, FIX_HINT)
 
 
 def save_safetensors(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a model whole or not at all; tensors that share memory become tensors of their own.
-
-    Raises:
-        DataError: nothing can be written there.
-    """
+    """Write an export; tensors that share memory become tensors of their own."""
     metadata = {name: json.dumps(getattr(checkpoint, name), sort_keys=True) for name in METADATA}
     tensors = {
-        name: torch.empty(each.shape, dtype=each.dtype).copy_(each)
-        for name, each in checkpoint.state_dict.items()
+        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+        for name, tensor in checkpoint.state_dict.items()
     }
-    try:
-        with atomic_write(path) as partial:
-            # save_file would let nobody but its writer read what is made to be handed on
-            partial.write_bytes(
-                save(tensors, {"kind": EXPORT_KIND, "version": str(VERSION)} | metadata)
-            )
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written ({error.strerror}); choose another --output"
-        ) from error
+    # not safetensors' save_file, which gives a file that only its owner may read
+    path.write_bytes(save(tensors, {"kind": EXPORT_KIND, "version": str(VERSION)} | metadata))
 
 
 def load_safetensors(path: Path) -> Checkpoint:
-    """Read an exported model.
+    """Read an export.
 
     Raises:
-        StoreError: it is missing, damaged, foreign, of another version, or its weights do not fit.
+        StoreError: it is missing, damaged, another program's or of another version, or its weights do
+            not fit its architecture.
     """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path} is missing or damaged ({error}); {EXPORT_HINT}") from error
+        raise StoreError(f"{path} is missing or damaged ({error}); {EXPORT_FIX_HINT}") from error
     if metadata.get("kind") != EXPORT_KIND:
         raise StoreError(
             f"{path} does not say what its weights belong to; expected a file written by galr export"
@@ -153,7 +121,32 @@ def load_safetensors(path: Path) -> Checkpoint:
             name: json.loads(metadata[name]) for name in ("version", *METADATA) if name in metadata
         }
     except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}); {EXPORT_HINT}") from error
-    return validate_payload(
-        path, payload.pop("version", None), payload | {"state": state}, EXPORT_HINT
-    )
+        raise StoreError(f"{path} is damaged ({error}); {EXPORT_FIX_HINT}") from error
+    return _validate(path, payload | {"state_dict": state}, EXPORT_FIX_HINT)
+
+
+def _validate(path: Path, payload: dict[str, Any], fix_hint: str) -> Checkpoint:
+    """Check the version, the fields and that the model can be built.
+
+    Args:
+        path: the file, for messages.
+        payload: version and fields of the checkpoint.
+        fix_hint: what to do if they are wrong.
+
+    Raises:
+        StoreError: it is of another version, lacks a field, or its weights do not fit.
+    """
+    version = payload.pop("version", None)
+    if version != VERSION:
+        raise StoreError(
+            f"{path} is format {version} of checkpoint, this code reads {VERSION}; {fix_hint}"
+        )
+    try:
+        checkpoint = Checkpoint(**payload)
+        checkpoint.build_model()
+    except (RuntimeError, TypeError) as error:
+        raise StoreError(
+            f"{path} lacks a field, or holds weights of other shapes than its architecture"
+            f" ({str(error).splitlines()[-1].strip()}); {fix_hint}"
+        ) from error
+    return checkpoint

@@ -4,89 +4,43 @@ import torch
 from torch import Tensor, nn
 
 
-class Attend(nn.Module):
-    """Multi-head attention with a post-norm residual."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor, source: Tensor) -> Tensor:
-        heard, _ = self.attention(x, source, source, need_weights=False)
-        return self.norm(x + self.dropout(heard))
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with a post-norm residual."""
-
-    def __init__(self, width: int, inner: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, width)
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.dropout(self.layers(x)))
-
-
-class SelfAttention(nn.Module):
-    """SA: attention to itself, then feed-forward."""
-
-    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
-        super().__init__()
-        self.itself = Attend(width, heads, dropout)
-        self.feed_forward = FeedForward(width, inner, dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.feed_forward(self.itself(x, x))
-
-
-class GuidedAttention(nn.Module):
-    """GA: attention to itself, then to the guide (keys and values), then feed-forward."""
-
-    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
-        super().__init__()
-        self.itself = Attend(width, heads, dropout)
-        self.guided = Attend(width, heads, dropout)
-        self.feed_forward = FeedForward(width, inner, dropout)
-
-    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        return self.feed_forward(self.guided(self.itself(x, x), guide))
-
-
 class MIDF(nn.Module):
-    r"""Fuse global and local so that each image sets its own balance (METHOD 4, paper Fig. 5).
+    r"""Fuse the global and the local feature with weights that each image sets by itself.
 
-    :math:`g' = \sigma(l)\,g`, :math:`l' = g + l`, :math:`v = \gamma_0 g' + \gamma_1 l'` with
-    :math:`\gamma = softmax(W_2\,\sigma(W_1(g' + l')))`.
+    SA is attention of a feature to itself and a feed-forward layer (PyTorch's encoder layer); GA is attention to
+    itself, attention to a guide and a feed-forward layer (PyTorch's decoder layer); both normalise after each
+    residual sum.
 
-    A feature is a sequence of length 1, as released, so attention weights are all 1.
+    .. math::
+        g \leftarrow SA(g),\quad l \leftarrow SA(l),\quad l \leftarrow GA(l; g),\quad g \leftarrow GA(g; l)
+
+        g' = \sigma(l)\,g,\quad l' = g + l,\quad \gamma = softmax(W_2\,\sigma(W_1(g' + l'))),\quad
+        v = \gamma_0 g' + \gamma_1 l'
+
+    A feature is a sequence of length 1, as in the released code, so every attention weight is 1.
+    Source: figure 5 of the paper; `docs/how/figure.md`, section Fusion.
 
     Shapes:
-        - **seen**, **found:** :math:`(B, width)`, the global and the local feature
-        - **output:** :math:`(B, width)`
+        - **global_feature**, **local_feature:** :math:`(B, embed\_dim)` float
+        - **output:** :math:`(B, embed\_dim)` float, of any length
 
     Args:
-        width: of both features and of what comes out.
-        heads: of every attention; divides `width`.
-        inner: width inside the feed-forward layers.
-        dropout: share dropped, in [0, 1).
-        released: repeat the released code's defect, which reads :math:`\gamma_0` for both views;
-            otherwise both weights are live, as the paper has it.
+        embed_dim: width of both features and of the output.
+        heads: heads of every attention; divides `embed_dim`.
+        ffn_dim: inner width of the feed-forward layers.
+        dropout: fraction dropped in training, in [0, 1).
+        released_bug: read :math:`\gamma_0` for both candidates, as the released code does by mistake;
+            otherwise both weights are used, as in the paper.
     """
 
     def __init__(
         self, embed_dim: int, heads: int, ffn_dim: int, dropout: float, *, released_bug: bool
     ) -> None:
         super().__init__()
-        self.global_self = SelfAttention(embed_dim, heads, ffn_dim, dropout)
-        self.local_self = SelfAttention(embed_dim, heads, ffn_dim, dropout)
-        self.local_cross = GuidedAttention(embed_dim, heads, ffn_dim, dropout)
-        self.global_cross = GuidedAttention(embed_dim, heads, ffn_dim, dropout)
+        self.global_self = _self_attention(embed_dim, heads, ffn_dim, dropout)
+        self.local_self = _self_attention(embed_dim, heads, ffn_dim, dropout)
+        self.local_cross = _guided_attention(embed_dim, heads, ffn_dim, dropout)
+        self.global_cross = _guided_attention(embed_dim, heads, ffn_dim, dropout)
         self.gate = nn.Sequential(
             nn.Linear(embed_dim, embed_dim),
             nn.Sigmoid(),
@@ -96,15 +50,50 @@ class MIDF(nn.Module):
         self.released_bug = released_bug
 
     def forward(self, global_feature: Tensor, local_feature: Tensor) -> Tensor:
-        g = self.global_self(global_feature.unsqueeze(1))  # (B, 1, width)
+        """Fuse two features of each image.
+
+        Args:
+            global_feature: (B, embed_dim) float.
+            local_feature: (B, embed_dim) float.
+
+        Returns:
+            (B, embed_dim) float, not normalised.
+        """
+        g = self.global_self(global_feature.unsqueeze(1))  # (B, 1, embed_dim)
         l = self.local_self(local_feature.unsqueeze(1))
-        l = self.local_cross(l, guide=g)
-        g = self.global_cross(g, guide=l)
+        l = self.local_cross(l, g)
+        g = self.global_cross(g, l)
         g, l = g.squeeze(1), l.squeeze(1)
-        candidates = torch.stack([l.sigmoid() * g, g + l], dim=1)  # (B, 2, width)
+        candidates = torch.stack([l.sigmoid() * g, g + l], dim=1)  # (B, 2, embed_dim)
         weights = self.gate(candidates.sum(dim=1)).softmax(dim=-1)  # (B, 2)
         if self.released_bug:
-            # Defect of the released code: both views share weight 0, so it only scales their sum;
-            # cosine removes a scale, and neither weight moves a score.
+            # Both candidates get weight 0, which only scales their sum; the cosine removes a
+            # scale, so neither weight changes a similarity.
             weights = weights[:, :1]
         return (weights.unsqueeze(-1) * candidates).sum(dim=1)
+
+
+def _self_attention(embed_dim: int, heads: int, ffn_dim: int, dropout: float) -> nn.Module:
+    """Build SA."""
+    layer = nn.TransformerEncoderLayer(embed_dim, heads, ffn_dim, dropout, batch_first=True)
+    _move_to_end(layer, "linear1", "linear2", "norm2")
+    return layer
+
+
+def _guided_attention(embed_dim: int, heads: int, ffn_dim: int, dropout: float) -> nn.Module:
+    """Build GA."""
+    layer = nn.TransformerDecoderLayer(embed_dim, heads, ffn_dim, dropout, batch_first=True)
+    _move_to_end(layer, "multihead_attn", "norm2", "linear1", "linear2", "norm3")
+    return layer
+
+
+def _move_to_end(layer: nn.Module, *names: str) -> None:
+    """Register submodules last, so that parameters are listed in the order of the computation.
+
+    Gradient clipping sums norms in the order of the parameters; in another order, a training would differ in
+    its last digits from one by an earlier version.
+    """
+    for name in names:
+        submodule = getattr(layer, name)
+        delattr(layer, name)
+        setattr(layer, name, submodule)

@@ -1,12 +1,13 @@
-"""GaLR on one page: what the picture shows, what is found in it, and the sentence that speaks of it.
+"""GaLR on one page: a global and a local feature of an image, their fusion, and the embedding of a sentence.
 
-    picture ── ResNet ── MVSA ───────┐
+    image ──── ResNet ── MVSA ───────┐
                                      ├── MIDF, or a sum ── v ───┐
     regions ── DREA ── X, A ── GCN ──┘                          ├── cosine
     sentence ── words ── BiGRU, or skip-thoughts ── t ──────────┘
 
 DREA runs before training (`galr graphs`); everything else is here.
-An ablation leaves out one of the two upper rows; other networks may stand in for the ResNet.
+An ablation leaves out one of the two upper rows; other networks can replace the ResNet.
+Source: Yuan and others, IEEE TGRS 2022 (arXiv 2204.09860); `docs/how/figure.md`.
 """
 
 from typing import NamedTuple
@@ -21,42 +22,42 @@ from galr.model.regions import RegionGCN
 from galr.model.text import build_text_encoder
 
 BRANCHES = ("both", "global", "local")
-FUSIONS = ("midf", "midf_released", "sum")
+FUSIONS = ("midf", "midf_released_bug", "sum")
 
 
 class GraphBatch(NamedTuple):
-    """The regions of a batch of images, as DREA leaves them."""
+    """DREA's graphs of a batch of images."""
 
     representation: Tensor  # (B, n, d) float
     adjacency: Tensor  # (B, n, n) float
-    mask: Tensor  # (B, n) bool
+    mask: Tensor  # (B, n) bool, False where a row is padding
 
 
 class GaLR(nn.Module):
-    r"""Images and sentences in one space, where cosine is likeness (METHOD 4).
+    """Embed images and sentences in one space, in which cosine is similarity.
 
-    A part that is not live is not built.
+    A part that an ablation does not use is not built.
 
     Args:
-        backbone: torchvision's name of a network, see `Pyramid`.
-        crop: height and width of the pictures in pixels, a multiple of 32.
-        regions: n, rows of a graph.
-        features: d, numbers a region.
-        words: size of the vocabulary, padding included.
-        embedding: width of the common space.
-        text: `bigru`, the paper's sentence encoder, or `skipthoughts`, the released code's.
-        word_size: width of a word's embedding.
-        text_size: units of the GRU, each direction.
-        text_dropout: share dropped in `skipthoughts`, in [0, 1); 0 with `bigru`.
-        heads: attention heads of MIDF; must divide `embedding`.
-        feed_forward: inner width of MIDF's feed-forward layers.
-        dropout: share dropped in MIDF, in [0, 1).
-        fusion: how `both` branches become one: `midf`, the paper's; `midf_released`, with the released
-            code's defect; `sum`, added, without a parameter.
+        backbone: torchvision's name of a network, see `galr.model.image.Backbone`.
+        input_size: height and width of the images in pixels, a multiple of 32.
+        max_regions: n, rows of a graph.
+        node_dim: d, features of a region.
+        vocab_size: size of the vocabulary, padding included.
+        embed_dim: width of the common space.
+        text_encoder: `bigru`, the paper's sentence encoder, or `skipthoughts`, the released code's.
+        word_dim: width of a word's embedding.
+        gru_hidden: units of the GRU, each direction.
+        text_dropout: fraction dropped in `skipthoughts`, in [0, 1); 0 with `bigru`.
+        heads: attention heads of MIDF; must divide `embed_dim`.
+        ffn_dim: inner width of MIDF's feed-forward layers.
+        dropout: fraction dropped in MIDF, in [0, 1).
+        fusion: how `both` branches become one: `midf`, the paper's; `midf_released_bug`, with the released
+            code's defect; `sum`, the sum, without parameters.
         branches: `both`, or the ablations `global` and `local`.
 
     Raises:
-        ConfigError: a name is none of these.
+        ConfigError: a name is unknown, or a size does not fit.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class GaLR(nn.Module):
         if branches != "global":
             self.local_branch = RegionGCN(max_regions, node_dim, embed_dim)
         if branches == "both" and fusion != "sum":
-            released_bug = fusion == "midf_released"
+            released_bug = fusion == "midf_released_bug"
             self.fusion = MIDF(embed_dim, heads, ffn_dim, dropout, released_bug=released_bug)
         self.text_encoder = build_text_encoder(
             text_encoder=text_encoder,
@@ -103,24 +104,53 @@ class GaLR(nn.Module):
         self.sum_fusion = fusion == "sum"
 
     def encode_images(self, pixels: Tensor, graph: GraphBatch) -> Tensor:
-        """(B, 3, crop, crop) normalised pixels and their graphs → (B, embedding), unit rows."""
+        """Embed images.
+
+        Args:
+            pixels: (B, 3, input_size, input_size) float, normalised; not read by the ablation `local`.
+            graph: the graphs of the same images; not read by the ablation `global`.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
         if self.branches == "global":
             return self.global_branch(pixels)
         if self.branches == "local":
             return self.local_branch(*graph)
         global_feature, local_feature = self.global_branch(pixels), self.local_branch(*graph)
-        return normalize(
-            global_feature + local_feature
-            if self.sum_fusion
-            else self.fusion(global_feature, local_feature)
-        )
+        if self.sum_fusion:
+            return normalize(global_feature + local_feature)
+        return normalize(self.fusion(global_feature, local_feature))
 
     def encode_sentences(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        """(B, L) word numbers and their (B,) lengths → (B, embedding), unit rows."""
+        """Embed sentences.
+
+        Args:
+            token_ids: (B, L) int64, 0 where padding.
+            lengths: (B,) int64 on the CPU, each at least 1.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
         return self.text_encoder(token_ids, lengths)
 
     def forward(
         self, pixels: Tensor, graph: GraphBatch, token_ids: Tensor, lengths: Tensor
     ) -> Tensor:
-        """Cosine of every image with every sentence: (images, sentences) in [-1, 1]."""
+        """Compute the cosine of every image with every sentence.
+
+        Args:
+            pixels: (images, 3, input_size, input_size) float, normalised.
+            graph: the graphs of the same images.
+            token_ids: (sentences, L) int64, 0 where padding.
+            lengths: (sentences,) int64 on the CPU, each at least 1.
+
+        Returns:
+            (images, sentences) float in [-1, 1].
+        """
         return self.encode_images(pixels, graph) @ self.encode_sentences(token_ids, lengths).T
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count the numbers that training changes."""
+    return sum(each.numel() for each in model.parameters() if each.requires_grad)

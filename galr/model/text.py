@@ -1,9 +1,7 @@
-"""The released code's sentence encoder: skip-thoughts' GRU, read at its last word.
+"""Sentence encoders: the paper's bidirectional GRU, and the released code's skip-thoughts GRU.
 
-Sentence encoders: the paper's, and which one a model has.
-
-An encoder takes words (B, L) int64, 0 where padding, and their lengths (B,) int64 on the CPU, each at
-least 1, and gives (B, embedding) unit rows; padding changes nothing.
+Both take token ids (B, L) int64, 0 where padding, and their lengths (B,) int64 on the CPU, each at least 1,
+and return embeddings (B, embed_dim) with rows of length 1. Padding changes nothing.
 """
 
 import torch
@@ -14,32 +12,86 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from galr.errors import ConfigError
 
 
-class SkipThoughts(nn.Module):
-    r"""Words → embeddings → GRU → its last state → linear → ReLU (METHOD 4, the released code).
+class BiGRU(nn.Module):
+    r"""Word embeddings, a bidirectional GRU, the mean over directions and words, two linear layers.
 
-    As released: the recurrence of skip-thoughts' uni-skip encoder
-    (:math:`h' = z \odot h + (1 - z) \odot \tanh(W x + b + r \odot U h)`, no biases beside :math:`U`),
-    the ReLU before the length is made 1, and the dropout of Gal and Ghahramani (2016): each sentence
-    draws six masks, for each of the three gates one over the word and one over the state, and keeps
-    them from its first word to its last.
-
-    Ours: one `nn.GRU` holds the weights, whose hidden biases stay 0, so that its fast kernels run
-    wherever nothing is dropped; and padding is never read, where the released code reads and ignores it.
-
-    A sentence whose numbers the ReLU silences all is a row of zeros, not of length 1: it is as far from
-    every image as from any other, and has no gradient.
+    Source: the paper's figure of the model; `docs/how/figure.md`, section Sentence.
 
     Shapes:
-        - **words:** :math:`(B, L)` int64, 0 where padding
+        - **token_ids:** :math:`(B, L)` int64, 0 where padding
         - **lengths:** :math:`(B,)` int64 on the CPU, each at least 1
-        - **output:** :math:`(B, embedding)`, unit rows; padding changes nothing
+        - **output:** :math:`(B, embed\_dim)` float, rows of length 1
 
     Args:
-        words: size of the vocabulary, padding included.
-        word_size: width of a word's embedding, 620 as published.
-        hidden: units of the GRU, 2400 as published.
-        embedding: width of the common space.
-        share: of a mask that is dropped in training, in [0, 1), 0.25 as released.
+        vocab_size: size of the vocabulary, padding included.
+        word_dim: width of a word's embedding.
+        gru_hidden: units of the GRU, each direction.
+        embed_dim: width of the output.
+    """
+
+    def __init__(self, vocab_size: int, word_dim: int, gru_hidden: int, embed_dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, word_dim, padding_idx=0)
+        self.gru = nn.GRU(word_dim, gru_hidden, batch_first=True, bidirectional=True)
+        self.project = nn.Sequential(
+            nn.Linear(gru_hidden, gru_hidden), nn.ReLU(), nn.Linear(gru_hidden, embed_dim)
+        )
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Embed sentences.
+
+        Args:
+            token_ids: (B, L) int64, 0 where padding.
+            lengths: (B,) int64 on the CPU, each at least 1.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
+        by_length = lengths.argsort(descending=True, stable=True)
+        (
+            order,
+            inverse_order,
+            sorted_lengths,
+        ) = (  # pack_padded_sequence's own sorting waits for a GPU
+            each.to(token_ids.device, non_blocking=True)
+            for each in (by_length, by_length.argsort(), lengths[by_length])
+        )
+        packed = pack_padded_sequence(
+            self.embedding(token_ids[order]), lengths[by_length], batch_first=True
+        )
+        hidden, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
+        forward, backward = hidden.chunk(2, dim=-1)  # (B, L, gru_hidden) each
+        total = ((forward + backward) / 2).sum(dim=1)  # padded steps are zero
+        mean = total / sorted_lengths.unsqueeze(1)
+        return normalize(self.project(mean[inverse_order]))
+
+
+class SkipThoughts(nn.Module):
+    r"""Word embeddings, a GRU, its last state, a linear layer and ReLU, as in the released code.
+
+    As released: the recurrence of skip-thoughts' uni-skip encoder
+    (:math:`h' = z \odot h + (1 - z) \odot \tanh(W x + b + r \odot U h)`, no biases beside :math:`U`;
+    Kiros and others 2015, arXiv 1506.06726), the ReLU before the scaling to length 1, and the dropout of Gal and
+    Ghahramani (2016, arXiv 1512.05287): six masks a sentence, for each of the three gates one over the word and
+    one over the state, the same from the first word to the last.
+
+    Different: one `nn.GRU` holds the weights, and its hidden biases stay 0, so that its fast kernels run where
+    nothing is dropped; padding is not processed, where the released code processes and ignores it.
+
+    Where the ReLU leaves no value of a sentence above 0, its row is zero and not of length 1: its cosine with every
+    image is 0, and it has no gradient.
+
+    Shapes:
+        - **token_ids:** :math:`(B, L)` int64, 0 where padding
+        - **lengths:** :math:`(B,)` int64 on the CPU, each at least 1
+        - **output:** :math:`(B, embed\_dim)` float, rows of length 1
+
+    Args:
+        vocab_size: size of the vocabulary, padding included.
+        word_dim: width of a word's embedding, 620 as published.
+        gru_hidden: units of the GRU, 2400 as published.
+        embed_dim: width of the output.
+        dropout: fraction of each mask that is dropped in training, in [0, 1); 0.25 as released.
     """
 
     def __init__(
@@ -54,6 +106,15 @@ class SkipThoughts(nn.Module):
         self.dropout = dropout
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Embed sentences.
+
+        Args:
+            token_ids: (B, L) int64, 0 where padding.
+            lengths: (B,) int64 on the CPU, each at least 1.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1, or of length 0 where ReLU leaves nothing.
+        """
         embedded = self.embedding(token_ids)
         if self.training and self.dropout:
             last_state = self.masked_gru(embedded, lengths, *self.dropout_masks(len(token_ids)))
@@ -63,10 +124,10 @@ class SkipThoughts(nn.Module):
         return normalize(self.project(last_state).relu())
 
     def dropout_masks(self, num_sentences: int) -> tuple[Tensor, Tensor]:
-        """Draw what to drop: factors 0 or 1 / (1 - share).
+        """Draw dropout masks: factors 0 or 1 / (1 - dropout).
 
         Returns:
-            Over the words (3, sentences, word_size) and over the state (3, sentences, hidden), for the
+            Over the words (3, B, word_dim) and over the state (3, B, gru_hidden), float; the axis of 3 is the
             reset gate, the update gate and the new state.
         """
         widths = self.gru.input_size, self.gru.hidden_size
@@ -79,28 +140,28 @@ class SkipThoughts(nn.Module):
     def masked_gru(
         self, embedded: Tensor, lengths: Tensor, word_masks: Tensor, state_masks: Tensor
     ) -> Tensor:
-        """The GRU's recurrence with masks, which its fast kernels cannot do.
+        """Run the GRU's recurrence with masks, which its fast kernels cannot do.
 
         Args:
-            steps: (B, L, word_size) embedded words.
-            lengths: (B,) int64.
-            over_words: (3, B, word_size) factors, see `masks`.
-            over_state: (3, B, hidden) factors.
+            embedded: (B, L, word_dim) float, embedded words.
+            lengths: (B,) int64 on the CPU.
+            word_masks: (3, B, word_dim) float factors, see `dropout_masks`.
+            state_masks: (3, B, gru_hidden) float factors.
 
         Returns:
-            (B, hidden), each sentence's state after its last word.
+            (B, gru_hidden) float, the state of each sentence after its last word.
         """
         word_weights, state_weights, word_biases, state_biases = (
             each.unflatten(0, (3, -1)) for each in self.gru.all_weights[0]
-        )  # the gates lie one above the other: (3, hidden, …)
-        masked = (embedded * word_masks.unsqueeze(2)).flatten(1, 2)  # (3, B·L, word_size)
+        )  # torch stacks the gates: (3, gru_hidden, …)
+        masked = (embedded * word_masks.unsqueeze(2)).flatten(1, 2)  # (3, B·L, word_dim)
         word_gates = torch.baddbmm(word_biases.unsqueeze(1), masked, word_weights.mT)
-        word_gates = word_gates.unflatten(1, embedded.shape[:2])  # (3, B, L, hidden)
+        word_gates = word_gates.unflatten(1, embedded.shape[:2])  # (3, B, L, gru_hidden)
         active = torch.arange(embedded.shape[1]) < lengths.unsqueeze(1)  # (B, L)
         active = active.to(embedded.device, non_blocking=True)
         state = state_masks.new_zeros(state_masks.shape[1:])
         for step in range(embedded.shape[1]):
-            step_gates = word_gates[:, :, step]  # what the three gates hear of it, (3, B, hidden)
+            step_gates = word_gates[:, :, step]  # (3, B, gru_hidden)
             state_gates = torch.baddbmm(
                 state_biases.unsqueeze(1), state * state_masks, state_weights.mT
             )
@@ -109,39 +170,6 @@ class SkipThoughts(nn.Module):
             after = update * state + (1 - update) * new
             state = torch.where(active[:, step, None], after, state)
         return state
-
-
-class BiGRU(nn.Module):
-    r"""Words → embeddings → BiGRU → mean → MLP (METHOD 4, the paper's figure).
-
-    Shapes:
-        - **words:** :math:`(B, L)` int64, 0 where padding
-        - **lengths:** :math:`(B,)` int64 on the CPU, each at least 1
-        - **output:** :math:`(B, embedding)`, unit rows; padding changes nothing
-    """
-
-    def __init__(self, vocab_size: int, word_dim: int, gru_hidden: int, embed_dim: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocab_size, word_dim, padding_idx=0)
-        self.gru = nn.GRU(word_dim, gru_hidden, batch_first=True, bidirectional=True)
-        self.project = nn.Sequential(
-            nn.Linear(gru_hidden, gru_hidden), nn.ReLU(), nn.Linear(gru_hidden, embed_dim)
-        )
-
-    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        order = lengths.argsort(descending=True, stable=True)
-        there, back, steps = (  # torch's own sorting would wait for a GPU here
-            each.to(token_ids.device, non_blocking=True)
-            for each in (order, order.argsort(), lengths[order])
-        )
-        packed = pack_padded_sequence(
-            self.embedding(token_ids[there]), lengths[order], batch_first=True
-        )
-        heard, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)  # (B, L, 2 hidden)
-        forth, away = heard.chunk(2, dim=-1)
-        total = ((forth + away) / 2).sum(dim=1)  # padded steps are zero
-        mean = total / steps.unsqueeze(1)
-        return normalize(self.project(mean[back]))
 
 
 SentenceEncoder = BiGRU | SkipThoughts
@@ -156,42 +184,44 @@ def build_text_encoder(
     text_dropout: float,
     embed_dim: int,
 ) -> SentenceEncoder:
-    """Build the encoder that a model's settings name.
+    """Build the sentence encoder of a name.
 
     Args:
-        text: `bigru`, the paper's figure, or `skipthoughts`, the released code's.
-        words: size of the vocabulary, padding included.
-        word_size: width of a word's embedding.
-        text_size: units of the GRU, each direction.
-        text_dropout: share dropped while `skipthoughts` learns; `bigru` drops nothing.
-        embedding: width of the common space.
+        text_encoder: `bigru`, as in the paper's figure, or `skipthoughts`, as in the released code.
+        vocab_size: size of the vocabulary, padding included.
+        word_dim: width of a word's embedding.
+        gru_hidden: units of the GRU, each direction.
+        text_dropout: fraction that `skipthoughts` drops in training, in [0, 1); 0 with `bigru`.
+        embed_dim: width of the output.
 
     Raises:
-        ConfigError: there is no such encoder, or it cannot drop that share.
+        ConfigError: there is no such encoder, or it cannot drop that fraction.
     """
     if text_encoder == "bigru":
         if text_dropout:
             raise ConfigError(
-                f"model.text_dropout is {text_dropout} and model.text bigru, which drops nothing;"
-                " set text_dropout: 0 or text: skipthoughts"
+                f"model.text_dropout is {text_dropout} and model.text_encoder bigru, which has no dropout;"
+                " set text_dropout: 0 or text_encoder: skipthoughts"
             )
         return BiGRU(vocab_size, word_dim, gru_hidden, embed_dim)
     if text_encoder == "skipthoughts":
         if not 0 <= text_dropout < 1:
             raise ConfigError(f"model.text_dropout must be in [0, 1), got {text_dropout}")
         return SkipThoughts(vocab_size, word_dim, gru_hidden, embed_dim, text_dropout)
-    raise ConfigError(f"model.text '{text_encoder}' is unknown; choose from bigru, skipthoughts")
+    raise ConfigError(
+        f"model.text_encoder '{text_encoder}' is unknown; choose from bigru, skipthoughts"
+    )
 
 
 def pad_tokens(sequences: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Stack word numbers of different length.
+    """Stack token ids of sentences of different length.
 
     Args:
-        sentences: (B,) lists of word numbers, each of at least one.
+        sequences: B lists of token ids, each of at least one.
 
     Returns:
-        words (B, L) int64 padded with 0, lengths (B,) int64.
+        token_ids (B, L) int64 padded with 0, L the largest length; lengths (B,) int64 on the CPU.
     """
-    rows = [torch.tensor(sentence, dtype=torch.int64) for sentence in sequences]
+    rows = [torch.tensor(sequence, dtype=torch.int64) for sequence in sequences]
     lengths = torch.tensor([len(row) for row in rows])
     return nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths
