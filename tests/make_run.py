@@ -114,6 +114,7 @@ def write_run(folder: Path, branches="both", **architecture):
         "node_dim": len(CLASSES) + 5 if graphs else 0,
     }  # fmt: skip
     torch.manual_seed(2)
+    run.mkdir(parents=True)
     save_checkpoint(
         run / "checkpoint.pt",
         Checkpoint(

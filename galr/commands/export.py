@@ -28,7 +28,6 @@ def run(options: Options) -> None:
     """Read the checkpoint, write the export."""
     # Imported here, so that --help starts without torch.
     from galr.io.atomic import atomic_write
-    from galr.io.atomic import atomic_write
     from galr.model.checkpoint import EXPORT_SUFFIX, load_checkpoint, save_safetensors
 
     if options.output.suffix != EXPORT_SUFFIX:

@@ -27,6 +27,7 @@ def run(options: Options) -> None:
     """Draw and store the folds."""
     # Imported here, so that --help starts without pandas.
     from galr import store
+    from galr.io.atomic import atomic_write
     from galr.train.splits import draw_folds
 
     with store.reading(options.dataset, store.DATASET) as dataset:
@@ -38,4 +39,5 @@ def run(options: Options) -> None:
         validation_fraction=options.validation,
         seed=options.seed,
     )
-    folds.to_csv(options.output)
+    with atomic_write(options.output) as partial:
+        folds.to_csv(partial)

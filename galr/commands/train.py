@@ -65,7 +65,6 @@ def run(options: Options) -> None:
     from galr import store
     from galr.devices import resolve_device
     from galr.io.atomic import atomic_write
-    from galr.io.atomic import atomic_write
     from galr.model.checkpoint import save_checkpoint
     from galr.model.galr import count_parameters
     from galr.train import run as training

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from galr import store
 from galr.data.vocabulary import Vocabulary
 from galr.errors import ConfigError
+from galr.io.atomic import atomic_write
 from galr.model.checkpoint import Checkpoint
 from galr.model.galr import GaLR
 from galr.model.pretrained import load_backbone, load_skipthoughts
@@ -262,10 +263,11 @@ def build_checkpoint(
 
 
 def write_history(path: Path, result: TrainResult) -> None:
-    """Write history.csv: a row an epoch, `best` True in that of the best epoch."""
+    """Write history.csv: a row for each epoch, `best` True in that of the best one."""
     history = pd.DataFrame(result.history)
     history["best"] = history["epoch"] == result.epoch
-    history.to_csv(path, index=False)
+    with atomic_write(path) as partial:
+        history.to_csv(partial, index=False)
 
 
 def _graph_provenance(graphs: Path | None) -> dict[str, Any] | None:
