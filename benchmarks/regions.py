@@ -29,9 +29,9 @@ import torch
 from galr.commands import draw
 from galr.io.images import load_rgb
 from galr.regions import network
-from galr.regions.detect import Batch, Opening, detect, prepared
-from galr.regions.detector import Detection, Detector, Slices, read_detector
-from galr.regions.mmlab import BaseDetector, quiet
+from galr.regions.detect import ImageLoader, SliceBatch, detect, iter_batches
+from galr.regions.detector_spec import DetectorSpec, InferenceConfig, SliceConfig, read_network_spec
+from galr.regions.mmdet_imports import BaseDetector, suppress_output
 
 TIMES = 5
 FEW_BOXES = {"score_thr": 0.0, "nms_pre": 20}
@@ -41,13 +41,13 @@ DEMO = Path(__file__).parents[1] / "config" / "detectors" / "demo.yaml"
 def main(small: int, large: int, threads: int) -> None:
     """Draw pictures, time both networks on them, print a table."""
     torch.set_num_threads(threads)
-    demo = with_few_boxes(read_detector(DEMO))
+    demo = with_few_boxes(read_network_spec(DEMO))
     tiny = with_few_boxes(
         replace(
             demo,
             base="rtmdet/rtmdet_tiny_8xb32-300e_coco.py",
             overrides={"backbone": {"init_cfg": None}},
-            detection=Detection((640, 640), 8, 0.0, 0.5, 100, slices=Slices(640, 0.2)),
+            detection=InferenceConfig((640, 640), 8, 0.0, 0.5, 100, slices=SliceConfig(640, 0.2)),
         )
     )
     print(f"{threads} thread(s) for the network, torch {torch.__version__}; images a second")
@@ -62,49 +62,53 @@ def main(small: int, large: int, threads: int) -> None:
         )
 
 
-def with_few_boxes(detector: Detector) -> Detector:
+def with_few_boxes(detector: DetectorSpec) -> DetectorSpec:
     """Let a network that learnt nothing find a few boxes in every picture."""
     overrides: dict[str, Any] = {**detector.overrides, "test_cfg": FEW_BOXES}
-    return replace(detector, overrides=overrides, detection=replace(detector.detection, score=0.0))
+    return replace(detector, overrides=overrides, detection=replace(detector.inference, score=0.0))
 
 
-def drawn(folder: Path, images: int, size: int) -> list[Opening]:
+def drawn(folder: Path, images: int, size: int) -> list[ImageLoader]:
     """Draw scenes as `galr draw` does; what opens each."""
     draw.run(draw.Flags(images=images, size=size, output=folder))
     return [partial(load_rgb, path) for path in sorted((folder / "images").iterdir())]
 
 
-def compare(name: str, detector: Detector, pictures: Sequence[Opening], threads: int) -> None:
+def compare(
+    name: str, detector: DetectorSpec, pictures: Sequence[ImageLoader], threads: int
+) -> None:
     """Print both medians in images a second, the ratio, and the peak."""
     model = random_network(detector)
-    how = detector.detection
+    how = detector.inference
     ours = partial(extract, model, pictures, how, threads)
     ours()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes on Linux
-    bare = partial(look, model, list(prepared(pictures, how, threads=threads)))
+    bare = partial(look, model, list(iter_batches(pictures, how, threads=threads)))
     bare()
     times = [(seconds(ours), seconds(bare)) for _ in range(TIMES)]
     fast, floor = (len(pictures) / median(column) for column in zip(*times, strict=True))
     print(f"{name:34}{fast:10.1f}{floor:10.1f}{fast / floor:8.2f}{peak:7.0f} MB")
 
 
-def random_network(detector: Detector) -> BaseDetector:
+def random_network(detector: DetectorSpec) -> BaseDetector:
     """A detector that learnt nothing."""
     torch.manual_seed(0)
-    model = network.build(detector)
-    network.initialise(model)
-    return network.place(model, torch.device("cpu")).eval()
+    model = network.build_network(detector)
+    network.init_weights(model)
+    return network.to_device(model, torch.device("cpu")).eval()
 
 
-def extract(model: BaseDetector, pictures: Sequence[Opening], how: Detection, threads: int) -> None:
+def extract(
+    model: BaseDetector, pictures: Sequence[ImageLoader], how: InferenceConfig, threads: int
+) -> None:
     """Open, cut, fit, look, join."""
     for _ in detect(model, pictures, how, threads=threads):
         pass
 
 
-def look(model: BaseDetector, batches: Sequence[Batch]) -> None:
+def look(model: BaseDetector, batches: Sequence[SliceBatch]) -> None:
     """Do nothing but what mmdet does with prepared tensors."""
-    with quiet(), torch.inference_mode():
+    with suppress_output(), torch.inference_mode():
         for batch in batches:
             model.test_step({"inputs": batch.inputs, "data_samples": batch.samples})
 

@@ -1,6 +1,6 @@
 """A network that is small enough to train and to look with in a test: what a detector file's `model` says."""
 
-NARROW = {  # two thirds of RTMDet-tiny's width, and two levels finer than its own
+TINY_DETECTOR = {  # two thirds of RTMDet-tiny's width, and two levels finer than its own
     "config": "rtmdet/rtmdet_tiny_8xb32-300e_coco.py",
     "overrides": {
         "backbone": {

@@ -7,7 +7,7 @@ import yaml
 from galr.config import SCHEMAS, check_schema, merge_config, read_yaml
 from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import ConfigError
-from galr.regions.detector import read_detector_file
+from galr.regions.detector_spec import read_detector_spec
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -38,7 +38,7 @@ def test_what_ships_is_valid():
     assert {read_dataset_spec(p).name for p in (ROOT / "config/datasets").glob("*.yaml")} >= {
         "rsitmd", "rsicd", "ucm", "sydney", "demo",
     }  # fmt: skip
-    assert {read_detector_file(p).name for p in (ROOT / "config/detectors").glob("*.yaml")} >= {
+    assert {read_detector_spec(p).name for p in (ROOT / "config/detectors").glob("*.yaml")} >= {
         "demo", "hrplanes", "rtmdet-coco", "dota", "coco-results",
     }  # fmt: skip
 

@@ -35,8 +35,8 @@ from galr.graphs.edges import Normalisation, Proximity
 from galr.graphs.visualize import draw_graph
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions
-from galr.regions.images import picture_of, sizes_below, sizes_in, write_png
-from galr.regions.source import Source, from_regions, from_results
+from galr.regions.image_sizes import load_image, read_sizes, scan_sizes, write_png
+from galr.regions.region_set import RegionSet, read_coco_results, read_regions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +107,9 @@ def run(options: Options) -> None:
         write_png(_draw(options, source, options.show), options.output)
         return
     arrays = build_graphs(
-        source.regions, len(source.class_names), **build_kwargs(options.drea_options())
+        source.detections, len(source.class_names), **build_kwargs(options.drea_options())
     )
-    provenance = source.origin | {
+    provenance = source.provenance | {
         "settings": options.drea_options(),
         "columns": feature_names(source.class_names),
         "versions": code_versions(),
@@ -119,17 +119,17 @@ def run(options: Options) -> None:
         store.write_arrays(file, **vars(arrays))
 
 
-def _draw(options: Options, source: Source, name_or_id: str) -> Image.Image:
+def _draw(options: Options, source: RegionSet, name_or_id: str) -> Image.Image:
     """Draw the graph of one image on its picture, or on white where there is none."""
-    image = source.place_of(name_or_id)
-    name, size = source.names[image], source.regions.sizes[image]
+    image = source.index_of(name_or_id)
+    name, size = source.names[image], source.detections.sizes[image]
     report = explain_image(
-        source.regions, image, len(source.class_names), **build_kwargs(options.drea_options())
+        source.detections, image, len(source.class_names), **build_kwargs(options.drea_options())
     )
-    return draw_graph(picture_of(name, size, options.images), report, source.class_names, name)
+    return draw_graph(load_image(name, size, options.images), report, source.class_names, name)
 
 
-def _read_regions(options: Options) -> Source:
+def _read_regions(options: Options) -> RegionSet:
     """Read what DREA starts from.
 
     Raises:
@@ -137,10 +137,10 @@ def _read_regions(options: Options) -> Source:
     """
     match options.regions, options.boxes:
         case Path() as regions, None:
-            return from_regions(regions)
+            return read_regions(regions)
         case None, Path() as boxes:
             names, sizes = _read_sizes(options)
-            source = from_results(
+            source = read_coco_results(
                 boxes,
                 names,
                 sizes,
@@ -149,7 +149,7 @@ def _read_regions(options: Options) -> Source:
                 first_category=options.first_category,
                 detector=boxes.name,
             )
-            print(f"{boxes}: {source.summary()}", file=sys.stderr)
+            print(f"{boxes}: {source.describe()}", file=sys.stderr)
             return source
         case _:
             raise ConfigError("give exactly one of --regions and --boxes")
@@ -163,9 +163,9 @@ def _read_sizes(options: Options) -> tuple[list[str], np.ndarray]:
     """
     match options.sizes, options.images:
         case Path() as table, None:
-            return sizes_in(table)
+            return read_sizes(table)
         case None, Path() as folder:
-            return sizes_below(folder)
+            return scan_sizes(folder)
         case _:
             raise ConfigError(
                 "--boxes needs the images' sizes: exactly one of --sizes and --images"

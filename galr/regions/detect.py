@@ -18,16 +18,16 @@ import torch
 import torchvision.ops
 from PIL import Image
 
-from galr.regions.detector import Detection, Slices
-from galr.regions.looking import for_detection, shown
-from galr.regions.mmlab import BaseDetector, Compose, quiet
-from galr.regions.slices import starts
+from galr.regions.detector_spec import InferenceConfig, SliceConfig
+from galr.regions.mmdet_imports import BaseDetector, Compose, suppress_output
+from galr.regions.pipelines import inference_pipeline, to_mmdet
+from galr.regions.tiling import tile_offsets
 
-Opening = Callable[[], Image.Image]  # gives a picture, RGB, when it is called
+ImageLoader = Callable[[], Image.Image]  # gives a picture, RGB, when it is called
 
 
 @dataclass(frozen=True)
-class Regions:
+class ImageDetections:
     """What was found in one picture, best first.
 
     boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the picture, inside it, of some area.
@@ -52,16 +52,16 @@ class Slice:
     pixels: (slice height, slice width, 3) uint8, RGB.
     """
 
-    picture: int
-    width: int
-    height: int
+    image_index: int
+    image_width: int
+    image_height: int
     x: int
     y: int
     pixels: np.ndarray
 
 
 @dataclass(frozen=True)
-class Batch:
+class SliceBatch:
     """Slices that the network sees at once.
 
     slices: where they lie.
@@ -75,7 +75,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class SliceDetections:
     """What the network sees in one slice: boxes (n, 4) in its pixels, scores (n,), classes (n,)."""
 
     boxes: torch.Tensor
@@ -84,8 +84,12 @@ class Sighting:
 
 
 def detect(
-    model: BaseDetector, pictures: Iterable[Opening], how: Detection, *, threads: int = 1
-) -> Iterator[Regions]:
+    model: BaseDetector,
+    loaders: Iterable[ImageLoader],
+    config: InferenceConfig,
+    *,
+    threads: int = 1,
+) -> Iterator[ImageDetections]:
     """Find the regions of each picture, in order.
 
     Beside the batch that the network looks at, at most one more and a picture a thread are in memory.
@@ -101,25 +105,31 @@ def detect(
         DataError: or whatever else opening a picture raises; no more are then opened.
     """
     model.eval()
-    pinned = _device_of(model).type == "cuda"
-    source = prepared(pictures, how, threads=threads, pinned=pinned)
-    with closing(ahead(source) if leaves_a_core(model) else source) as batches:
+    pinned = _model_device(model).type == "cuda"
+    source = iter_batches(loaders, config, threads=threads, pin_memory=pinned)
+    with closing(prefetch(source) if has_spare_core(model) else source) as batches:
         seen = (
-            pair for batch in batches for pair in zip(batch.slices, look(model, batch), strict=True)
+            pair
+            for batch in batches
+            for pair in zip(batch.slices, detect_slices(model, batch), strict=True)
         )
-        for _, parts in groupby(seen, key=lambda pair: pair[0].picture):
-            yield join(
+        for _, parts in groupby(seen, key=lambda pair: pair[0].image_index):
+            yield merge_slices(
                 list(parts),
-                score=how.score,
-                overlap=how.overlap,
-                agnostic_overlap=how.agnostic_overlap,
-                regions=how.regions,
+                min_score=config.score,
+                max_iou=config.overlap,
+                max_iou_across_classes=config.agnostic_overlap,
+                max_regions=config.regions,
             )
 
 
-def prepared(
-    pictures: Iterable[Opening], how: Detection, *, threads: int, pinned: bool = False
-) -> Generator[Batch, None, None]:
+def iter_batches(
+    loaders: Iterable[ImageLoader],
+    config: InferenceConfig,
+    *,
+    threads: int,
+    pin_memory: bool = False,
+) -> Generator[SliceBatch, None, None]:
     """Open pictures in threads, cut them, and fit their slices into batches, in order.
 
     Args:
@@ -128,20 +138,22 @@ def prepared(
         threads: that open pictures, at least 1.
         pinned: whether batches lie where a GPU can fetch them while the CPU goes on.
     """
-    fit = for_detection(how.input)
+    fit = inference_pipeline(config.input)
     workers = ThreadPoolExecutor(threads, "pictures")
     try:
-        opened = _opened(pictures, workers, threads)
+        opened = _load_ahead(loaders, workers, threads)
         slices = (
-            each for place, picture in enumerate(opened) for each in cut(place, picture, how.slices)
+            each
+            for place, picture in enumerate(opened)
+            for each in slice_image(place, picture, config.slices)
         )
-        while group := list(islice(slices, how.batch)):
-            yield pack(group, fit, pinned=pinned)
+        while group := list(islice(slices, config.batch)):
+            yield collate(group, fit, pin_memory=pin_memory)
     finally:
         workers.shutdown(cancel_futures=True)
 
 
-def ahead(batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
+def prefetch(batches: Generator[SliceBatch, None, None]) -> Generator[SliceBatch, None, None]:
     """Prepare each batch in a thread of its own while the one before it is in use."""
     with closing(batches), ThreadPoolExecutor(1, "batches") as thread:
         coming = thread.submit(next, batches, None)
@@ -150,17 +162,19 @@ def ahead(batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]
             yield batch
 
 
-def leaves_a_core(model: BaseDetector) -> bool:
+def has_spare_core(model: BaseDetector) -> bool:
     """Whether the CPU has something to spare while a network looks.
 
     Where it has not, a neighbour costs more than it brings: the threads of each layer wait for one
     another, so one of two that is held up holds up both.
     """
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return _device_of(model).type != "cpu" or torch.get_num_threads() < (mine or 1)
+    return _model_device(model).type != "cpu" or torch.get_num_threads() < (mine or 1)
 
 
-def cut(place: int, picture: Image.Image, slices: Slices | None) -> Iterator[Slice]:
+def slice_image(
+    image_index: int, image: Image.Image, slices: SliceConfig | None
+) -> Iterator[Slice]:
     """Cut a picture into overlapping slices; one that is no larger than a slice stays whole.
 
     Args:
@@ -168,17 +182,17 @@ def cut(place: int, picture: Image.Image, slices: Slices | None) -> Iterator[Sli
         picture: RGB.
         slices: side and overlap; None leaves every picture whole.
     """
-    width, height = picture.size
-    bgr = np.frombuffer(picture.tobytes("raw", "BGR"), np.uint8).reshape(height, width, 3)
+    width, height = image.size
+    bgr = np.frombuffer(image.tobytes("raw", "BGR"), np.uint8).reshape(height, width, 3)
     pixels = bgr[..., ::-1]  # RGB to look at; `shown` turns it back into BGR without moving a byte
     side = max(width, height) if slices is None else slices.size
     overlap = 0.0 if slices is None else slices.overlap
-    for y in starts(height, side, overlap):
-        for x in starts(width, side, overlap):
-            yield Slice(place, width, height, x, y, pixels[y : y + side, x : x + side])
+    for y in tile_offsets(height, side, overlap):
+        for x in tile_offsets(width, side, overlap):
+            yield Slice(image_index, width, height, x, y, pixels[y : y + side, x : x + side])
 
 
-def pack(slices: Sequence[Slice], fit: Compose, *, pinned: bool = False) -> Batch:
+def collate(slices: Sequence[Slice], pipeline: Compose, *, pin_memory: bool = False) -> SliceBatch:
     """Fit slices into the network's input and lay them side by side.
 
     Args:
@@ -186,17 +200,17 @@ def pack(slices: Sequence[Slice], fit: Compose, *, pinned: bool = False) -> Batc
         fit: as `looking.for_detection` gives it, to one size for all.
         pinned: as in `prepared`.
     """
-    items = [fit(shown(each.pixels)) for each in slices]
+    items = [pipeline(to_mmdet(each.pixels)) for each in slices]
     shape = (len(items), *items[0]["inputs"].shape)
-    inputs = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+    inputs = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
     np.stack([item["inputs"].numpy() for item in items], out=inputs.numpy())
-    return Batch(slices, inputs, [item["data_samples"] for item in items])
+    return SliceBatch(slices, inputs, [item["data_samples"] for item in items])
 
 
-def look(model: BaseDetector, batch: Batch) -> list[Sighting]:
+def detect_slices(model: BaseDetector, batch: SliceBatch) -> list[SliceDetections]:
     """Show the network a batch; one transfer brings it to the device, three bring the boxes back."""
-    inputs = batch.inputs.to(_device_of(model), non_blocking=True)
-    with quiet(), torch.inference_mode():
+    inputs = batch.inputs.to(_model_device(model), non_blocking=True)
+    with suppress_output(), torch.inference_mode():
         samples = model.test_step({"inputs": inputs, "data_samples": batch.samples})
         found = [sample.pred_instances for sample in samples]
         counts = [len(each.scores) for each in found]
@@ -204,17 +218,17 @@ def look(model: BaseDetector, batch: Batch) -> list[Sighting]:
             torch.cat([getattr(each, name) for each in found]).cpu().split(counts)
             for name in ("bboxes", "scores", "labels")
         )
-    return [Sighting(*each) for each in zip(boxes, scores, classes, strict=True)]
+    return [SliceDetections(*each) for each in zip(boxes, scores, classes, strict=True)]
 
 
-def join(
-    parts: Sequence[tuple[Slice, Sighting]],
+def merge_slices(
+    parts: Sequence[tuple[Slice, SliceDetections]],
     *,
-    score: float,
-    overlap: float,
-    regions: int,
-    agnostic_overlap: float | None = None,
-) -> Regions:
+    min_score: float,
+    max_iou: float,
+    max_regions: int,
+    max_iou_across_classes: float | None = None,
+) -> ImageDetections:
     """Make one picture's regions of what was seen in its slices.
 
     Boxes move to where their slice lies and are clipped to the picture; those of no area go.
@@ -235,15 +249,15 @@ def join(
     )
     scores = torch.cat([seen.scores.float() for _, seen in parts])
     classes = torch.cat([seen.classes for _, seen in parts])
-    boxes = torchvision.ops.clip_boxes_to_image(boxes, (first.height, first.width))
-    strong = scores >= score
+    boxes = torchvision.ops.clip_boxes_to_image(boxes, (first.image_height, first.image_width))
+    strong = scores >= min_score
     broad = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
     rows = (strong & broad).nonzero()[:, 0]
-    rows = rows[torchvision.ops.batched_nms(boxes[rows], scores[rows], classes[rows], overlap)]
-    if agnostic_overlap is not None:
-        rows = rows[torchvision.ops.nms(boxes[rows], scores[rows], agnostic_overlap)]
-    rows = rows[:regions]
-    return Regions(
+    rows = rows[torchvision.ops.batched_nms(boxes[rows], scores[rows], classes[rows], max_iou)]
+    if max_iou_across_classes is not None:
+        rows = rows[torchvision.ops.nms(boxes[rows], scores[rows], max_iou_across_classes)]
+    rows = rows[:max_regions]
+    return ImageDetections(
         boxes[rows].numpy(),
         scores[rows].numpy(),
         classes[rows].to(torch.int32).numpy(),
@@ -251,36 +265,38 @@ def join(
     )
 
 
-def ragged(found: Sequence[Regions]) -> tuple[dict[str, np.ndarray], int]:
+def concatenate_ragged(detections: Sequence[ImageDetections]) -> tuple[dict[str, np.ndarray], int]:
     """Put the regions of many pictures into flat tables.
 
     Returns:
         offsets (pictures + 1,) int64, boxes, scores and classes as in `Regions`, one picture's rows
         after another's; and how many boxes of no area were dropped.
     """
-    counts = [len(each.scores) for each in found]
+    counts = [len(each.scores) for each in detections]
     tables = {
         "offsets": np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
-        "boxes": np.concatenate([np.zeros((0, 4), np.float32), *(each.boxes for each in found)]),
-        "scores": np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)]),
-        "classes": np.concatenate([np.zeros(0, np.int32), *(each.classes for each in found)]),
+        "boxes": np.concatenate(
+            [np.zeros((0, 4), np.float32), *(each.boxes for each in detections)]
+        ),
+        "scores": np.concatenate([np.zeros(0, np.float32), *(each.scores for each in detections)]),
+        "classes": np.concatenate([np.zeros(0, np.int32), *(each.classes for each in detections)]),
     }
-    return tables, sum(each.dropped for each in found)
+    return tables, sum(each.dropped for each in detections)
 
 
-def _opened(
-    pictures: Iterable[Opening], workers: ThreadPoolExecutor, most: int
+def _load_ahead(
+    loaders: Iterable[ImageLoader], workers: ThreadPoolExecutor, limit: int
 ) -> Iterator[Image.Image]:
     """Open pictures in other threads and give them in order; `most` are under way beyond the one given."""
     under_way = deque[Future[Image.Image]]()
-    for opening in pictures:
+    for opening in loaders:
         under_way.append(workers.submit(opening))
-        if len(under_way) > most:
+        if len(under_way) > limit:
             yield under_way.popleft().result()
     while under_way:
         yield under_way.popleft().result()
 
 
-def _device_of(model: BaseDetector) -> torch.device:
+def _model_device(model: BaseDetector) -> torch.device:
     """Where a network is."""
     return next(model.parameters()).device

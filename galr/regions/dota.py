@@ -18,22 +18,24 @@ from PIL import Image
 
 from galr.data.find_images import images_by_stem, list_files
 from galr.errors import DataError
+from galr.io.coco import CocoDataset
 from galr.io.images import DECODE_ERRORS, to_rgb
-from galr.regions.coco import Boxes
-from galr.regions.slices import starts
+from galr.regions.tiling import tile_offsets
 
-TRAINING, HELD_OUT = "train", "val"  # DOTA's test images have no public labels
-LAYOUT = f"{TRAINING}/images/P0000.png, {TRAINING}/labelTxt/P0000.txt, and {HELD_OUT}/ likewise"
-LINE = "x1 y1 x2 y2 x3 y3 x4 y4 class difficult"
-HEADER = ("imagesource:", "gsd:")
-HORIZONTAL = re.compile("_hbb|reclabel")  # folders of DOTA's own horizontal boxes
-LARGEST = 1_000_000_000  # pixels, 3 GB as RGB; DOTA names 20,000 x 20,000 as its largest image
+TRAIN_SPLIT, VAL_SPLIT = "train", "val"  # DOTA's test images have no public labels
+EXPECTED_LAYOUT = (
+    f"{TRAIN_SPLIT}/images/P0000.png, {TRAIN_SPLIT}/labelTxt/P0000.txt, and {VAL_SPLIT}/ likewise"
+)
+LINE_FORMAT = "x1 y1 x2 y2 x3 y3 x4 y4 class difficult"
+HEADER_PREFIXES = ("imagesource:", "gsd:")
+HORIZONTAL_FOLDERS = re.compile("_hbb|reclabel")  # folders of DOTA's own horizontal boxes
+MAX_PIXELS = 1_000_000_000  # pixels, 3 GB as RGB; DOTA names 20,000 x 20,000 as its largest image
 
 Window = tuple[int, int, int, int]  # x1 y1 x2 y2 in pixels of an image
 
 
 @dataclass(frozen=True)
-class Labels:
+class DotaLabels:
     """The objects of an image.
 
     boxes: (n, 4) float64, x1 y1 x2 y2 in pixels, horizontal; they may reach out of the image.
@@ -47,15 +49,15 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Scene:
+class DotaImage:
     """An image of any size, and the objects on it."""
 
     image: Path
-    labels: Labels
+    labels: DotaLabels
 
 
 @dataclass(frozen=True)
-class Piece:
+class DotaTile:
     """A slice of an image, and the parts of objects that it shows.
 
     window: where it lies in the image.
@@ -73,7 +75,7 @@ class Piece:
     crowd: np.ndarray
 
     @property
-    def teaches(self) -> bool:
+    def has_objects(self) -> bool:
         """Whether there is an object in it to learn from."""
         return not self.crowd.all()
 
@@ -82,7 +84,7 @@ class Piece:
         return f"{image.stem}_{self.window[0]}_{self.window[1]}.png"
 
 
-def read_scenes(folder: Path, split: str) -> tuple[Scene, ...]:
+def read_images(folder: Path, split: str) -> tuple[DotaImage, ...]:
     """Find a split's images and read their labels, ordered by name; no image is opened.
 
     Args:
@@ -94,23 +96,24 @@ def read_scenes(folder: Path, split: str) -> tuple[Scene, ...]:
     """
     images = folder / split / "images"
     if not images.is_dir():
-        raise DataError(f"{images} is no folder; a DOTA folder is expected: {LAYOUT}")
+        raise DataError(f"{images} is no folder; a DOTA folder is expected: {EXPECTED_LAYOUT}")
     pictures = images_by_stem(list_files(images))
     labels = _label_folder(folder / split)
     texts = {path.stem: path for path in labels.glob("*.txt")}
     if not pictures:
-        raise DataError(f"{images} holds no picture; a DOTA folder is expected: {LAYOUT}")
+        raise DataError(f"{images} holds no picture; a DOTA folder is expected: {EXPECTED_LAYOUT}")
     for one, *more in pictures.values():
         if more:
             raise DataError(f"{images} holds both {one} and {more[0]}; remove one of them")
-    _refuse_lone(pictures.keys() - texts.keys(), f"of the images below {images}", labels)
-    _refuse_lone(texts.keys() - pictures.keys(), f"of the label files in {labels}", images)
+    _check_pairs(pictures.keys() - texts.keys(), f"of the images below {images}", labels)
+    _check_pairs(texts.keys() - pictures.keys(), f"of the label files in {labels}", images)
     return tuple(
-        Scene(images / file, read_labels(texts[name])) for name, (file,) in sorted(pictures.items())
+        DotaImage(images / file, read_labels(texts[name]))
+        for name, (file,) in sorted(pictures.items())
     )
 
 
-def read_labels(path: Path) -> Labels:
+def read_labels(path: Path) -> DotaLabels:
     """Read a label file: up to two header lines, then an object a line, see `LINE`.
 
     The last number may be missing, and be 2 for objects that DOTA's own tools cut. Corners may come
@@ -124,18 +127,20 @@ def read_labels(path: Path) -> Labels:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}); replace it") from error
     objects = [
-        _object(line, f"{path} line {number}")
+        _parse_line(line, f"{path} line {number}")
         for number, line in enumerate(lines, start=1)
-        if line.strip() and not line.startswith(HEADER)
+        if line.strip() and not line.startswith(HEADER_PREFIXES)
     ]
-    return Labels(
-        horizontal(np.array([corners for corners, _, _ in objects], np.float64).reshape(-1, 8)),
+    return DotaLabels(
+        to_axis_aligned(
+            np.array([corners for corners, _, _ in objects], np.float64).reshape(-1, 8)
+        ),
         tuple(name for _, name, _ in objects),
         np.array([difficult for _, _, difficult in objects], bool),
     )
 
 
-def horizontal(corners: np.ndarray) -> np.ndarray:
+def to_axis_aligned(corners: np.ndarray) -> np.ndarray:
     """Enclose quadrilaterals in upright boxes, as small as can be.
 
     Args:
@@ -148,16 +153,16 @@ def horizontal(corners: np.ndarray) -> np.ndarray:
     return np.stack([x.min(axis=1), y.min(axis=1), x.max(axis=1), y.max(axis=1)], axis=1)
 
 
-def pieces(
-    labels: Labels,
+def tile_image(
+    labels: DotaLabels,
     size: tuple[int, int],
     classes: Sequence[str],
     *,
-    side: int,
+    tile_size: int,
     overlap: float,
-    visible: float,
-    spare_difficult: bool,
-) -> Iterator[Piece]:
+    min_visible: float,
+    ignore_difficult: bool,
+) -> Iterator[DotaTile]:
     """Cut an image where detection would cut it; one that is no larger than a slice stays whole.
 
     Of a box, what its image shows counts as all of it. A box is clipped as a box: the part of a
@@ -180,14 +185,14 @@ def pieces(
     shown = clip(labels.boxes, (0, 0, width, height))
     known = (places >= 0) & (areas(shown) > 0)
     shown, places, difficult = shown[known], places[known], labels.difficult[known]
-    for y in starts(height, side, overlap):
-        for x in starts(width, side, overlap):
-            window = (x, y, min(x + side, width), min(y + side, height))
+    for y in tile_offsets(height, tile_size, overlap):
+        for x in tile_offsets(width, tile_size, overlap):
+            window = (x, y, min(x + tile_size, width), min(y + tile_size, height))
             parts = clip(shown, window)
             shares = areas(parts) / areas(shown)
             own = shares > 0
-            crowd = (difficult[own] & spare_difficult) | (shares[own] < visible)
-            yield Piece(window, parts[own] - (x, y, x, y), places[own], crowd)
+            crowd = (difficult[own] & ignore_difficult) | (shares[own] < min_visible)
+            yield DotaTile(window, parts[own] - (x, y, x, y), places[own], crowd)
 
 
 def clip(boxes: np.ndarray, window: Window) -> np.ndarray:
@@ -200,13 +205,13 @@ def areas(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def outside(labels: Labels, size: tuple[int, int]) -> int:
+def count_outside(labels: DotaLabels, size: tuple[int, int]) -> int:
     """Count the objects of which an image of this width and height shows nothing."""
     return int((areas(clip(labels.boxes, (0, 0, *size))) == 0).sum())
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
     """Decode an image of up to `LARGEST` pixels, in the mode in which it is stored.
 
     Pillow's own guard against pictures that are small on disk and huge in memory begins at a
@@ -223,9 +228,9 @@ def opened(path: Path) -> Iterator[Image.Image]:
     finally:
         Image.MAX_IMAGE_PIXELS = usual
     with image:
-        if math.prod(image.size) > LARGEST:
+        if math.prod(image.size) > MAX_PIXELS:
             raise DataError(
-                f"{path} is {image.width} x {image.height} pixels, more than {LARGEST:,};"
+                f"{path} is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,};"
                 " cut it into smaller images"
             )
         try:
@@ -235,7 +240,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def part(image: Image.Image, window: Window, path: Path) -> Image.Image:
+def crop_rgb(image: Image.Image, window: Window, path: Path) -> Image.Image:
     """Take a window of an image as 8-bit RGB; the rest is not converted, which saves memory.
 
     Raises:
@@ -247,7 +252,7 @@ def part(image: Image.Image, window: Window, path: Path) -> Image.Image:
         raise DataError(f"{path} cannot be used ({error})") from error
 
 
-def as_boxes(sheet: Sequence[tuple[str, Piece]], classes: Sequence[str]) -> Boxes:
+def to_coco(sheet: Sequence[tuple[str, DotaTile]], classes: Sequence[str]) -> CocoDataset:
     """Number slices, file names with what they show, and their boxes from 1, in COCO form."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -267,10 +272,10 @@ def as_boxes(sheet: Sequence[tuple[str, Piece]], classes: Sequence[str]) -> Boxe
                     "iscrowd": int(crowd),
                 }
             )
-    return Boxes(tuple(classes), tuple(images), tuple(annotations))
+    return CocoDataset(tuple(classes), tuple(images), tuple(annotations))
 
 
-def refuse_absent(scenes: Iterable[Scene], classes: Sequence[str], folder: Path) -> None:
+def check_classes(scenes: Iterable[DotaImage], classes: Sequence[str], folder: Path) -> None:
     """Refuse classes of which a folder's training scenes have no object to learn from.
 
     Raises:
@@ -279,18 +284,18 @@ def refuse_absent(scenes: Iterable[Scene], classes: Sequence[str], folder: Path)
     has = {name for scene in scenes for name in scene.labels.names}
     for absent in sorted(set(classes) - has):
         raise DataError(
-            f"{folder} has no object of class '{absent}' to learn from in {TRAINING}; it has:"
+            f"{folder} has no object of class '{absent}' to learn from in {TRAIN_SPLIT}; it has:"
             f" {', '.join(sorted(has)) or 'none'}; correct the detector's classes"
         )
 
 
-def others(scenes: Iterable[Scene], classes: Sequence[str]) -> Counter[str]:
+def count_other_classes(scenes: Iterable[DotaImage], classes: Sequence[str]) -> Counter[str]:
     """Count the objects of each class that a detector lacks."""
     names = (name for scene in scenes for name in scene.labels.names)
     return Counter(f"of class {name}" for name in names if name not in classes)
 
 
-def summary(split: str, images: int, boxes: Boxes, left_out: Counter[str]) -> str:
+def describe_split(split: str, images: int, boxes: CocoDataset, left_out: Counter[str]) -> str:
     """Say what became of a split's images: the boxes of its slices, how many of what were left out."""
     learnt = Counter(each["category_id"] for each in boxes.annotations if not each["iscrowd"])
     counts = ", ".join(f"{name} {learnt[i]}" for i, name in enumerate(boxes.classes, start=1))
@@ -309,9 +314,9 @@ def _label_folder(folder: Path) -> Path:
     """
     holding = {file.parent for file in list_files(folder) if file.suffix == ".txt"}
     below = sorted(str(each) for each in holding if each.parts[:1] not in ((), ("images",)))
-    found = [each for each in below if not HORIZONTAL.search(each)] or below
+    found = [each for each in below if not HORIZONTAL_FOLDERS.search(each)] or below
     if not found:
-        raise DataError(f"{folder} holds no labels; a DOTA folder is expected: {LAYOUT}")
+        raise DataError(f"{folder} holds no labels; a DOTA folder is expected: {EXPECTED_LAYOUT}")
     if len(found) > 1:
         raise DataError(
             f"{folder} holds labels in {' and in '.join(found)}, which may differ; leave one there"
@@ -319,7 +324,7 @@ def _label_folder(folder: Path) -> Path:
     return folder / found[0]
 
 
-def _refuse_lone(names: set[str], which: str, missing_in: Path) -> None:
+def _check_pairs(names: set[str], which: str, missing_in: Path) -> None:
     """Refuse images without labels, and labels without images.
 
     Raises:
@@ -332,7 +337,7 @@ def _refuse_lone(names: set[str], which: str, missing_in: Path) -> None:
         )
 
 
-def _object(line: str, where: str) -> tuple[list[float], str, bool]:
+def _parse_line(line: str, where: str) -> tuple[list[float], str, bool]:
     """Read a line: eight coordinates in pixels, a class, whether it is difficult.
 
     Raises:
@@ -350,5 +355,5 @@ def _object(line: str, where: str) -> tuple[list[float], str, bool]:
         ):
             raise ValueError
     except ValueError as error:
-        raise DataError(f"{where} is '{line.strip()[:100]}'; expected: {LINE}") from error
+        raise DataError(f"{where} is '{line.strip()[:100]}'; expected: {LINE_FORMAT}") from error
     return corners, fields[8], fields[9] != "0"

@@ -13,37 +13,37 @@ import numpy as np
 import torch
 
 from galr.errors import ConfigError
+from galr.io.coco import CocoDataset
 from galr.regions import network
-from galr.regions.checkpoint import trusted
-from galr.regions.coco import Boxes
-from galr.regions.detector import Detector, Training
-from galr.regions.looking import for_training
-from galr.regions.mmlab import BaseDetector, Hook, Runner, quiet, set_random_seed
+from galr.regions.detector_spec import DetectorSpec, TrainConfig
+from galr.regions.mmdet_imports import BaseDetector, Hook, Runner, set_random_seed, suppress_output
+from galr.regions.network import mmengine_safe_globals
+from galr.regions.pipelines import train_pipeline
 
-LOWEST_RATE = 0.01  # of the learning rate, where the cosine ends
+FINAL_LR_FACTOR = 0.01  # of the learning rate, where the cosine ends
 
 
-def fingerprint(detector: Detector, boxes: Boxes) -> str:
+def training_hash(detector: DetectorSpec, boxes: CocoDataset) -> str:
     """Hash what decides the trained weights, the pictures apart; 64 hexadecimal digits."""
-    recipe = detector.recipe().decides()
-    decides = [detector.base, detector.overrides, detector.classes, recipe, boxes.document()]
+    recipe = detector.train_config().hash_fields()
+    decides = [detector.base, detector.overrides, detector.classes, recipe, boxes.to_document()]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def workers_for(threads: int) -> int:
+def num_workers(threads: int) -> int:
     """How many processes decode images where this many threads are ours; none where there are two."""
     return min(max(threads - 2, 0), 4)
 
 
-def train(
-    detector: Detector,
-    boxes: Boxes,
+def train_network(
+    detector: DetectorSpec,
+    boxes: CocoDataset,
     images: Path,
-    work: Path,
+    work_dir: Path,
     *,
     device: torch.device,
     workers: int,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> BaseDetector:
     """Train a detector's network; an unfinished training of the same work folder is continued.
 
@@ -62,22 +62,22 @@ def train(
         ConfigError: the network cannot be built, or its loss is no longer a number.
         DataError: an image is damaged.
     """
-    recipe = detector.recipe()
-    work.mkdir(parents=True, exist_ok=True)
-    annotations = work / "boxes.json"
-    annotations.write_text(json.dumps(boxes.document()), encoding="utf-8")
+    recipe = detector.train_config()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    annotations = work_dir / "boxes.json"
+    annotations.write_text(json.dumps(boxes.to_document()), encoding="utf-8")
     set_random_seed(recipe.seed)
-    model = network.build(detector)
-    network.initialise(model)
-    network.place(model, device)
-    with quiet(), trusted():
+    model = network.build_network(detector)
+    network.init_weights(model)
+    network.to_device(model, device)
+    with suppress_output(), mmengine_safe_globals():
         runner = _Runner(
             model=model,
-            work_dir=str(work),
-            train_dataloader=_loading(recipe, boxes, annotations, images, workers),
+            work_dir=str(work_dir),
+            train_dataloader=_dataloader_config(recipe, boxes, annotations, images, workers),
             train_cfg={"by_epoch": True, "max_epochs": recipe.epochs},
-            optim_wrapper=_optimiser(recipe),
-            param_scheduler=_schedule(recipe, _steps_per_epoch(recipe, boxes) * recipe.epochs),
+            optim_wrapper=_optimizer_config(recipe),
+            param_scheduler=_lr_schedule(recipe, _steps_per_epoch(recipe, boxes) * recipe.epochs),
             default_hooks={
                 "logger": None,
                 # two, so that one is whole whenever the run is killed
@@ -89,7 +89,7 @@ def train(
             resume=True,
             experiment_name=str(time.time_ns()),  # mmengine keeps one logger and hub a name
         )
-        runner.register_hook(_Epochs(recipe, tell), priority="LOWEST")  # after the state is kept
+        runner.register_hook(_EpochHook(recipe, log), priority="LOWEST")  # after the state is kept
         return runner.train()
 
 
@@ -104,23 +104,23 @@ class _Runner(Runner):
         """Leave the weights as they are."""
 
 
-class _Epochs(Hook):
+class _EpochHook(Hook):
     """Seed each epoch by its number, and say one line about it when it ends."""
 
-    def __init__(self, recipe: Training, tell: Callable[[str], None]) -> None:
-        self.recipe = recipe
-        self.tell = tell
+    def __init__(self, recipe: TrainConfig, tell: Callable[[str], None]) -> None:
+        self.config = recipe
+        self.log = tell
         self.losses: list[torch.Tensor] = []
         self.began = 0.0
 
     def before_train(self, runner: Runner) -> None:
         """Say where an unfinished training goes on."""
         if runner.epoch:
-            self.tell(f"continuing after epoch {runner.epoch}/{self.recipe.epochs}")
+            self.log(f"continuing after epoch {runner.epoch}/{self.config.epochs}")
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed whatever augmentation draws from."""
-        set_random_seed(self.recipe.seed + runner.epoch)
+        set_random_seed(self.config.seed + runner.epoch)
         self.losses, self.began = [], time.monotonic()
 
     def after_train_iter(
@@ -141,17 +141,17 @@ class _Epochs(Hook):
             ConfigError: the loss is no longer a number.
         """
         loss = float(torch.stack(self.losses).mean())
-        epoch = f"epoch {runner.epoch + 1}/{self.recipe.epochs}"
+        epoch = f"epoch {runner.epoch + 1}/{self.config.epochs}"
         if not math.isfinite(loss):
             raise ConfigError(
                 f"{epoch}: the detector's loss is {loss}; lower train.learning_rate,"
-                f" now {self.recipe.learning_rate}, or raise train.warmup"
+                f" now {self.config.learning_rate}, or raise train.warmup"
             )
-        self.tell(f"{epoch}  loss {loss:.3f}  {time.monotonic() - self.began:.1f} s")
+        self.log(f"{epoch}  loss {loss:.3f}  {time.monotonic() - self.began:.1f} s")
 
 
-def _loading(
-    recipe: Training, boxes: Boxes, annotations: Path, images: Path, workers: int
+def _dataloader_config(
+    recipe: TrainConfig, boxes: CocoDataset, annotations: Path, images: Path, workers: int
 ) -> dict[str, Any]:
     """The Runner's data loader: mmdet's COCO dataset, shuffled by seed and epoch."""
     return {
@@ -160,7 +160,7 @@ def _loading(
             "ann_file": str(annotations.absolute()),
             "data_prefix": {"img": str(images.absolute())},
             "metainfo": {"classes": boxes.classes},
-            "pipeline": [for_training(recipe.input, recipe.scales, colours=recipe.colours)],
+            "pipeline": [train_pipeline(recipe.input, recipe.scales, colours=recipe.colours)],
         },
         "batch_size": recipe.batch,
         "drop_last": len(boxes.images) >= recipe.batch,  # a last batch of one has no statistics
@@ -177,7 +177,7 @@ def _seed_worker(_: int) -> None:
     np.random.seed(seed)  # noqa: NPY002  what mmdet's augmentations draw from
 
 
-def _optimiser(recipe: Training) -> dict[str, Any]:
+def _optimizer_config(recipe: TrainConfig) -> dict[str, Any]:
     """AdamW as RTMDet's authors use it: biases and normalisations do not decay."""
     adam = {"type": "AdamW", "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     kinds = {"norm_decay_mult": 0, "bias_decay_mult": 0, "bypass_duplicate": True}
@@ -185,7 +185,7 @@ def _optimiser(recipe: Training) -> dict[str, Any]:
     return {"optimizer": adam, "paramwise_cfg": kinds, "clip_grad": clip}
 
 
-def _schedule(recipe: Training, steps: int) -> list[dict[str, Any]]:
+def _lr_schedule(recipe: TrainConfig, steps: int) -> list[dict[str, Any]]:
     """A learning rate that rises in a line, then falls by a cosine, step by step."""
     rising = round(recipe.warmup * steps)
     rise = {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": rising}
@@ -195,11 +195,11 @@ def _schedule(recipe: Training, steps: int) -> list[dict[str, Any]]:
         "begin": rising,
         "end": steps,
         "T_max": steps - rising,
-        "eta_min": recipe.learning_rate * LOWEST_RATE,
+        "eta_min": recipe.learning_rate * FINAL_LR_FACTOR,
     }
     return [rise, fall] if rising else [fall]
 
 
-def _steps_per_epoch(recipe: Training, boxes: Boxes) -> int:
+def _steps_per_epoch(recipe: TrainConfig, boxes: CocoDataset) -> int:
     """Batches that the data loader gives."""
     return max(len(boxes.images) // recipe.batch, 1)

@@ -23,9 +23,9 @@ from galr.graphs.drea import build_graphs, build_kwargs
 from galr.model.galr import GaLR, GraphBatch
 from galr.provenance import file_sha256
 from galr.regions import network
-from galr.regions.detect import detect, ragged
-from galr.regions.detector import Detector, read_detector
-from galr.regions.mmlab import BaseDetector
+from galr.regions.detect import concatenate_ragged, detect
+from galr.regions.detector_spec import DetectorSpec, read_network_spec
+from galr.regions.mmdet_imports import BaseDetector
 from galr.search.index import Index, check_same_run
 from galr.search.rasters import Window, open_image
 from galr.similarity.runs import open_trained_run
@@ -85,13 +85,13 @@ class RegionDetector:
     """
 
     network: BaseDetector
-    spec: Detector
+    spec: DetectorSpec
     graph_options: Mapping[str, Any]
 
     def build_graphs(self, images: Sequence[Image.Image]) -> GraphBatch:
         """Make the graphs of some RGB pictures, on the CPU."""
         openings = (partial(_same, picture) for picture in images)
-        tables, _ = ragged(list(detect(self.network, openings, self.spec.detection)))
+        tables, _ = concatenate_ragged(list(detect(self.network, openings, self.spec.inference)))
         sizes = np.array([picture.size for picture in images], np.int32)
         made = build_graphs(
             Detections(**tables, sizes=sizes),
@@ -131,11 +131,11 @@ def load_region_detector(
             " network to find regions in other pictures; index the dataset itself, or a run with a detector"
         )
     detector = detector or DETECTOR_DIR / f"{made['name']}.yaml"
-    how = read_detector(detector)
-    if how.identity() != made["config_sha256"]:
+    how = read_network_spec(detector)
+    if how.config_hash() != made["config_sha256"]:
         raise ConfigError(
             f"{detector} is not the detector that found the regions of {graphs_file} (hash"
-            f" {how.identity()[:12]}, expected {made['config_sha256'][:12]}); give it with --detector"
+            f" {how.config_hash()[:12]}, expected {made['config_sha256'][:12]}); give it with --detector"
         )
     weights = weights or how.file or WEIGHTS_DIR / how.name / "checkpoint.pth"
     if not weights.is_file():
@@ -145,7 +145,7 @@ def load_region_detector(
             f"{weights} are not the weights that found the regions of {graphs_file} (sha256"
             f" {sha256[:12]}, expected {made['checkpoint_sha256'][:12]}); give them with --weights"
         )
-    return RegionDetector(network.load(how, weights, device), how, said["settings"])
+    return RegionDetector(network.load_network(how, weights, device), how, said["settings"])
 
 
 def _same(picture: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ from galr.graphs.drea import build_graphs
 from galr.graphs.edges import EdgeConfig
 from galr.graphs.visualize import WIDTH, enlargement
 from galr.provenance import file_sha256
-from galr.regions.images import sizes_below, sizes_in
+from galr.regions.image_sizes import read_sizes, scan_sizes
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["ärial_1", "empty", "b"]
@@ -287,7 +287,7 @@ def test_a_wrong_table_of_sizes_is_named_with_its_line(table, says, tmp_path):
     path = tmp_path / "sizes.csv"
     path.write_bytes(table if isinstance(table, bytes) else table.encode())
     with pytest.raises(DataError) as refused:
-        sizes_in(path)
+        read_sizes(path)
     assert says in str(refused.value)
 
 
@@ -295,7 +295,7 @@ def test_sizes_are_read_in_order_of_name_whatever_else_the_table_holds(tmp_path)
     (tmp_path / "sizes.csv").write_text(
         "\ufeffheight,image_id,more,width\r\n2,b.tif,x,1\r\n4, a ,y,3\r\n", encoding="utf-8"
     )
-    names, sizes = sizes_in(tmp_path / "sizes.csv")
+    names, sizes = read_sizes(tmp_path / "sizes.csv")
     assert names == ["a", "b"] and sizes.tolist() == [[3, 4], [1, 2]] and sizes.dtype == np.int32
 
 
@@ -306,16 +306,16 @@ def test_of_a_folder_only_the_headers_of_its_pictures_are_read(tmp_path):
     (tmp_path / "note.txt").write_text("no picture")
     whole = (tmp_path / "b/x.png").read_bytes()
     (tmp_path / "b/x.png").write_bytes(whole[:50])  # its pixels are gone
-    names, sizes = sizes_below(tmp_path)
+    names, sizes = scan_sizes(tmp_path)
     assert names == ["a", "b/x"] and sizes.tolist() == [[200, 100], [30, 40]]
     (tmp_path / "b/x.png").write_bytes(whole[:10])
     with pytest.raises(
         DataError, match=r"x.png is no picture; remove it, or give sizes as a table"
     ):
-        sizes_below(tmp_path)
+        scan_sizes(tmp_path)
     (tmp_path / "b/x.png").unlink()
     (tmp_path / "a.JPG").write_bytes((tmp_path / "a.tif").read_bytes())
     with pytest.raises(DataError, match="two images called a; names must be unique"):
-        sizes_below(tmp_path)
+        scan_sizes(tmp_path)
     with pytest.raises(DataError, match="holds no picture"):
-        sizes_below(tmp_path / "b")
+        scan_sizes(tmp_path / "b")

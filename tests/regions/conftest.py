@@ -10,7 +10,7 @@ from PIL import Image
 
 from galr.commands import train_detector
 
-from ..detectors import NARROW  # isort: skip
+from ..detectors import TINY_DETECTOR  # isort: skip
 
 COLOURS = {"square": (230, 230, 230), "bar": (20, 20, 20)}
 
@@ -19,7 +19,7 @@ def detector_of(**changes):
     """A detector file's content, small enough to train in seconds; `train__epochs=2` changes a key."""
     said = {
         "title": "for tests",
-        "model": dict(NARROW),  # a copy: changes are to one file alone
+        "model": dict(TINY_DETECTOR),  # a copy: changes are to one file alone
         "classes": ["square", "bar"],
         "train": {
             "folder": "here",

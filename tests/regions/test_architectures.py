@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from galr.regions import network
-from galr.regions.detect import Sighting, cut, detect, join
-from galr.regions.detector import Detection, Slices, read_detector
-from galr.regions.looking import for_detection, for_training, shown
-from galr.regions.mmlab import quiet, set_random_seed
+from galr.regions.detect import SliceDetections, detect, merge_slices, slice_image
+from galr.regions.detector_spec import InferenceConfig, SliceConfig, read_network_spec
+from galr.regions.mmdet_imports import set_random_seed, suppress_output
+from galr.regions.pipelines import inference_pipeline, to_mmdet, train_pipeline
 
-HOW = Detection((72, 72), 4, 0.0, 0.5, 30, agnostic_overlap=0.8, slices=Slices(72, 0.2))
+HOW = InferenceConfig((72, 72), 4, 0.0, 0.5, 30, agnostic_overlap=0.8, slices=SliceConfig(72, 0.2))
 RESNET = {"depth": 18, "base_channels": 8, "stem_channels": 8, "frozen_stages": -1}
 RESNET |= {"init_cfg": None, "zero_init_residual": False}  # nought stops every gradient
 FPN = {"in_channels": [8, 16, 32, 64], "out_channels": 16}
@@ -80,10 +80,12 @@ def model(request, detector_file):
     """One of the seven, random, on the CPU."""
     set_random_seed(0)
     overrides = DETECTORS[request.param]
-    detector = read_detector(detector_file(model__config=request.param, model__overrides=overrides))
-    found = network.build(detector)
-    network.initialise(found)
-    return network.place(found, torch.device("cpu"))
+    detector = read_network_spec(
+        detector_file(model__config=request.param, model__overrides=overrides)
+    )
+    found = network.build_network(detector)
+    network.init_weights(found)
+    return network.to_device(found, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -100,22 +102,24 @@ def pictures():
 def plainly(model, pictures, how):
     """Say the extraction out loud: slice by slice into mmdet's own pipeline, no thread, no stacking."""
     model.eval()
-    fit = for_detection(how.input)
-    slices = [each for i, picture in enumerate(pictures) for each in cut(i, picture, how.slices)]
+    fit = inference_pipeline(how.input)
+    slices = [
+        each for i, picture in enumerate(pictures) for each in slice_image(i, picture, how.slices)
+    ]
     seen = []
     for start in range(0, len(slices), how.batch):
-        items = [fit(shown(each.pixels)) for each in slices[start : start + how.batch]]
+        items = [fit(to_mmdet(each.pixels)) for each in slices[start : start + how.batch]]
         batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
-        with quiet(), torch.inference_mode():
+        with suppress_output(), torch.inference_mode():
             found = [sample.pred_instances for sample in model.test_step(batch)]
-        seen += [Sighting(each.bboxes, each.scores, each.labels) for each in found]
-    for _, parts in groupby(zip(slices, seen, strict=True), key=lambda pair: pair[0].picture):
-        yield join(
+        seen += [SliceDetections(each.bboxes, each.scores, each.labels) for each in found]
+    for _, parts in groupby(zip(slices, seen, strict=True), key=lambda pair: pair[0].image_index):
+        yield merge_slices(
             list(parts),
-            score=how.score,
-            overlap=how.overlap,
-            agnostic_overlap=how.agnostic_overlap,
-            regions=how.regions,
+            min_score=how.score,
+            max_iou=how.overlap,
+            max_iou_across_classes=how.agnostic_overlap,
+            max_regions=how.regions,
         )
 
 
@@ -134,11 +138,11 @@ def test_threads_and_stacking_change_no_bit(model, pictures, monkeypatch, thread
 
 def test_a_training_step_reaches_the_whole_backbone(model, scenes, tmp_path):
     document = scenes(tmp_path, images=2)
-    fit = for_training((64, 64), (1, 1), colours=False)
+    fit = train_pipeline((64, 64), (1, 1), colours=False)
     items = [fit(item_of(document, tmp_path, place)) for place in range(2)]
     batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
     model.train()
-    with quiet():
+    with suppress_output():
         loss, _ = model.parse_losses(model(**model.data_preprocessor(batch, True), mode="loss"))
     assert torch.isfinite(loss)
     assert loss > 0

@@ -16,16 +16,16 @@ from galr.commands import regions as stage
 from galr.errors import DataError, DeviceError, StoreError
 from galr.io.images import load_rgb
 from galr.regions import network
-from galr.regions.detect import Batch, detect, leaves_a_core, look, prepared
-from galr.regions.detector import Detection, Slices, read_detector
+from galr.regions.detect import SliceBatch, detect, detect_slices, has_spare_core, iter_batches
+from galr.regions.detector_spec import InferenceConfig, SliceConfig, read_network_spec
 
 CPU = torch.device("cpu")
-WHOLE = Detection(input=(64, 64), batch=4, score=0.3, overlap=0.5, regions=20)
+WHOLE = InferenceConfig(input=(64, 64), batch=4, score=0.3, overlap=0.5, regions=20)
 
 
 @pytest.fixture(scope="module")
 def model(trained):
-    return network.load(read_detector(trained.file), trained.checkpoint, CPU)
+    return network.load_network(read_network_spec(trained.file), trained.checkpoint, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_boxes_are_in_pixels_of_the_picture_as_it_came(model, pictures):
 
 
 def test_invariants_hold_for_every_picture(model, pictures):
-    for found in detect(model, opening(pictures), Detection((64, 64), 4, 0.01, 1.0, 1000)):
+    for found in detect(model, opening(pictures), InferenceConfig((64, 64), 4, 0.01, 1.0, 1000)):
         assert len(found.scores) > 2
         assert (found.boxes >= 0).all()
         assert (found.boxes <= 64).all()
@@ -76,8 +76,8 @@ def test_invariants_hold_for_every_picture(model, pictures):
 
 def test_a_detector_file_asks_for_suppression_across_classes(model, pictures):
     """With every pair of boxes touching at 0, one region a place is left, whatever its class."""
-    loose = Detection((64, 64), 4, 0.01, 1.0, 100)
-    strict = Detection((64, 64), 4, 0.01, 1.0, 100, agnostic_overlap=0.0)
+    loose = InferenceConfig((64, 64), 4, 0.01, 1.0, 100)
+    strict = InferenceConfig((64, 64), 4, 0.01, 1.0, 100, agnostic_overlap=0.0)
     for many, few in zip(
         detect(model, opening(pictures), loose),
         detect(model, opening(pictures), strict),
@@ -93,7 +93,7 @@ def test_slices_find_once_what_lies_in_several(model, pictures):
     sheet = Image.new("RGB", (128, 128))
     for place, picture in enumerate(pictures[:4]):
         sheet.paste(picture, (place % 2 * 64, place // 2 * 64))
-    how = Detection((64, 64), 4, 0.3, 0.5, 100, slices=Slices(64, 0.5))
+    how = InferenceConfig((64, 64), 4, 0.3, 0.5, 100, slices=SliceConfig(64, 0.5))
     (found,) = detect(model, opening([sheet]), how)
     for place, alone in enumerate(detect(model, opening(pictures[:4]), WHOLE)):
         x, y = place % 2 * 64, place // 2 * 64
@@ -147,9 +147,9 @@ def test_a_network_that_takes_all_cores_is_left_alone(model, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
     for threads, spare in ((2, True), (3, False)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        assert leaves_a_core(model) is spare
+        assert has_spare_core(model) is spare
     on_gpu = SimpleNamespace(parameters=lambda: iter([torch.empty(1, device="meta")]))
-    assert leaves_a_core(on_gpu)
+    assert has_spare_core(on_gpu)
 
 
 def working():
@@ -175,10 +175,10 @@ def test_a_network_that_fails_leaves_no_thread_behind(model, pictures, monkeypat
 
 def test_slices_and_small_pictures_share_batches(pictures):
     large = pictures[0].resize((100, 64))  # two slices
-    how = Detection((64, 64), 4, 0.3, 0.5, 9, slices=Slices(64, 0.2))
+    how = InferenceConfig((64, 64), 4, 0.3, 0.5, 9, slices=SliceConfig(64, 0.2))
     row = [pictures[0], large, pictures[1], large, pictures[2]]
-    batches = list(prepared(opening(row), how, threads=2))
-    assert [[each.picture for each in batch.slices] for batch in batches] == [
+    batches = list(iter_batches(opening(row), how, threads=2))
+    assert [[each.image_index for each in batch.slices] for batch in batches] == [
         [0, 1, 1, 2],
         [3, 3, 4],
     ]
@@ -204,8 +204,8 @@ def test_a_batch_reaches_the_device_in_one_piece():
     model = SimpleNamespace(
         parameters=lambda: iter([torch.empty(1, device="meta")]), test_step=answer
     )
-    batch = Batch([], torch.zeros((3, 3, 8, 8), dtype=torch.uint8), [])
-    found = look(model, batch)
+    batch = SliceBatch([], torch.zeros((3, 3, 8, 8), dtype=torch.uint8), [])
+    found = detect_slices(model, batch)
     assert arrived == [("meta", (3, 3, 8, 8))]
     assert [each.classes.tolist() for each in found] == [[0], [], [0, 1]]
     assert [each.boxes.tolist() for each in found] == [[[1] * 4], [], [[2] * 4] * 2]

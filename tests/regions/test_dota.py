@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw
 
 from galr.commands import cut_dota
 from galr.errors import ConfigError, DataError
+from galr.io.coco import check_disjoint, read_coco
 from galr.regions import dota
-from galr.regions.coco import read_boxes, refuse_shared
-from galr.regions.detect import cut as cut_for_detection
-from galr.regions.detector import Slices
+from galr.regions.detect import slice_image as cut_for_detection
+from galr.regions.detector_spec import SliceConfig
 
 CLASSES = ("ship", "plane")
 HEADER = "imagesource:GoogleEarth\ngsd:0.146343590398\n"
@@ -35,7 +35,7 @@ def labels_of(*rows):
     """Labels from (class, corners) or (class, corners, difficult)."""
     corners = np.array([row[1] for row in rows], float).reshape(-1, 8)
     difficult = np.array([bool(row[2:] and row[2]) for row in rows], bool)
-    return dota.Labels(dota.horizontal(corners), tuple(row[0] for row in rows), difficult)
+    return dota.DotaLabels(dota.to_axis_aligned(corners), tuple(row[0] for row in rows), difficult)
 
 
 def draw(folder, split, name, size, rows, *, labels="labelTxt", mode="RGB"):
@@ -87,13 +87,13 @@ def test_a_turned_box_is_enclosed_as_computed_by_hand():
         [x - w, y - h, x + w, y + h]
         for (x, y), (w, h) in zip([(50, 40), (9, 9), (10, 10)], half, strict=True)
     ]
-    np.testing.assert_allclose(dota.horizontal(corners), expected, atol=1e-3)
+    np.testing.assert_allclose(dota.to_axis_aligned(corners), expected, atol=1e-3)
 
 
 def test_the_order_of_corners_does_not_matter():
     points = np.array(turned(30, 30, 17, 6, 20)).reshape(4, 2)
     every = np.array([np.ravel(order) for order in permutations(points)])
-    assert len(np.unique(dota.horizontal(every), axis=0)) == 1
+    assert len(np.unique(dota.to_axis_aligned(every), axis=0)) == 1
 
 
 def test_a_label_file_is_read(tmp_path):
@@ -141,11 +141,13 @@ def test_pieces_agree_with_counting_pixels(spare):
     boxes = np.concatenate([low, low + random.integers(1, 90, (40, 2))], axis=1)
     names = random.choice([*CLASSES, "crane"], 40)
     difficult = random.random(40) < 0.2
-    labels = dota.Labels(boxes.astype(float), tuple(names), difficult)
+    labels = dota.DotaLabels(boxes.astype(float), tuple(names), difficult)
     masks = np.zeros((40, 130, 190), bool)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = True
-    found = list(dota.pieces(labels, (190, 130), CLASSES, **CUTTING | {"spare_difficult": spare}))
+    found = list(
+        dota.tile_image(labels, (190, 130), CLASSES, **CUTTING | {"spare_difficult": spare})
+    )
     assert len(found) == 4 * 3
     for piece in found:
         left, top, right, bottom = piece.window
@@ -160,7 +162,7 @@ def test_pieces_agree_with_counting_pixels(spare):
             expected.append((box, CLASSES.index(name), bool((hard and spare) or stump)))
         rows = zip(piece.boxes.tolist(), piece.classes.tolist(), piece.crowd.tolist(), strict=True)
         assert list(rows) == expected
-    assert dota.outside(labels, (190, 130)) == (~masks.any(axis=(1, 2))).sum() > 0
+    assert dota.count_outside(labels, (190, 130)) == (~masks.any(axis=(1, 2))).sum() > 0
 
 
 def test_what_fits_into_the_overlap_is_whole_somewhere_and_nowhere_twice_once_merged():
@@ -175,7 +177,7 @@ def test_what_fits_into_the_overlap_is_whole_somewhere_and_nowhere_twice_once_me
     labels = labels_of(*rows)
     assert (labels.boxes[:, 2:] - labels.boxes[:, :2]).max() <= 16
     whole = []
-    for piece in dota.pieces(labels, (150, 150), CLASSES, **(CUTTING | {"visible": 1.0})):
+    for piece in dota.tile_image(labels, (150, 150), CLASSES, **(CUTTING | {"visible": 1.0})):
         corner = np.array(piece.window[:2] * 2)
         whole += (piece.boxes[~piece.crowd] + corner).round(6).tolist()
     merged = np.unique(np.array(whole), axis=0)
@@ -185,15 +187,17 @@ def test_what_fits_into_the_overlap_is_whole_somewhere_and_nowhere_twice_once_me
 
 def test_an_image_no_larger_than_a_slice_stays_whole():
     labels = labels_of(("ship", upright(3, 4, 60, 20)), ("plane", turned(30, 30, 9, 5, 33)))
-    (piece,) = dota.pieces(labels, (64, 50), CLASSES, **CUTTING)
+    (piece,) = dota.tile_image(labels, (64, 50), CLASSES, **CUTTING)
     assert piece.window == (0, 0, 64, 50)
     np.testing.assert_array_equal(piece.boxes, labels.boxes)
     assert not piece.crowd.any()
 
 
 def test_images_are_cut_as_detection_cuts_them():
-    windows = [piece.window for piece in dota.pieces(labels_of(), (201, 77), CLASSES, **CUTTING)]
-    parts = cut_for_detection(0, Image.new("RGB", (201, 77)), Slices(64, 0.25))
+    windows = [
+        piece.window for piece in dota.tile_image(labels_of(), (201, 77), CLASSES, **CUTTING)
+    ]
+    parts = cut_for_detection(0, Image.new("RGB", (201, 77)), SliceConfig(64, 0.25))
     assert windows == [
         (part.x, part.y, part.x + part.pixels.shape[1], part.y + part.pixels.shape[0])
         for part in parts
@@ -202,7 +206,7 @@ def test_images_are_cut_as_detection_cuts_them():
 
 def test_a_share_equal_to_the_least_is_learnt_and_what_juts_out_of_the_image_is_no_part():
     rows = ("ship", upright(57, 5, 67, 15)), ("ship", upright(-30, 5, 10, 15))
-    (left, right) = dota.pieces(labels_of(*rows), (112, 64), CLASSES, **CUTTING)
+    (left, right) = dota.tile_image(labels_of(*rows), (112, 64), CLASSES, **CUTTING)
     assert left.boxes.tolist() == [[57, 5, 64, 15], [0, 5, 10, 15]]
     assert left.crowd.tolist() == [False, False]
     assert right.boxes.tolist() == [[9, 5, 19, 15]]
@@ -210,7 +214,7 @@ def test_a_share_equal_to_the_least_is_learnt_and_what_juts_out_of_the_image_is_
 
 def test_slices_show_their_part_and_their_boxes_enclose_what_is_drawn(folder, tmp_path):
     output = cutting(folder, tmp_path / "files")
-    scenes = {scene.image.stem: scene for scene in dota.read_scenes(folder, "train")}
+    scenes = {scene.image.stem: scene for scene in dota.read_images(folder, "train")}
     document = json.loads((output / "train_boxes.json").read_text())
     exact = 0
     for image in document["images"]:
@@ -238,9 +242,9 @@ def test_what_is_written_reads_as_boxes_of_the_detector(folder, tmp_path, capsys
     output = cutting(folder, tmp_path / "files")
     images = output / "images"
     training, held_out = (
-        read_boxes(output / f"{split}_boxes.json", CLASSES, images) for split in ("train", "val")
+        read_coco(output / f"{split}_boxes.json", CLASSES, images) for split in ("train", "val")
     )
-    refuse_shared(training, held_out)
+    check_disjoint(training, held_out)
     names = {image["file_name"] for part in (training, held_out) for image in part.images}
     assert names == {path.relative_to(images).as_posix() for path in images.rglob("*.png")}
     learnt = {each["image_id"] for each in training.annotations if not each["iscrowd"]}
@@ -272,11 +276,11 @@ def test_labels_may_lie_deeper_and_beside_dotas_own_horizontal_ones(tmp_path):
     rows = [("ship", turned(20, 20, 9, 5, 30))]
     draw(folder, "train", "P0000", (40, 40), [], labels="labelTxt-v1.5/DOTA-v1.5_train_hbb")
     draw(folder, "train", "P0000", (40, 40), rows, labels="labelTxt-v1.5/DOTA-v1.5_train")
-    (scene,) = dota.read_scenes(folder, "train")
+    (scene,) = dota.read_images(folder, "train")
     assert scene.labels.names == ("ship",)
     draw(folder, "train", "P0000", (40, 40), rows, labels="labelTxt-v1.0/labelTxt")
     with pytest.raises(DataError, match=r"labels in labelTxt-v1.0/labelTxt and in labelTxt-v1.5/"):
-        dota.read_scenes(folder, "train")
+        dota.read_images(folder, "train")
 
 
 def remove(folder, *below):
@@ -380,16 +384,16 @@ def test_images_beyond_pillows_own_limit_open_and_the_limit_comes_back(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(Image.DecompressionBombError), Image.open(folder / "train/images/P0000.png"):
         pass
-    with dota.opened(folder / "train" / "images" / "P0000.png") as image:
+    with dota.open_image(folder / "train" / "images" / "P0000.png") as image:
         assert image.getpixel((40, 70))[0] == 108
         assert Image.MAX_IMAGE_PIXELS == 1000
     monkeypatch.setattr(dota, "LARGEST", 21_999)
     with (
         pytest.raises(DataError, match=r"P0000.png is 200 x 110 pixels, more than 21,999"),
-        dota.opened(folder / "train" / "images" / "P0000.png"),
+        dota.open_image(folder / "train" / "images" / "P0000.png"),
     ):
         pass
 
 
 def test_no_image_of_dota_is_too_large():
-    assert dota.LARGEST >= 20_000**2
+    assert dota.MAX_PIXELS >= 20_000**2

@@ -20,9 +20,9 @@ from galr.model import checkpoint as checkpoints
 from galr.model.galr import GaLR
 from galr.provenance import file_sha256
 from galr.regions import network
-from galr.regions.detector import read_detector
+from galr.regions.detector_spec import read_network_spec
 
-from ..detectors import NARROW  # isort: skip
+from ..detectors import TINY_DETECTOR  # isort: skip
 from ..make_run import ARCHITECTURE  # isort: skip
 
 IMAGES, SIZE = 12, 40
@@ -35,7 +35,7 @@ STAGES = {
 }
 DETECTOR = {
     "title": "weights at random: what it finds means nothing, and is always the same",
-    "model": NARROW,
+    "model": TINY_DETECTOR,
     "classes": ["square", "bar"],
     "checkpoint": {"file": "random.pth"},
     "detect": {"input": [64, 64], "batch": 4, "score": 0.0, "overlap": 0.5, "regions": 9},
@@ -108,8 +108,8 @@ def find(said):
     """Find regions by a detector of random weights, and make their graphs."""
     said.detector.write_text(yaml.safe_dump(DETECTOR | {"checkpoint": {"file": str(said.weights)}}))
     torch.manual_seed(0)
-    model = network.build(read_detector(said.detector))
-    network.initialise(model)
+    model = network.build_network(read_network_spec(said.detector))
+    network.init_weights(model)
     torch.save({"state_dict": model.state_dict()}, said.weights)
     regions = said.place / "regions.h5"
     call(

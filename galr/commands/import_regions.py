@@ -19,11 +19,11 @@ from pathlib import Path
 from galr import store
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
-from galr.regions.source import from_results
+from galr.regions.region_set import read_coco_results
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """Which images, whose boxes, and what their ids mean."""
 
     dataset: Path = option("dataset.h5")
@@ -39,28 +39,28 @@ class Flags(OptionGroup):
     output: Path = option("regions.h5 to write")
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Read the images' names and the boxes, store regions."""
-    with store.reading(flags.dataset, store.DATASET) as dataset:
+    with store.reading(options.dataset, store.DATASET) as dataset:
         names, sizes = store.texts(dataset["names"]), dataset["sizes"][:]
         title = store.provenance(dataset).get("dataset")
-    found = from_results(
-        flags.results,
+    found = read_coco_results(
+        options.results,
         names,
         sizes,
-        annotations=flags.annotations,
-        class_names=flags.classes,
-        first_category=flags.first_category,
-        detector=flags.name,
+        annotations=options.annotations,
+        class_names=options.classes,
+        first_category=options.first_category,
+        detector=options.name,
     )
-    origin = found.origin | {
+    origin = found.provenance | {
         "dataset": title,
-        "dataset_sha256": file_sha256(flags.dataset),
-        "dropped": found.dropped,
+        "dataset_sha256": file_sha256(options.dataset),
+        "dropped": found.num_dropped,
         "versions": code_versions(),
     }
-    with store.writing(flags.output, store.REGIONS, origin) as file:
-        store.write_arrays(file, **vars(found.regions))
+    with store.writing(options.output, store.REGIONS, origin) as file:
+        store.write_arrays(file, **vars(found.detections))
         store.write_texts(file, "names", names)
         store.write_texts(file, "class_names", found.class_names)
-    print(f"{flags.name}: {found.summary()}", file=sys.stderr)
+    print(f"{options.name}: {found.describe()}", file=sys.stderr)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from galr.data.download import fetch_archive
 from galr.options import OptionGroup, option
-from galr.regions.detector import read_detector
+from galr.regions.detector_spec import read_network_spec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """What of which detector, from where, to where."""
 
     detector: Path = option("the detector file")
@@ -28,8 +28,12 @@ class Flags(OptionGroup):
     output: Path = option("where the verified file goes")
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Read the detector file, fetch what it names."""
-    detector = read_detector(flags.detector)
-    wanted = detector.weights() if flags.archive is None else detector.archive(flags.archive)
-    fetch_archive(wanted, mirror=flags.mirror, checksum_file=flags.sums, output=flags.output)
+    detector = read_network_spec(options.detector)
+    wanted = (
+        detector.published_weights()
+        if options.archive is None
+        else detector.archive(options.archive)
+    )
+    fetch_archive(wanted, mirror=options.mirror, checksum_file=options.sums, output=options.output)

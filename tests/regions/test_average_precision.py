@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from galr.regions.coco import Boxes
-from galr.regions.detect import Regions
-from galr.regions.precision import average_precision, write
+from galr.io.coco import CocoDataset
+from galr.regions.average_precision import average_precision, write_ap
+from galr.regions.detect import ImageDetections
 
 
 def regions(*rows):
     """Regions of one picture from (class, score, x1, y1, x2, y2)."""
     table = np.array(sorted(rows, key=lambda row: -row[1]), float).reshape(-1, 6)
-    return Regions(
+    return ImageDetections(
         table[:, 2:].astype(np.float32),
         table[:, 1].astype(np.float32),
         table[:, 0].astype(np.int32),
@@ -19,7 +19,7 @@ def regions(*rows):
 
 def truth(*rows, classes=("square", "bar"), images=2):
     """True boxes from (image, class, x, y, width, height)."""
-    return Boxes(
+    return CocoDataset(
         classes,
         tuple({"id": i, "file_name": f"{i}.png", "width": 64, "height": 64} for i in range(images)),
         tuple(
@@ -75,7 +75,7 @@ def test_a_class_without_boxes_is_unknown_and_leaves_the_mean_alone(tmp_path):
     )
     assert np.isnan(rows[1].ap)
     assert rows[2].ap == pytest.approx(1)
-    write(tmp_path / "ap.csv", rows)
+    write_ap(tmp_path / "ap.csv", rows)
     assert (tmp_path / "ap.csv").read_text().splitlines() == [
         "class,images,boxes,ap,ap50",
         "square,1,1,1.0000,1.0000",

@@ -3,7 +3,7 @@
 import math
 
 
-def starts(length: int, side: int, overlap: float) -> list[int]:
+def tile_offsets(length: int, tile_size: int, overlap: float) -> list[int]:
     """Where slices begin along a length: as few as possible, evenly spread, from edge to edge.
 
     Args:
@@ -11,8 +11,8 @@ def starts(length: int, side: int, overlap: float) -> list[int]:
         side: of a slice, pixels.
         overlap: least share of the side that neighbours have in common, in [0, 1).
     """
-    if length <= side:
+    if length <= tile_size:
         return [0]
-    stride = max(side - math.ceil(side * overlap), 1)
-    steps = math.ceil((length - side) / stride)
-    return [step * (length - side) // steps for step in range(steps + 1)]
+    stride = max(tile_size - math.ceil(tile_size * overlap), 1)
+    steps = math.ceil((length - tile_size) / stride)
+    return [step * (length - tile_size) // steps for step in range(steps + 1)]

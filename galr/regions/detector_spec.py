@@ -12,11 +12,11 @@ from galr import config
 from galr.data.dataset_spec import Archive, find_archive, read_archives
 from galr.errors import ConfigError
 
-SOURCES = ("dataset", "folder", "archives", "dota")  # of the boxes that a detector trains on
+BOX_SOURCES = ("dataset", "folder", "archives", "dota")  # of the boxes that a detector trains on
 
 
 @dataclass(frozen=True)
-class Dota:
+class DotaConfig:
     """A folder in DOTA's layout, and how its images are cut; the schema says what each field means."""
 
     folder: Path
@@ -26,7 +26,7 @@ class Dota:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainConfig:
     """How a detector is trained; the schema says what each field means.
 
     The boxes come from exactly one of `dataset`, `folder`, `archives` and `dota`.
@@ -35,7 +35,7 @@ class Training:
     dataset: str | None
     folder: Path | None
     archives: tuple[Archive, ...]
-    dota: Dota | None
+    dota: DotaConfig | None
     boxes: str
     held_out: str | float
     images: str
@@ -49,13 +49,13 @@ class Training:
     seed: int
     colours: bool = False
 
-    def decides(self) -> dict[str, Any]:
+    def hash_fields(self) -> dict[str, Any]:
         """What the trained weights follow from, less where the boxes come from."""
-        return {key: value for key, value in vars(self).items() if key not in SOURCES}
+        return {key: value for key, value in vars(self).items() if key not in BOX_SOURCES}
 
 
 @dataclass(frozen=True)
-class Slices:
+class SliceConfig:
     """How large images are cut: side in pixels, share that neighbours have in common."""
 
     size: int
@@ -63,7 +63,7 @@ class Slices:
 
 
 @dataclass(frozen=True)
-class Detection:
+class InferenceConfig:
     """How a detector looks at an image; the schema says what each field means."""
 
     input: tuple[int, int]
@@ -72,11 +72,11 @@ class Detection:
     overlap: float
     regions: int
     agnostic_overlap: float | None = None
-    slices: Slices | None = None
+    slices: SliceConfig | None = None
 
 
 @dataclass(frozen=True)
-class Results:
+class PrecomputedBoxes:
     """Boxes that another tool found; the schema says what each field means."""
 
     file: str
@@ -85,16 +85,16 @@ class Results:
 
 
 @dataclass(frozen=True)
-class ReadyBoxes:
+class PrecomputedDetector:
     """What a detector file says that stands for another tool: its classes and where its boxes lie."""
 
     name: str
     classes: tuple[str, ...]
-    results: Results
+    results: PrecomputedBoxes
 
 
 @dataclass(frozen=True)
-class Detector:
+class DetectorSpec:
     """What a detector file says.
 
     `base` names an mmdet config and `overrides` is merged into its model section.
@@ -109,17 +109,17 @@ class Detector:
     file: Path | None
     url: str | None
     sha256: str | None
-    training: Training | None
-    detection: Detection
+    training: TrainConfig | None
+    inference: InferenceConfig
 
-    def identity(self) -> str:
+    def config_hash(self) -> str:
         """Hash what decides which regions are found, weights apart; 64 hexadecimal digits."""
-        decides = [self.base, self.overrides, self.classes, vars(self.detection)]
+        decides = [self.base, self.overrides, self.classes, vars(self.inference)]
         return hashlib.sha256(
             json.dumps(decides, sort_keys=True, default=vars).encode()
         ).hexdigest()
 
-    def recipe(self) -> Training:
+    def train_config(self) -> TrainConfig:
         """How to train it.
 
         Raises:
@@ -135,9 +135,9 @@ class Detector:
         Raises:
             ConfigError: there is none of that name, or it trains on none.
         """
-        return find_archive(self.recipe().archives, file, f"detector {self.name}")
+        return find_archive(self.train_config().archives, file, f"detector {self.name}")
 
-    def weights(self) -> Archive:
+    def published_weights(self) -> Archive:
         """The published weights, under the name that their address ends in.
 
         Raises:
@@ -148,77 +148,81 @@ class Detector:
         return Archive(Path(urlsplit(self.url).path).name, (self.url,), self.sha256)
 
 
-def read_detector(path: Path) -> Detector:
+def read_network_spec(path: Path) -> DetectorSpec:
     """Read the file of a detector that runs here; its stem is the detector's name.
 
     Raises:
         ConfigError: it is missing, no YAML, lacks a field, has one too many, contradicts itself, or
             stands for another tool.
     """
-    found = read_detector_file(path)
-    if isinstance(found, ReadyBoxes):
-        raise ConfigError(f"detector {found.name} brings ready boxes; there is no network to run")
-    return found
+    spec = read_detector_spec(path)
+    if isinstance(spec, PrecomputedDetector):
+        raise ConfigError(f"detector {spec.name} brings ready boxes; there is no network to run")
+    return spec
 
 
-def read_detector_file(path: Path) -> Detector | ReadyBoxes:
+def read_detector_spec(path: Path) -> DetectorSpec | PrecomputedDetector:
     """Read a detector file of any kind; its stem is the detector's name.
 
     Raises:
         ConfigError: it is missing, no YAML, lacks a field, has one too many, or contradicts itself.
     """
-    said = config.read_yaml(path, config.SCHEMAS / "detector.schema.yaml")
-    kinds = [kind for kind in ("checkpoint", "train", "results") if kind in said]
+    document = config.read_yaml(path, config.SCHEMAS / "detector.schema.yaml")
+    kinds = [kind for kind in ("checkpoint", "train", "results") if kind in document]
     if len(kinds) != 1:
         raise ConfigError(f"{path} must have exactly one of checkpoint, train and results")
     for part in ("model", "detect"):
-        if (part in said) == (kinds == ["results"]):
-            has = "has results, where no network runs" if part in said else f"has {kinds[0]}"
-            raise ConfigError(f"{path} {has}; {'remove' if part in said else 'add'} {part}")
+        if (part in document) == (kinds == ["results"]):
+            has = "has results, where no network runs" if part in document else f"has {kinds[0]}"
+            raise ConfigError(f"{path} {has}; {'remove' if part in document else 'add'} {part}")
     if kinds == ["results"]:
-        return ReadyBoxes(path.stem, tuple(said["classes"]), Results(**said["results"]))
-    ready = said.get("checkpoint", {})
-    return Detector(
+        return PrecomputedDetector(
+            path.stem, tuple(document["classes"]), PrecomputedBoxes(**document["results"])
+        )
+    checkpoint = document.get("checkpoint", {})
+    return DetectorSpec(
         name=path.stem,
-        base=said["model"]["config"],
-        overrides=said["model"].get("overrides", {}),
-        classes=tuple(said["classes"]),
-        file=Path(ready["file"]) if "file" in ready else None,
-        url=ready.get("url"),
-        sha256=ready.get("sha256"),
-        training=_training(said["train"], path) if "train" in said else None,
-        detection=_detection(said["detect"]),
+        base=document["model"]["config"],
+        overrides=document["model"].get("overrides", {}),
+        classes=tuple(document["classes"]),
+        file=Path(checkpoint["file"]) if "file" in checkpoint else None,
+        url=checkpoint.get("url"),
+        sha256=checkpoint.get("sha256"),
+        training=_train_config(document["train"], path) if "train" in document else None,
+        inference=_inference_config(document["detect"]),
     )
 
 
-def _training(said: Mapping[str, Any], path: Path) -> Training:
+def _train_config(section: Mapping[str, Any], path: Path) -> TrainConfig:
     """Turn the train section into a recipe.
 
     Raises:
         ConfigError: not exactly one source of boxes, or scales the wrong way round.
     """
-    if sum(source in said for source in SOURCES) != 1:
+    if sum(source in section for source in BOX_SOURCES) != 1:
         raise ConfigError(
             f"{path}: train must have exactly one of dataset, folder, archives and dota"
         )
-    low, high = said["scales"]
+    low, high = section["scales"]
     if low > high:
         raise ConfigError(f"{path}: train.scales is [{low}, {high}]; write the smaller one first")
-    place = {
-        "dataset": said.get("dataset"),
-        "folder": Path(said["folder"]) if "folder" in said else None,
-        "archives": read_archives(said),
-        "dota": _dota(said["dota"]) if "dota" in said else None,
+    sources = {
+        "dataset": section.get("dataset"),
+        "folder": Path(section["folder"]) if "folder" in section else None,
+        "archives": read_archives(section),
+        "dota": _dota_config(section["dota"]) if "dota" in section else None,
     }
-    return Training(**{**said, **place, "input": tuple(said["input"]), "scales": (low, high)})
+    return TrainConfig(
+        **{**section, **sources, "input": tuple(section["input"]), "scales": (low, high)}
+    )
 
 
-def _dota(said: Mapping[str, Any]) -> Dota:
+def _dota_config(section: Mapping[str, Any]) -> DotaConfig:
     """Turn the dota section into settings."""
-    return Dota(**{**said, "folder": Path(said["folder"])})
+    return DotaConfig(**{**section, "folder": Path(section["folder"])})
 
 
-def _detection(said: Mapping[str, Any]) -> Detection:
+def _inference_config(section: Mapping[str, Any]) -> InferenceConfig:
     """Turn the detect section into settings."""
-    slices = Slices(**said["slices"]) if "slices" in said else None
-    return Detection(**{**said, "input": tuple(said["input"]), "slices": slices})
+    slices = SliceConfig(**section["slices"]) if "slices" in section else None
+    return InferenceConfig(**{**section, "input": tuple(section["input"]), "slices": slices})

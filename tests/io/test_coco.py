@@ -3,8 +3,8 @@ import json
 import pytest
 
 from galr.errors import DataError
-from galr.regions.coco import divide, read_boxes, read_parts
-from galr.regions.detector import read_detector
+from galr.io.coco import random_split, read_coco, read_train_val
+from galr.regions.detector_spec import read_network_spec
 
 
 @pytest.fixture
@@ -14,35 +14,35 @@ def folder(tmp_path, scenes):
 
 
 def test_classes_are_numbered_in_the_detectors_order_whatever_the_files(folder):
-    boxes = read_boxes(folder / "boxes.json", ["square", "bar"], folder / "images")
+    boxes = read_coco(folder / "boxes.json", ["square", "bar"], folder / "images")
     shapes = {each["category_id"]: each["bbox"][2:] for each in boxes.annotations}
     assert shapes == {1: [16, 16], 2: [24, 10]}  # the file has bar first, as 7, and square as 9
 
 
 def test_boxes_of_other_classes_are_left_out(folder):
-    boxes = read_boxes(folder / "boxes.json", ["bar"], folder / "images")
+    boxes = read_coco(folder / "boxes.json", ["bar"], folder / "images")
     assert len(boxes.annotations) == len(boxes.images) == 8
     assert {each["category_id"] for each in boxes.annotations} == {1}
 
 
 @pytest.mark.parametrize("share", [0.01, 0.25, 0.99])
 def test_dividing_loses_and_shares_nothing(folder, share):
-    boxes = read_boxes(folder / "boxes.json", ["square", "bar"], folder / "images")
-    parts = divide(boxes, share, seed=5)
+    boxes = read_coco(folder / "boxes.json", ["square", "bar"], folder / "images")
+    parts = random_split(boxes, share, seed=5)
     ids = [{image["id"] for image in part.images} for part in parts]
     assert min(map(len, ids)) >= 1
     assert not ids[0] & ids[1]
     assert ids[0] | ids[1] == {image["id"] for image in boxes.images}
     for part, own in zip(parts, ids, strict=True):
         assert {each["image_id"] for each in part.annotations} == own
-    assert divide(boxes, share, seed=5) == parts
-    assert divide(boxes, 0.5, seed=5) != divide(boxes, 0.5, seed=6)
+    assert random_split(boxes, share, seed=5) == parts
+    assert random_split(boxes, 0.5, seed=5) != random_split(boxes, 0.5, seed=6)
 
 
 def test_measuring_on_training_images_is_refused(folder, detector_file):
-    detector = read_detector(detector_file(train__held_out="boxes.json"))
+    detector = read_network_spec(detector_file(train__held_out="boxes.json"))
     with pytest.raises(DataError, match="8 images are both trained on and held out"):
-        read_parts(folder, detector.classes, detector.recipe())
+        read_train_val(folder, detector.classes, detector.train_config())
 
 
 def without(document, table, key):
@@ -75,10 +75,10 @@ def test_damaged_annotations_are_refused(folder, damage, complaint):
     damage(document)
     path.write_text(json.dumps(document))
     with pytest.raises(DataError, match=complaint):
-        read_boxes(path, ["square", "bar"], folder / "images")
+        read_coco(path, ["square", "bar"], folder / "images")
 
 
 def test_text_that_is_no_json_is_refused(folder):
     (folder / "boxes.json").write_text("boxes?")
     with pytest.raises(DataError, match="no JSON"):
-        read_boxes(folder / "boxes.json", ["bar"], folder / "images")
+        read_coco(folder / "boxes.json", ["bar"], folder / "images")

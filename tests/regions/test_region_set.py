@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from galr.errors import ConfigError, DataError
-from galr.regions.ids import Names, classes_of, images_of, read_annotations
-from galr.regions.results import as_regions, read_results
+from galr.io.coco import read_results, to_detections
+from galr.regions.region_set import ImageNameMatcher, match_classes, match_images, read_coco_index
 
 NAMES = ["harbour/a", "b", "000007", "c.v2"]
 SIZES = np.array([[100, 80], [64, 64], [50, 60], [10, 10]], np.int32)
@@ -50,8 +50,8 @@ def test_boxes_are_those_that_pycocotools_reads(written, capsys):
     for place, each in enumerate(read.loadAnns(read.getAnnIds())):
         x, y, width, height = each["bbox"]
         assert results.boxes[place].tolist() == [x, y, x + width, y + height]
-        assert results.ids[results.image[place]] == each["image_id"]
-        assert results.categories[place] == each["category_id"]
+        assert results.image_ids[results.image_index[place]] == each["image_id"]
+        assert results.category_ids[place] == each["category_id"]
         assert results.scores[place] == each["score"]
     assert "creating index" in capsys.readouterr().out  # it was pycocotools that read them
 
@@ -151,9 +151,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_no_results_are_results(written):
     results = read_results(written([]))
-    image = images_of(results, NAMES, SIZES, None)
-    label, classes = classes_of(results, ["x"], 1, None)
-    regions, dropped = as_regions(results, image, label, SIZES)
+    image = match_images(results, NAMES, SIZES, None)
+    label, classes = match_classes(results, ["x"], 1, None)
+    regions, dropped = to_detections(results, image, label, SIZES)
     assert regions.offsets.tolist() == [0] * 5 and regions.boxes.shape == (0, 4)
     assert classes == ("x",) and dropped == 0
 
@@ -170,9 +170,9 @@ def test_regions_are_clipped_sorted_and_laid_out_as_said(tmp_path_factory, seed,
     path = tmp_path_factory.mktemp("results") / "r.json"
     path.write_text(json.dumps(rows))
     results = read_results(path)
-    image = images_of(results, NAMES, SIZES, None)
+    image = match_images(results, NAMES, SIZES, None)
     label = np.arange(count)  # so that each row can be told
-    regions, dropped = as_regions(results, image, label, SIZES)
+    regions, dropped = to_detections(results, image, label, SIZES)
     lost = 0
     for place, (name, (width, height)) in enumerate(zip(NAMES, SIZES.tolist(), strict=True)):
         expected = []
@@ -215,29 +215,32 @@ def test_regions_are_clipped_sorted_and_laid_out_as_said(tmp_path_factory, seed,
 def test_an_image_is_found_by_what_tools_call_it(said, found, written):
     results = read_results(written([row(said)]))
     if found is not None:
-        assert images_of(results, NAMES, SIZES, None).tolist() == [found]
+        assert match_images(results, NAMES, SIZES, None).tolist() == [found]
         return
     with pytest.raises(DataError, match=r"image_id .* which is no image's name; .* like harbour/a"):
-        images_of(results, NAMES, SIZES, None)
+        match_images(results, NAMES, SIZES, None)
 
 
 def test_a_name_of_two_images_and_two_names_of_one_are_refused(written):
     with pytest.raises(DataError, match=r"'a.png' may be image x/a or y/a; write the folder"):
-        Names(["x/a", "y/a"]).find("a.png")
+        ImageNameMatcher(["x/a", "y/a"]).find("a.png")
     with pytest.raises(DataError, match="7 may be image 07 or 007"):
-        Names(["07", "007"]).find(7)
-    assert Names(["9" * 5000]).find(9) is None
-    assert Names(["07", "7"]).find(7) == 1 and Names(["x/a", "a"]).find("a.png") == 1
+        ImageNameMatcher(["07", "007"]).find(7)
+    assert ImageNameMatcher(["9" * 5000]).find(9) is None
+    assert (
+        ImageNameMatcher(["07", "7"]).find(7) == 1
+        and ImageNameMatcher(["x/a", "a"]).find("a.png") == 1
+    )
     results = read_results(written([row("b"), row("b.png")]))
     with pytest.raises(DataError, match=r"calls image b both 'b' and 'b.png'; write one image_id"):
-        images_of(results, NAMES, SIZES, None)
+        match_images(results, NAMES, SIZES, None)
 
 
 def test_ids_are_those_of_the_annotations_before_they_are_names(written):
     said = document([(7, "pictures/b.jpg", {"width": 64, "height": 64}), ("p", "a.jpg", {})])
-    annotations = read_annotations(written(said, "coco.json"))
+    annotations = read_coco_index(written(said, "coco.json"))
     results = read_results(written([row("p"), row(7), row("c.v2"), row(7)]))
-    assert images_of(results, NAMES, SIZES, annotations).tolist() == [0, 1, 3, 1]
+    assert match_images(results, NAMES, SIZES, annotations).tolist() == [0, 1, 3, 1]
 
 
 @pytest.mark.parametrize(
@@ -252,10 +255,10 @@ def test_ids_are_those_of_the_annotations_before_they_are_names(written):
     ],
 )
 def test_annotations_of_other_images_are_refused(images, says, written):
-    annotations = read_annotations(written(document(images), "coco.json"))
+    annotations = read_coco_index(written(document(images), "coco.json"))
     results = read_results(written([row(7 if images[0][0] == 7 else 8)]))
     with pytest.raises(DataError, match=says):
-        images_of(results, NAMES, SIZES, annotations)
+        match_images(results, NAMES, SIZES, annotations)
 
 
 @pytest.mark.parametrize(
@@ -274,17 +277,17 @@ def test_annotations_of_other_images_are_refused(images, says, written):
 )
 def test_damaged_annotations_are_refused(said, says, written):
     with pytest.raises(DataError, match=says):
-        read_annotations(written(said, "coco.json"))
+        read_coco_index(written(said, "coco.json"))
 
 
 def test_categories_are_classes_by_name_or_by_place(written):
     results = read_results(written([row(category_id=n) for n in (3, 1, 3)]))
     listed = document([], [(3, "plane"), (2, "tank"), (1, "ship")])
-    annotations = read_annotations(written(listed, "coco.json"))
-    unlisted = read_annotations(written(document([]), "bare.json"))
+    annotations = read_coco_index(written(listed, "coco.json"))
+    unlisted = read_coco_index(written(document([]), "bare.json"))
 
     def found(*choices):
-        label, classes = classes_of(results, *choices)
+        label, classes = match_classes(results, *choices)
         return label.tolist(), classes
 
     assert found(["plane", "ship"], 1, annotations) == ([0, 1, 0], ("plane", "ship"))
@@ -297,17 +300,17 @@ def test_categories_are_classes_by_name_or_by_place(written):
 def test_categories_that_are_no_classes_are_refused(written):
     results = read_results(written([row(category_id=n) for n in (0, 2)]))
     listed = document([], [(0, "plane"), (2, "tank")])
-    annotations = read_annotations(written(listed, "coco.json"))
+    annotations = read_coco_index(written(listed, "coco.json"))
     with pytest.raises(
         DataError, match=r"category_id 0, expected 1 to 2 for 2 classes; first_cat.*is 1"
     ):
-        classes_of(results, ["a", "b"], 1, None)
+        match_classes(results, ["a", "b"], 1, None)
     with pytest.raises(DataError, match="category_id 2, expected 0 to 1 for 2 classes"):
-        classes_of(results, ["a", "b"], 0, None)
+        match_classes(results, ["a", "b"], 0, None)
     with pytest.raises(DataError, match="category_id 2, 'tank', which is none of the classes; add"):
-        classes_of(results, ["plane", "ship"], 1, annotations)
+        match_classes(results, ["plane", "ship"], 1, annotations)
     with pytest.raises(ConfigError, match="name 'a' twice"):
-        classes_of(results, ["a", "b", "a"], 0, None)
-    less = read_annotations(written(document([], [(0, "plane")]), "less.json"))
+        match_classes(results, ["a", "b", "a"], 0, None)
+    less = read_coco_index(written(document([], [(0, "plane")]), "less.json"))
     with pytest.raises(DataError, match=r"category_id 2, which .*less.json does not list"):
-        classes_of(results, (), 0, less)
+        match_classes(results, (), 0, less)

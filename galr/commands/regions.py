@@ -27,13 +27,13 @@ from galr.devices import resolve_device
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
 from galr.regions import network
-from galr.regions.detect import detect, ragged
-from galr.regions.detector import read_detector
-from galr.regions.looking import open_as_stored
+from galr.regions.detect import concatenate_ragged, detect
+from galr.regions.detector_spec import read_network_spec
+from galr.regions.pipelines import load_checked
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """Which images, which detector, and where to compute."""
 
     dataset: Path = option("dataset.h5")
@@ -45,34 +45,34 @@ class Flags(OptionGroup):
     threads: int = option("CPU threads, for the network and for opening pictures", default=1)
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Load the detector, look at every picture, store what was found."""
-    torch.set_num_threads(flags.threads)
-    device = resolve_device(flags.device)
-    detector = read_detector(flags.detector)
-    model = network.load(detector, flags.checkpoint, device)
-    with store.reading(flags.dataset, store.DATASET) as dataset:
+    torch.set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    detector = read_network_spec(options.detector)
+    model = network.load_network(detector, options.checkpoint, device)
+    with store.reading(options.dataset, store.DATASET) as dataset:
         names, files = store.texts(dataset["names"]), store.texts(dataset["files"])
         sizes, title = dataset["sizes"][:], store.provenance(dataset).get("dataset")
     pictures = (
-        partial(open_as_stored, flags.folder / file, size)
+        partial(load_checked, options.folder / file, size)
         for file, size in zip(files, sizes, strict=True)
     )
-    each = detect(model, pictures, detector.detection, threads=flags.threads)
+    each = detect(model, pictures, detector.inference, threads=options.threads)
     found = list(tqdm(each, "regions", len(files), unit="image", disable=None))
-    tables, dropped = ragged(found)
+    tables, dropped = concatenate_ragged(found)
     origin = {
         "dataset": title,
-        "dataset_sha256": file_sha256(flags.dataset),
+        "dataset_sha256": file_sha256(options.dataset),
         "detector": {
             "name": detector.name,
-            "config_sha256": detector.identity(),
-            "checkpoint_sha256": file_sha256(flags.checkpoint),
+            "config_sha256": detector.config_hash(),
+            "checkpoint_sha256": file_sha256(options.checkpoint),
         },
         "dropped": dropped,
         "versions": code_versions(),
     }
-    with store.writing(flags.output, store.REGIONS, origin) as file:
+    with store.writing(options.output, store.REGIONS, origin) as file:
         store.write_arrays(file, sizes=sizes, **tables)
         store.write_texts(file, "names", names)
         store.write_texts(file, "class_names", detector.classes)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.regions.coco import Boxes
-from galr.regions.detect import Regions
-from galr.regions.mmlab import COCO, COCOeval, quiet
+from galr.io.coco import CocoDataset
+from galr.regions.detect import ImageDetections
+from galr.regions.mmdet_imports import COCO, COCOeval, suppress_output
 
-ALL = "all"
+ALL_CLASSES = "all"
 
 
 @dataclass(frozen=True)
-class Precision:
+class ClassAP:
     """AP of one class, or of all: the mean over the classes that have boxes.
 
     name: the class, or `all`.
@@ -33,7 +33,9 @@ class Precision:
     ap50: float
 
 
-def average_precision(truth: Boxes, found: Sequence[Regions]) -> list[Precision]:
+def average_precision(
+    ground_truth: CocoDataset, detections: Sequence[ImageDetections]
+) -> list[ClassAP]:
     """Measure regions against true boxes, as COCO does: at most 100 regions an image, all areas.
 
     Args:
@@ -43,17 +45,17 @@ def average_precision(truth: Boxes, found: Sequence[Regions]) -> list[Precision]
     Returns:
         One row a class, in order, and one for all.
     """
-    precision = _precision(truth, found)  # (10, 101, classes)
-    ones = [each for each in truth.annotations if not each["iscrowd"]]
+    precision = _precision_table(ground_truth, detections)  # (10, 101, classes)
+    ones = [each for each in ground_truth.annotations if not each["iscrowd"]]
     rows = []
-    for place, name in enumerate(truth.classes):
+    for place, name in enumerate(ground_truth.classes):
         own = [each["image_id"] for each in ones if each["category_id"] == place + 1]
-        ap, ap50 = _means(precision[:, :, place : place + 1])
-        rows.append(Precision(name, len(set(own)), len(own), ap, ap50))
-    return [*rows, Precision(ALL, len(truth.images), len(ones), *_means(precision))]
+        ap, ap50 = _mean_ap(precision[:, :, place : place + 1])
+        rows.append(ClassAP(name, len(set(own)), len(own), ap, ap50))
+    return [*rows, ClassAP(ALL_CLASSES, len(ground_truth.images), len(ones), *_mean_ap(precision))]
 
 
-def write(path: Path, rows: Sequence[Precision]) -> None:
+def write_ap(path: Path, rows: Sequence[ClassAP]) -> None:
     """Write rows as CSV: class,images,boxes,ap,ap50; what is unknown stays empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -64,20 +66,20 @@ def write(path: Path, rows: Sequence[Precision]) -> None:
             table.writerow([row.name, row.images, row.boxes, *shares])
 
 
-def summary(rows: Sequence[Precision]) -> str:
+def describe_ap(rows: Sequence[ClassAP]) -> str:
     """Say the last row in a line."""
     last = rows[-1]
     return f"AP {last.ap:.3f}, AP50 {last.ap50:.3f} on {last.images} held-out images"
 
 
-def _precision(truth: Boxes, found: Sequence[Regions]) -> np.ndarray:
+def _precision_table(truth: CocoDataset, found: Sequence[ImageDetections]) -> np.ndarray:
     """Precision at each intersection over union and recall: (10, 101, classes), -1 without boxes."""
-    with quiet():
+    with suppress_output():
         known = COCO()
-        known.dataset = truth.document()
+        known.dataset = truth.to_document()
         known.createIndex()
         claims = COCO()
-        claims.dataset = {**known.dataset, "annotations": _annotations(truth, found)}
+        claims.dataset = {**known.dataset, "annotations": _to_predictions(truth, found)}
         claims.createIndex()
         evaluation = COCOeval(known, claims, "bbox")
         evaluation.evaluate()
@@ -86,7 +88,9 @@ def _precision(truth: Boxes, found: Sequence[Regions]) -> np.ndarray:
     return evaluation.eval["precision"][:, :, :, areas, limits]
 
 
-def _annotations(truth: Boxes, found: Sequence[Regions]) -> list[dict[str, object]]:
+def _to_predictions(
+    truth: CocoDataset, found: Sequence[ImageDetections]
+) -> list[dict[str, object]]:
     """Write regions as COCO annotations with scores."""
     claims = (
         (image, *claim)
@@ -107,7 +111,7 @@ def _annotations(truth: Boxes, found: Sequence[Regions]) -> list[dict[str, objec
     ]
 
 
-def _means(precision: np.ndarray) -> tuple[float, float]:
+def _mean_ap(precision: np.ndarray) -> tuple[float, float]:
     """AP and AP50 of a (10, 101, classes) table, over the classes that have boxes."""
     known = precision[:, :, (precision > -1).all(axis=(0, 1))]
     if not known.size:

@@ -26,16 +26,18 @@ from tqdm import tqdm
 
 from galr.errors import ConfigError
 from galr.io.atomic import atomic_directory, check_output_dir
+from galr.io.coco import CocoDataset
 from galr.options import OptionGroup, option
 from galr.regions import dota
-from galr.regions.coco import Boxes
 
-_OURS = re.compile(r"images(/(train|val)(/.+_\d+_\d+\.png)?)?|(train|val)_boxes\.json")
-_FAST = 1  # of PNG's levels 1 to 9; the default, 6, takes three times as long and saves nothing
+_OWN_FILES = re.compile(r"images(/(train|val)(/.+_\d+_\d+\.png)?)?|(train|val)_boxes\.json")
+_PNG_LEVEL = (
+    1  # of PNG's levels 1 to 9; the default, 6, takes three times as long and saves nothing
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """Which folder is cut, how, and where to."""
 
     folder: Path = option("the DOTA folder, with train and val below")
@@ -55,47 +57,48 @@ class Flags(OptionGroup):
             raise ConfigError(f"dota.visible is a share in (0, 1], got {self.visible}")
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Read all labels, then cut into a folder that takes its name at the end."""
-    check_output_dir(flags.output, _OURS)
+    check_output_dir(options.output, _OWN_FILES)
     scenes = {
-        split: dota.read_scenes(flags.folder, split) for split in (dota.TRAINING, dota.HELD_OUT)
+        split: dota.read_images(options.folder, split)
+        for split in (dota.TRAIN_SPLIT, dota.VAL_SPLIT)
     }
-    dota.refuse_absent(scenes[dota.TRAINING], flags.classes, flags.folder)
+    dota.check_classes(scenes[dota.TRAIN_SPLIT], options.classes, options.folder)
     told = []
-    with atomic_directory(flags.output) as folder:
+    with atomic_directory(options.output) as folder:
         for split, own in scenes.items():
-            boxes, left_out = _cut(flags, split, own, folder / "images")
-            document = json.dumps(boxes.document())
+            boxes, left_out = _tile_split(options, split, own, folder / "images")
+            document = json.dumps(boxes.to_document())
             (folder / f"{split}_boxes.json").write_text(document, encoding="utf-8")
-            told.append(dota.summary(split, len(own), boxes, left_out))
-    print(f"{flags.output}: {'; '.join(told)}", file=sys.stderr)
+            told.append(dota.describe_split(split, len(own), boxes, left_out))
+    print(f"{options.output}: {'; '.join(told)}", file=sys.stderr)
 
 
-def _cut(
-    flags: Flags, split: str, scenes: Sequence[dota.Scene], images: Path
-) -> tuple[Boxes, Counter[str]]:
+def _tile_split(
+    options: Options, split: str, scenes: Sequence[dota.DotaImage], images: Path
+) -> tuple[CocoDataset, Counter[str]]:
     """Write a split's slices; give their boxes, and how many of what were left out."""
     (images / split).mkdir(parents=True)
-    sheet: list[tuple[str, dota.Piece]] = []
-    left_out = dota.others(scenes, flags.classes)
+    sheet: list[tuple[str, dota.DotaTile]] = []
+    left_out = dota.count_other_classes(scenes, options.classes)
     for scene in tqdm(scenes, desc=split, unit="image", disable=None):
-        with dota.opened(scene.image) as picture:
-            left_out["outside their image"] += dota.outside(scene.labels, picture.size)
-            for piece in dota.pieces(
+        with dota.open_image(scene.image) as picture:
+            left_out["outside their image"] += dota.count_outside(scene.labels, picture.size)
+            for piece in dota.tile_image(
                 scene.labels,
                 picture.size,
-                flags.classes,
-                side=flags.size,
-                overlap=flags.overlap,
-                visible=flags.visible,
-                spare_difficult=split == dota.HELD_OUT,
+                options.classes,
+                tile_size=options.size,
+                overlap=options.overlap,
+                min_visible=options.visible,
+                ignore_difficult=split == dota.VAL_SPLIT,
             ):
-                if split == dota.TRAINING and not piece.teaches:
+                if split == dota.TRAIN_SPLIT and not piece.has_objects:
                     left_out["slices without a box to learn"] += 1
                     continue
                 name = f"{split}/{piece.file_name(scene.image)}"
-                shown = dota.part(picture, piece.window, scene.image)
-                shown.save(images / name, compress_level=_FAST)
+                shown = dota.crop_rgb(picture, piece.window, scene.image)
+                shown.save(images / name, compress_level=_PNG_LEVEL)
                 sheet.append((name, piece))
-    return dota.as_boxes(sheet, flags.classes), left_out
+    return dota.to_coco(sheet, options.classes), left_out

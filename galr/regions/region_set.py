@@ -1,4 +1,7 @@
-"""What the ids of COCO results mean: an image_id an image, a category_id a class."""
+"""What DREA starts from: the regions of our own file, or anybody's ready boxes.
+
+What the ids of COCO results mean: an image_id an image, a category_id a class.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +10,121 @@ from typing import Any
 
 import numpy as np
 
+from galr import store
 from galr.data.find_images import image_stem
 from galr.errors import ConfigError, DataError
-from galr.regions.results import Results, read_json
+from galr.graphs.detections import Detections
+from galr.io.coco import CocoResults, read_json, read_results, to_detections
+from galr.provenance import file_sha256
 
-DIGITS = 18  # of a name that is also a number; longer ones are names alone
-IMAGES = "a list of images with id and file_name"
+
+@dataclass(frozen=True, eq=False)
+class RegionSet:
+    """The regions of many images, what they are called, and where they came from.
+
+    Attributes:
+        names: (images,) names.
+        class_names: (classes,) names.
+        regions: the detections, image after image in the order of names.
+        origin: what a file made of them says of their making.
+        dropped: boxes that were left out because inside their image they have no area.
+    """
+
+    names: list[str]
+    class_names: tuple[str, ...]
+    detections: Detections
+    provenance: dict[str, Any]
+    num_dropped: int
+
+    def describe(self) -> str:
+        """Say in a line what was read."""
+        return (
+            f"{len(self.detections.scores)} regions in {len(self.names)} images;"
+            f" {self.num_dropped} boxes of no area dropped"
+        )
+
+    def index_of(self, name: str) -> int:
+        """Find an image by its name, with or without folders and suffix.
+
+        Raises:
+            DataError: there is none, or more than one.
+        """
+        place = ImageNameMatcher(self.names).find(name)
+        if place is None:
+            called = f"they are called like {self.names[0]}" if self.names else "there are none"
+            raise DataError(f"no image is called {name}; of {len(self.names)} images {called}")
+        return place
+
+
+def read_regions(path: Path) -> RegionSet:
+    """Read regions.h5.
+
+    Raises:
+        StoreError: it is missing, damaged, or something else.
+    """
+    with store.reading(path, store.REGIONS) as file:
+        tables = ("offsets", "boxes", "scores", "classes", "sizes")
+        said = store.provenance(file)
+        origin = {
+            "dataset": said.get("dataset"),
+            "detector": said.get("detector"),
+            "regions_sha256": file_sha256(path),
+        }
+        return RegionSet(
+            store.texts(file["names"]),
+            tuple(store.texts(file["class_names"])),
+            Detections(**{table: file[table][:] for table in tables}),
+            origin,
+            num_dropped=0,
+        )
+
+
+def read_coco_results(
+    path: Path,
+    names: Sequence[str],
+    sizes: np.ndarray,
+    *,
+    annotations: Path | None,
+    class_names: Sequence[str],
+    first_category: int,
+    detector: str,
+) -> RegionSet:
+    """Read COCO results as regions of given images; images without a result have none.
+
+    Args:
+        path: the results, JSON.
+        names: of the images, in order, without suffix.
+        sizes: (images, 2) int32, width and height in pixels.
+        annotations: a COCO document that says what the ids mean.
+        class_names: the classes in order; empty takes those that the results and annotations have.
+        first_category: the category_id of the first class, where no annotations say so.
+        detector: what to call whatever found the boxes.
+
+    Raises:
+        ConfigError: a class is named twice.
+        DataError: a file is missing or damaged, or an id is no image's or no class's.
+    """
+    results = read_results(path)
+    known = None if annotations is None else read_coco_index(annotations)
+    image = match_images(results, names, sizes, known)
+    label, classes = match_classes(results, class_names, first_category, known)
+    regions, dropped = to_detections(results, image, label, sizes)
+    origin = {
+        "detector": {
+            "name": detector,
+            "results_sha256": file_sha256(path),
+            "annotations_sha256": None if annotations is None else file_sha256(annotations),
+        }
+    }
+    return RegionSet(list(names), classes, regions, origin, dropped)
+
+
+MAX_DIGITS = 18  # of a name that is also a number; longer ones are names alone
+IMAGES_TABLE = "a list of images with id and file_name"
 
 
 @dataclass(frozen=True)
-class Annotations:
+class CocoIndex:
     """What a COCO document says of ids.
 
     Attributes:
@@ -27,12 +135,12 @@ class Annotations:
     """
 
     path: Path
-    files: Mapping[int | str, str]
+    file_names: Mapping[int | str, str]
     sizes: Mapping[int | str, tuple[float, float]]
     categories: Mapping[int, str]
 
 
-def read_annotations(path: Path) -> Annotations:
+def read_coco_index(path: Path) -> CocoIndex:
     """Read the images and the categories of a COCO document; its boxes are not looked at.
 
     Raises:
@@ -42,11 +150,11 @@ def read_annotations(path: Path) -> Annotations:
     images = document.get("images") if isinstance(document, dict) else None
     categories = document.get("categories", []) if isinstance(document, dict) else None
     if not isinstance(images, list) or not isinstance(categories, list):
-        raise DataError(f"{path} is no COCO document; expected {IMAGES}, and of categories")
+        raise DataError(f"{path} is no COCO document; expected {IMAGES_TABLE}, and of categories")
     files: dict[int | str, str] = {}
     sizes: dict[int | str, tuple[float, float]] = {}
     for place, each in enumerate(images):
-        number, file = _pair(each, "file_name", f"{path}: images[{place}]", (int, str))
+        number, file = _id_and_text(each, "file_name", f"{path}: images[{place}]", (int, str))
         if number in files:
             raise DataError(f"{path} gives two images the id {number!r}; ids must be unique")
         files[number] = file
@@ -55,15 +163,15 @@ def read_annotations(path: Path) -> Annotations:
             sizes[number] = (width, height)
     names: dict[int, str] = {}
     for place, each in enumerate(categories):
-        number, name = _pair(each, "name", f"{path}: categories[{place}]", (int,))
+        number, name = _id_and_text(each, "name", f"{path}: categories[{place}]", (int,))
         if number in names:
             raise DataError(f"{path} gives two categories the id {number}; ids must be unique")
         names[number] = name
-    return Annotations(path, files, sizes, names)
+    return CocoIndex(path, files, sizes, names)
 
 
-def images_of(
-    results: Results, names: Sequence[str], sizes: np.ndarray, annotations: Annotations | None
+def match_images(
+    results: CocoResults, names: Sequence[str], sizes: np.ndarray, annotations: CocoIndex | None
 ) -> np.ndarray:
     """Find the image of every result.
 
@@ -83,29 +191,29 @@ def images_of(
         DataError: an id is no image's, or may be several images', or two ids are one image's, or the
             annotations were made for a picture of another size.
     """
-    known = Names(names)
+    known = ImageNameMatcher(names)
     found: dict[int, int | str] = {}  # image: id
-    for said in results.ids:
-        file = annotations.files.get(said) if annotations else None
+    for said in results.image_ids:
+        file = annotations.file_names.get(said) if annotations else None
         image = known.find(said if file is None else file)
         if image is None:
-            raise DataError(_unknown(said, file, results, names, annotations))
+            raise DataError(_unknown_image_message(said, file, results, names, annotations))
         if image in found:
             raise DataError(
                 f"{results.path} calls image {names[image]} both {found[image]!r} and {said!r};"
                 " write one image_id for one image"
             )
         if annotations and file is not None:
-            _refuse_other_size(annotations, said, names[image], sizes[image].tolist())
+            _check_size(annotations, said, names[image], sizes[image].tolist())
         found[image] = said
-    return np.fromiter(found, np.int64, len(found))[results.image]
+    return np.fromiter(found, np.int64, len(found))[results.image_index]
 
 
-def classes_of(
-    results: Results,
+def match_classes(
+    results: CocoResults,
     class_names: Sequence[str],
     first_category: int,
-    annotations: Annotations | None,
+    annotations: CocoIndex | None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Find the class of every result.
 
@@ -129,7 +237,7 @@ def classes_of(
     twice = [name for name in class_names if class_names.count(name) > 1]
     if twice:
         raise ConfigError(f"classes name '{twice[0]}' twice; every class has one name")
-    ids, row = np.unique(results.categories, return_inverse=True)
+    ids, row = np.unique(results.category_ids, return_inverse=True)
     if annotations and annotations.categories:
         named = dict(sorted(annotations.categories.items()))
     elif class_names:
@@ -142,13 +250,13 @@ def classes_of(
         if named.get(number) not in place_of:
             raise DataError(
                 f"{results.path} has category_id {number},"
-                f" {_no_class(number, named, first_category, annotations)}"
+                f" {_unknown_category_message(number, named, first_category, annotations)}"
             )
     places = np.array([place_of[named[number]] for number in ids.tolist()], np.int64)
     return places[row], classes
 
 
-class Names:
+class ImageNameMatcher:
     """Finds images by what people call them."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -158,7 +266,7 @@ class Names:
         for name in names:
             last = PurePosixPath(name).name
             self._last.setdefault(last, []).append(name)
-            if last.isdecimal() and len(last) <= DIGITS:
+            if last.isdecimal() and len(last) <= MAX_DIGITS:
                 self._number.setdefault(int(last), []).append(name)
 
     def find(self, said: int | str) -> int | None:
@@ -179,7 +287,7 @@ class Names:
             found = self._number.get(said, [])
         else:
             near = self._last.get(PurePosixPath(wanted).name, [])
-            found = [name for name in near if _ends_alike(name, wanted)]
+            found = [name for name in near if _is_path_suffix(name, wanted)]
         if len(found) > 1:
             raise DataError(
                 f"{said!r} may be image {found[0]} or {found[1]}; write the folder into the name too"
@@ -187,13 +295,13 @@ class Names:
         return self._exact[found[0]] if found else None
 
 
-def _ends_alike(one: str, other: str) -> bool:
+def _is_path_suffix(one: str, other: str) -> bool:
     """Whether of two paths one is the end of the other."""
     short, long = sorted((PurePosixPath(one).parts, PurePosixPath(other).parts), key=len)
     return long[len(long) - len(short) :] == short
 
 
-def _pair(row: object, name: str, where: str, kinds: tuple[type, ...]) -> tuple[Any, str]:
+def _id_and_text(row: object, name: str, where: str, kinds: tuple[type, ...]) -> tuple[Any, str]:
     """Take an id and a text out of a row of a COCO document.
 
     Raises:
@@ -205,9 +313,7 @@ def _pair(row: object, name: str, where: str, kinds: tuple[type, ...]) -> tuple[
     return number, text
 
 
-def _refuse_other_size(
-    annotations: Annotations, said: int | str, name: str, size: Sequence[int]
-) -> None:
+def _check_size(annotations: CocoIndex, said: int | str, name: str, size: Sequence[int]) -> None:
     """Refuse boxes that were measured on another version of a picture.
 
     Raises:
@@ -221,12 +327,12 @@ def _refuse_other_size(
         )
 
 
-def _unknown(
+def _unknown_image_message(
     said: int | str,
     file: str | None,
-    results: Results,
+    results: CocoResults,
     names: Sequence[str],
-    annotations: Annotations | None,
+    annotations: CocoIndex | None,
 ) -> str:
     """Say that an image_id is no image's, and what to do."""
     example = f"; images are called like {names[0]}" if names else "; there are no images"
@@ -242,8 +348,8 @@ def _unknown(
     )
 
 
-def _no_class(
-    number: int, named: Mapping[int, str], first_category: int, annotations: Annotations | None
+def _unknown_category_message(
+    number: int, named: Mapping[int, str], first_category: int, annotations: CocoIndex | None
 ) -> str:
     """Say why a category is no class, and what to do."""
     if number in named:

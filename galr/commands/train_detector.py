@@ -18,18 +18,18 @@ from pathlib import Path
 import torch
 
 from galr.devices import resolve_device
+from galr.io.coco import read_train_val
 from galr.io.images import load_rgb
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions
-from galr.regions import precision, training
-from galr.regions.checkpoint import save_checkpoint
-from galr.regions.coco import read_parts
+from galr.regions import average_precision, training
 from galr.regions.detect import detect
-from galr.regions.detector import read_detector
+from galr.regions.detector_spec import read_network_spec
+from galr.regions.network import save_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """What is trained on what, and where."""
 
     detector: Path = option("the detector file")
@@ -40,30 +40,30 @@ class Flags(OptionGroup):
     threads: int = option("CPU threads", default=1)
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Read boxes, train, save, measure."""
-    torch.set_num_threads(flags.threads)
-    device = resolve_device(flags.device)
-    detector = read_detector(flags.detector)
-    recipe = detector.recipe()
-    images = flags.folder / recipe.images
-    boxes, held_out = read_parts(flags.folder, detector.classes, recipe)
-    origin = training.fingerprint(detector, boxes)
-    work = flags.checkpoint.with_name(f".{flags.checkpoint.stem}-{origin[:12]}")
-    model = training.train(
+    torch.set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    detector = read_network_spec(options.detector)
+    recipe = detector.train_config()
+    images = options.folder / recipe.images
+    boxes, held_out = read_train_val(options.folder, detector.classes, recipe)
+    origin = training.training_hash(detector, boxes)
+    work = options.checkpoint.with_name(f".{options.checkpoint.stem}-{origin[:12]}")
+    model = training.train_network(
         detector,
         boxes,
         images,
         work,
         device=device,
-        workers=training.workers_for(flags.threads),
-        tell=lambda line: print(f"{detector.name}: {line}", file=sys.stderr, flush=True),
+        workers=training.num_workers(options.threads),
+        log=lambda line: print(f"{detector.name}: {line}", file=sys.stderr, flush=True),
     )
     known = {"fingerprint": origin, "versions": code_versions()}
-    save_checkpoint(model, flags.checkpoint, detector.classes, known)
+    save_checkpoint(model, options.checkpoint, detector.classes, known)
     pictures = (partial(load_rgb, images / image["file_name"]) for image in held_out.images)
-    found = list(detect(model, pictures, detector.detection, threads=flags.threads))
-    rows = precision.average_precision(held_out, found)
-    precision.write(flags.table, rows)
+    found = list(detect(model, pictures, detector.inference, threads=options.threads))
+    rows = average_precision.average_precision(held_out, found)
+    average_precision.write_ap(options.table, rows)
     shutil.rmtree(work)
-    print(f"{detector.name}: {precision.summary(rows)}", file=sys.stderr)
+    print(f"{detector.name}: {precision.describe_ap(rows)}", file=sys.stderr)

@@ -7,11 +7,11 @@ import torch
 
 from galr.commands import train_detector
 from galr.errors import ConfigError, DataError
+from galr.io.coco import read_coco
 from galr.regions import network, training
-from galr.regions.checkpoint import read_checkpoint
-from galr.regions.coco import read_boxes
-from galr.regions.detector import read_detector
-from galr.regions.mmlab import HistoryBuffer
+from galr.regions.detector_spec import read_network_spec
+from galr.regions.mmdet_imports import HistoryBuffer
+from galr.regions.network import read_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -40,13 +40,13 @@ def test_the_checkpoint_holds_only_tensors_and_plain_containers(trained):
 def small(tmp_path, scenes, detector_file):
     """A training of two epochs: call it with a work folder and what takes its lines."""
     scenes(tmp_path / "files", images=10)
-    detector = read_detector(detector_file())
+    detector = read_network_spec(detector_file())
     images = tmp_path / "files" / "images"
-    boxes = read_boxes(tmp_path / "files" / "boxes.json", detector.classes, images)
+    boxes = read_coco(tmp_path / "files" / "boxes.json", detector.classes, images)
 
     def train(work, tell=lambda line: None, workers=0):
-        return training.train(
-            detector, boxes, images, tmp_path / work, device=CPU, workers=workers, tell=tell
+        return training.train_network(
+            detector, boxes, images, tmp_path / work, device=CPU, workers=workers, log=tell
         ).state_dict()
 
     return train
@@ -76,11 +76,11 @@ def test_stopping_and_continuing_trains_the_same_network(small, workers):
 
 def test_another_seed_trains_another_network(small, tmp_path, detector_file, scenes):
     scenes(tmp_path / "again", images=10)
-    detector = read_detector(detector_file(train__seed=4))
+    detector = read_network_spec(detector_file(train__seed=4))
     images = tmp_path / "again" / "images"
-    boxes = read_boxes(tmp_path / "again" / "boxes.json", detector.classes, images)
-    other = training.train(
-        detector, boxes, images, tmp_path / "w", device=CPU, workers=0, tell=lambda line: None
+    boxes = read_coco(tmp_path / "again" / "boxes.json", detector.classes, images)
+    other = training.train_network(
+        detector, boxes, images, tmp_path / "w", device=CPU, workers=0, log=lambda line: None
     )
     first = "backbone.stem.0.conv.weight"
     assert not torch.equal(other.state_dict()[first], small("one")[first])
@@ -102,13 +102,15 @@ def test_a_loss_that_is_no_number_is_named(tmp_path, scenes, detector_file):
 def test_fingerprints_follow_boxes_and_recipe(tmp_path, scenes, detector_file):
     scenes(tmp_path / "files", images=4)
     images = tmp_path / "files" / "images"
-    detector = read_detector(detector_file())
-    boxes = read_boxes(tmp_path / "files" / "boxes.json", detector.classes, images)
-    same = training.fingerprint(detector, boxes)
-    assert training.fingerprint(read_detector(detector_file(detect__score=0.3)), boxes) == same
+    detector = read_network_spec(detector_file())
+    boxes = read_coco(tmp_path / "files" / "boxes.json", detector.classes, images)
+    same = training.training_hash(detector, boxes)
+    assert (
+        training.training_hash(read_network_spec(detector_file(detect__score=0.3)), boxes) == same
+    )
     for other in (
-        training.fingerprint(read_detector(detector_file(train__epochs=3)), boxes),
-        training.fingerprint(detector, boxes.only(boxes.images[:3])),
+        training.training_hash(read_network_spec(detector_file(train__epochs=3)), boxes),
+        training.training_hash(detector, boxes.subset(boxes.images[:3])),
     ):
         assert other != same
 
@@ -138,16 +140,16 @@ class Reaching:
 def test_checkpoints_of_others_are_refused(detector_file, tmp_path, content, complaint):
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(DataError, match=complaint):
-        network.load(read_detector(detector_file()), tmp_path / "x.pth", CPU)
+        network.load_network(read_network_spec(detector_file()), tmp_path / "x.pth", CPU)
 
 
 def test_a_missing_and_a_cut_checkpoint_are_refused(trained, tmp_path):
-    detector = read_detector(trained.file)
+    detector = read_network_spec(trained.file)
     with pytest.raises(DataError, match=r"no checkpoint at .*; run: snakemake"):
-        network.load(detector, tmp_path / "no.pth", CPU)
+        network.load_network(detector, tmp_path / "no.pth", CPU)
     (tmp_path / "cut.pth").write_bytes(trained.checkpoint.read_bytes()[:5000])
     with pytest.raises(DataError, match="cannot be read as a checkpoint"):
-        network.load(detector, tmp_path / "cut.pth", CPU)
+        network.load_network(detector, tmp_path / "cut.pth", CPU)
 
 
 def test_a_checkpoint_of_other_shapes_is_refused(trained, detector_file):
@@ -155,7 +157,7 @@ def test_a_checkpoint_of_other_shapes_is_refused(trained, detector_file):
     text = path.read_text().replace("feat_channels: 32", "feat_channels: 24")
     path.write_text(text)
     with pytest.raises(DataError, match=r"is \(32, 32, 3, 3\), expected \(24, 32, 3, 3\)"):
-        network.load(read_detector(path), trained.checkpoint, CPU)
+        network.load_network(read_network_spec(path), trained.checkpoint, CPU)
 
 
 def test_mmengine_checkpoints_with_loss_histories_load(trained, tmp_path):
@@ -164,7 +166,7 @@ def test_mmengine_checkpoints_with_loss_histories_load(trained, tmp_path):
     torch.save(found, tmp_path / "whole.pth")
     read = read_checkpoint(tmp_path / "whole.pth")["message_hub"]["loss"]
     assert read.mean() == 1
-    model = network.load(read_detector(trained.file), tmp_path / "whole.pth", CPU)
+    model = network.load_network(read_network_spec(trained.file), tmp_path / "whole.pth", CPU)
     first = "backbone.stem.0.conv.weight"
     assert torch.equal(model.state_dict()[first], found["state_dict"][first])
 
@@ -177,4 +179,4 @@ def test_a_checkpoint_that_hashes_otherwise_is_refused(trained, detector_file):
     detector = {"model", "classes", "detect"}
     assert detector <= set(re.findall(r"^(\w+):", path.read_text(), re.MULTILINE))
     with pytest.raises(DataError, match="hashes to"):
-        network.load(read_detector(path), trained.checkpoint, CPU)
+        network.load_network(read_network_spec(path), trained.checkpoint, CPU)

@@ -24,7 +24,7 @@ from galr.io.images import DECODE_ERRORS, load_rgb
 COLUMNS = ("image_id", "width", "height")
 
 
-def sizes_in(table: Path) -> tuple[list[str], np.ndarray]:
+def read_sizes(table: Path) -> tuple[list[str], np.ndarray]:
     """Read a CSV with the columns image_id, width and height (pixels); others are not looked at.
 
     Returns:
@@ -41,7 +41,9 @@ def sizes_in(table: Path) -> tuple[list[str], np.ndarray]:
                 raise DataError(
                     f"{table} has no column {absent[0]}; its first line must be {','.join(COLUMNS)}"
                 )
-            return _by_name([_size(row, f"{table} line {rows.line_num}") for row in rows], table)
+            return _sort_by_name(
+                [_parse_row(row, f"{table} line {rows.line_num}") for row in rows], table
+            )
     except OSError as error:
         raise DataError(
             f"{table} cannot be read ({error.strerror}); a CSV of {', '.join(COLUMNS)} is expected"
@@ -50,7 +52,7 @@ def sizes_in(table: Path) -> tuple[list[str], np.ndarray]:
         raise DataError(f"{table} is no CSV in UTF-8 ({error}); write it again") from error
 
 
-def sizes_below(folder: Path) -> tuple[list[str], np.ndarray]:
+def scan_sizes(image_dir: Path) -> tuple[list[str], np.ndarray]:
     """Look up the sizes of all pictures below a folder; only their headers are read.
 
     Returns:
@@ -60,14 +62,16 @@ def sizes_below(folder: Path) -> tuple[list[str], np.ndarray]:
     Raises:
         DataError: the folder is missing or has no picture, a picture is damaged, or two have one name.
     """
-    files = [file for file in list_files(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
+    files = [file for file in list_files(image_dir) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
-        raise DataError(f"{folder} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{image_dir} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
     watched = tqdm(files, "sizes", unit="image", disable=None)
-    return _by_name([(image_stem(str(file)), *_header(folder / file)) for file in watched], folder)
+    return _sort_by_name(
+        [(image_stem(str(file)), *_read_header(image_dir / file)) for file in watched], image_dir
+    )
 
 
-def picture_of(name: str, size: Sequence[int], folder: Path | None) -> Image.Image:
+def load_image(name: str, size: Sequence[int], image_dir: Path | None) -> Image.Image:
     """Open an image's picture, or a white one of its size where there is no folder to look in.
 
     Args:
@@ -81,13 +85,13 @@ def picture_of(name: str, size: Sequence[int], folder: Path | None) -> Image.Ima
     Raises:
         DataError: there is no such picture or more than one, it is damaged, or it has another size.
     """
-    if folder is None:
+    if image_dir is None:
         return Image.new("RGB", (int(size[0]), int(size[1])), "white")
-    found = match_image(name, images_by_stem(list_files(folder)))
+    found = match_image(name, images_by_stem(list_files(image_dir)))
     if len(found) != 1:
         many = f"holds {len(found)} pictures of image" if found else "holds no picture of image"
-        raise DataError(f"{folder} {many} {name}; exactly one is expected")
-    path = folder / found[0]
+        raise DataError(f"{image_dir} {many} {name}; exactly one is expected")
+    path = image_dir / found[0]
     shown = load_rgb(path)
     if shown.size != tuple(size):
         raise DataError(
@@ -114,7 +118,9 @@ def write_png(picture: Image.Image, path: Path) -> None:
         ) from error
 
 
-def _by_name(found: Sequence[tuple[str, int, int]], source: Path) -> tuple[list[str], np.ndarray]:
+def _sort_by_name(
+    found: Sequence[tuple[str, int, int]], source: Path
+) -> tuple[list[str], np.ndarray]:
     """Put images in order of name.
 
     Raises:
@@ -128,7 +134,7 @@ def _by_name(found: Sequence[tuple[str, int, int]], source: Path) -> tuple[list[
     return names, np.array([size for _, *size in ordered], np.int32).reshape(-1, 2)
 
 
-def _size(row: dict[str, str | None], where: str) -> tuple[str, int, int]:
+def _parse_row(row: dict[str, str | None], where: str) -> tuple[str, int, int]:
     """Take a name and a size out of a line of the table.
 
     Raises:
@@ -145,7 +151,7 @@ def _size(row: dict[str, str | None], where: str) -> tuple[str, int, int]:
     return name, int(width), int(height)
 
 
-def _header(path: Path) -> tuple[int, int]:
+def _read_header(path: Path) -> tuple[int, int]:
     """Read a picture's width and height.
 
     Raises:

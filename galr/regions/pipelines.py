@@ -13,27 +13,27 @@ from PIL import Image
 
 from galr.errors import DataError
 from galr.io.images import load_rgb
-from galr.regions.mmlab import Compose
+from galr.regions.mmdet_imports import Compose
 
-GREY = {"img": (114, 114, 114)}  # mmdet's own filling for RTMDet and YOLOX
+GREY_PADDING = {"img": (114, 114, 114)}  # mmdet's own filling for RTMDet and YOLOX
 
 
-def open_as_stored(path: Path, size: Sequence[int]) -> Image.Image:
+def load_checked(path: Path, size: Sequence[int]) -> Image.Image:
     """Decode a picture whose width and height (pixels) are known from the dataset.
 
     Raises:
         DataError: as in `open_rgb`; or it has another size than when the dataset was made.
     """
-    picture = load_rgb(path)
-    if picture.size != tuple(size):
+    image = load_rgb(path)
+    if image.size != tuple(size):
         raise DataError(
-            f"{path} is {picture.size[0]} x {picture.size[1]} pixels, and was {size[0]} x {size[1]}"
+            f"{path} is {image.size[0]} x {image.size[1]} pixels, and was {size[0]} x {size[1]}"
             " when the dataset was made; delete dataset.h5 and run snakemake again"
         )
-    return picture
+    return image
 
 
-def for_detection(size: tuple[int, int]) -> Compose:
+def inference_pipeline(size: tuple[int, int]) -> Compose:
     """Turn what `shown` gives into what the network takes.
 
     Args:
@@ -42,7 +42,7 @@ def for_detection(size: tuple[int, int]) -> Compose:
     return Compose([*_fit(size), _pack()])
 
 
-def for_training(size: tuple[int, int], scales: tuple[float, float], *, colours: bool) -> Compose:
+def train_pipeline(size: tuple[int, int], scales: tuple[float, float], *, colours: bool) -> Compose:
     """Read and vary an image of a COCO dataset; from above no side is up, so all flips are as likely.
 
     Args:
@@ -51,7 +51,7 @@ def for_training(size: tuple[int, int], scales: tuple[float, float], *, colours:
         colours: whether hue, saturation and brightness vary, as other cameras see them.
     """
     flips = {"prob": [0.25, 0.25, 0.25], "direction": ["horizontal", "vertical", "diagonal"]}
-    steps: list[Any] = [load, {"type": "LoadAnnotations", "with_bbox": True}]
+    steps: list[Any] = [load_image_step, {"type": "LoadAnnotations", "with_bbox": True}]
     if all(scale == 1 for scale in scales):
         steps += _fit(size)
     else:
@@ -59,19 +59,19 @@ def for_training(size: tuple[int, int], scales: tuple[float, float], *, colours:
         steps += [
             {"type": "RandomResize", "scale": size, "ratio_range": scales, "keep_ratio": True},
             {"type": "RandomCrop", **crop},
-            {"type": "Pad", "size": size, "pad_val": GREY},
+            {"type": "Pad", "size": size, "pad_val": GREY_PADDING},
         ]
     if colours:
         steps.append({"type": "YOLOXHSVRandomAug"})
     return Compose([*steps, {"type": "RandomFlip", **flips}, _pack("flip", "flip_direction")])
 
 
-def load(item: dict[str, Any]) -> dict[str, Any]:
+def load_image_step(item: dict[str, Any]) -> dict[str, Any]:
     """Decode the image that a COCO dataset names (a step of mmdet's training pipeline)."""
-    return item | shown(np.asarray(load_rgb(Path(item["img_path"]))))
+    return item | to_mmdet(np.asarray(load_rgb(Path(item["img_path"]))))
 
 
-def shown(rgb: np.ndarray) -> dict[str, Any]:
+def to_mmdet(rgb: np.ndarray) -> dict[str, Any]:
     """Put an (height, width, 3) uint8 RGB array in the form in which mmdet's steps take pictures."""
     bgr = np.ascontiguousarray(rgb[..., ::-1])  # mmdet's networks name their channels from BGR
     return {"img": bgr, "img_shape": bgr.shape[:2], "ori_shape": bgr.shape[:2]}
@@ -81,7 +81,7 @@ def _fit(size: tuple[int, int]) -> list[dict[str, Any]]:
     """Enlarge or shrink a picture to just fit into a size, and fill the rest."""
     return [
         {"type": "Resize", "scale": size, "keep_ratio": True},
-        {"type": "Pad", "size": size, "pad_val": GREY},
+        {"type": "Pad", "size": size, "pad_val": GREY_PADDING},
     ]
 
 

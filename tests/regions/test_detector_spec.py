@@ -6,12 +6,12 @@ import yaml
 
 from galr.errors import ConfigError, DataError
 from galr.regions import network
-from galr.regions.detector import (
-    Detector,
-    ReadyBoxes,
-    Results,
-    read_detector,
-    read_detector_file,
+from galr.regions.detector_spec import (
+    DetectorSpec,
+    PrecomputedBoxes,
+    PrecomputedDetector,
+    read_detector_spec,
+    read_network_spec,
 )
 
 
@@ -33,17 +33,17 @@ from galr.regions.detector import (
 )
 def test_a_mistake_is_named(detector_file, changes, complaint):
     with pytest.raises(ConfigError, match=complaint):
-        read_detector(detector_file(**changes))
+        read_network_spec(detector_file(**changes))
 
 
 @pytest.mark.parametrize("path", sorted(Path("config/detectors").glob("*.yaml")), ids=str)
 def test_shipped_detectors_build_with_their_classes(path):
-    detector = read_detector_file(path)
+    detector = read_detector_spec(path)
     assert len(set(detector.classes)) == len(detector.classes) > 0
-    if isinstance(detector, Detector):
-        head = network.build(detector).bbox_head
+    if isinstance(detector, DetectorSpec):
+        head = network.build_network(detector).bbox_head
         assert head.num_classes == len(detector.classes)
-        assert detector.detection.slices is None or detector.detection.slices.size >= 32
+        assert detector.inference.slices is None or detector.inference.slices.size >= 32
 
 
 READY = {"title": "another tool's", "classes": ["square"], "results": {"file": "{dataset}.json"}}
@@ -52,15 +52,15 @@ READY = {"title": "another tool's", "classes": ["square"], "results": {"file": "
 def test_ready_boxes_have_no_network(tmp_path):
     path = tmp_path / "ready.yaml"
     path.write_text(yaml.safe_dump(READY))
-    found = read_detector_file(path)
-    assert isinstance(found, ReadyBoxes)
+    found = read_detector_spec(path)
+    assert isinstance(found, PrecomputedDetector)
     assert (found.name, found.classes) == ("ready", ("square",))
-    assert found.results == Results("{dataset}.json", annotations=None, first_category=1)
+    assert found.results == PrecomputedBoxes("{dataset}.json", annotations=None, first_category=1)
     with pytest.raises(ConfigError, match="ready brings ready boxes; there is no network to run"):
-        read_detector(path)
+        read_network_spec(path)
     path.write_text(yaml.safe_dump(READY | {"model": {"config": "x.py"}}))
     with pytest.raises(ConfigError, match="no network runs; remove model"):
-        read_detector_file(path)
+        read_detector_spec(path)
 
 
 def test_a_network_needs_a_model_and_a_look(detector_file):
@@ -69,19 +69,22 @@ def test_a_network_needs_a_model_and_a_look(detector_file):
     for part in ("model", "detect"):
         path.write_text(yaml.safe_dump({k: v for k, v in said.items() if k != part}))
         with pytest.raises(ConfigError, match=f"has train; add {part}"):
-            read_detector(path)
+            read_network_spec(path)
 
 
 def test_where_boxes_come_from_decides_no_weights(detector_file):
-    here = read_detector(detector_file()).recipe()
-    assert {"epochs", "colours", "seed"} <= here.decides().keys()
-    moved = read_detector(detector_file(train__folder="elsewhere")).recipe()
-    assert moved != here and moved.decides() == here.decides()
-    assert read_detector(detector_file(train__epochs=9)).recipe().decides() != here.decides()
+    here = read_network_spec(detector_file()).train_config()
+    assert {"epochs", "colours", "seed"} <= here.hash_fields().keys()
+    moved = read_network_spec(detector_file(train__folder="elsewhere")).train_config()
+    assert moved != here and moved.hash_fields() == here.hash_fields()
+    assert (
+        read_network_spec(detector_file(train__epochs=9)).train_config().hash_fields()
+        != here.hash_fields()
+    )
 
 
 def test_every_head_follows_the_classes(detector_file):
-    detector = read_detector(
+    detector = read_network_spec(
         detector_file(
             model={
                 "config": "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
@@ -97,9 +100,9 @@ def test_an_unknown_base_config_is_refused_with_the_nearest(detector_file):
     near = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
     wrong = near.replace("tiny", "tinny")
     assert difflib.get_close_matches(wrong, [near])
-    detector = read_detector(detector_file(model={"config": wrong}))
+    detector = read_network_spec(detector_file(model={"config": wrong}))
     with pytest.raises(ConfigError, match=f"{wrong} is unknown; did you mean {near}"):
-        network.build(detector)
+        network.build_network(detector)
 
 
 @pytest.mark.parametrize(
@@ -109,14 +112,16 @@ def test_an_unknown_base_config_is_refused_with_the_nearest(detector_file):
 def test_overrides_that_do_not_fit_are_refused(detector_file, overrides):
     model = {"config": "rtmdet/rtmdet_tiny_8xb32-300e_coco.py", "overrides": overrides}
     with pytest.raises(ConfigError, match=r"model.*overrides"):
-        network.build(read_detector(detector_file(model=model)))
+        network.build_network(read_network_spec(detector_file(model=model)))
 
 
 def test_identity_follows_what_decides_regions_and_nothing_else(detector_file):
-    same = read_detector(detector_file()).identity()
-    assert read_detector(detector_file(train__epochs=9, title="other words")).identity() == same
+    same = read_network_spec(detector_file()).config_hash()
+    assert (
+        read_network_spec(detector_file(train__epochs=9, title="other words")).config_hash() == same
+    )
     for change in ({"detect__score": 0.2}, {"classes": ["bar", "square"]}):
-        assert read_detector(detector_file(**change)).identity() != same
+        assert read_network_spec(detector_file(**change)).config_hash() != same
 
 
 def test_ready_weights_have_no_recipe(detector_file):
@@ -126,16 +131,16 @@ def test_ready_weights_have_no_recipe(detector_file):
         line for line in path.read_text().splitlines(keepends=True) if line != "train: null\n"
     )
     path.write_text(text)
-    detector = read_detector(path)
+    detector = read_network_spec(path)
     assert detector.file == Path("mine.pth")
     with pytest.raises(ConfigError, match="no train section"):
-        detector.recipe()
+        detector.train_config()
 
 
 def test_pretrained_weights_that_cannot_be_had_are_named(detector_file, tmp_path):
     absent = tmp_path / "absent.pth"
     init = {"type": "Pretrained", "checkpoint": str(absent)}
-    detector = read_detector(
+    detector = read_network_spec(
         detector_file(
             model={
                 "config": "rtmdet/rtmdet_tiny_8xb32-300e_coco.py",
@@ -144,4 +149,4 @@ def test_pretrained_weights_that_cannot_be_had_are_named(detector_file, tmp_path
         )
     )
     with pytest.raises(DataError, match="init_cfg: null"):
-        network.initialise(network.build(detector))
+        network.init_weights(network.build_network(detector))

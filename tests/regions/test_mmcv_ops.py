@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from galr.errors import ConfigError
-from galr.regions import extension, mmlab  # noqa: F401  mmlab installs the operators
-from galr.regions.mmlab import quiet
+from galr.regions import mmdet_imports  # noqa: F401  mmlab installs the operators
+from galr.regions.mmdet_imports import suppress_output
 
-with quiet():
+with suppress_output():
     import mmcv
     from mmcv import ops
 
-COMPILED = not isinstance(sys.modules.get(extension.NAME), extension.Operators)
+COMPILED = not isinstance(sys.modules.get(mmdet_imports.EXTENSION_NAME), mmdet_imports.FallbackOps)
 
 
 def iou(a, b, offset=0):
@@ -312,7 +312,7 @@ def test_each_operator_is_called_above():
     called = set(calls(np.random.default_rng(12)))
     stems = {
         operator.__name__.split("_forward")[0].split("_backward")[0]
-        for operator in extension.PROVIDED
+        for operator in mmdet_imports.OPS
     }
     assert stems == called
 
@@ -337,7 +337,7 @@ def test_a_compiled_mmcv_is_left_in_charge(tmp_path, monkeypatch):
     (tmp_path / "_ext.py").write_text("nms = 'compiled'\n")
     monkeypatch.setattr(mmcv, "__path__", [str(tmp_path)])
     monkeypatch.setattr(mmcv, "_ext", None, raising=False)  # put back what the import sets
-    monkeypatch.delitem(sys.modules, extension.NAME)
-    extension.install()
-    assert importlib.import_module(extension.NAME).nms == "compiled"
-    monkeypatch.delitem(sys.modules, extension.NAME)
+    monkeypatch.delitem(sys.modules, mmdet_imports.EXTENSION_NAME)
+    mmdet_imports.install_ops()
+    assert importlib.import_module(mmdet_imports.EXTENSION_NAME).nms == "compiled"
+    monkeypatch.delitem(sys.modules, mmdet_imports.EXTENSION_NAME)

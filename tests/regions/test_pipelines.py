@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from galr.io.images import load_rgb
-from galr.regions.looking import for_detection, for_training, shown
-from galr.regions.mmlab import set_random_seed
+from galr.regions.mmdet_imports import set_random_seed
+from galr.regions.pipelines import inference_pipeline, to_mmdet, train_pipeline
 
 BOX = (30, 20, 70, 36)  # x1 y1 x2 y2 of a white bar in a black picture
 
@@ -35,7 +35,7 @@ def seen(fit, item):
 @pytest.mark.parametrize("scales", [(1, 1), (0.6, 2.5)])
 def test_boxes_follow_the_picture_through_every_augmentation(item, scales):
     set_random_seed(0)
-    fit = for_training((96, 64), scales, colours=False)
+    fit = train_pipeline((96, 64), scales, colours=False)
     places = set()
     for _ in range(40):
         picture, boxes = seen(fit, item)
@@ -58,9 +58,9 @@ def test_boxes_follow_the_picture_through_every_augmentation(item, scales):
 def test_training_and_detection_are_shown_the_same_picture(item):
     set_random_seed(1)
     pixels = np.asarray(load_rgb(item["img_path"]))
-    detected = for_detection((96, 64))(shown(pixels))["inputs"]
+    detected = inference_pipeline((96, 64))(to_mmdet(pixels))["inputs"]
     turned = [detected, detected.flip(1), detected.flip(2), detected.flip(1, 2)]
-    fit = for_training((96, 64), (1, 1), colours=False)
+    fit = train_pipeline((96, 64), (1, 1), colours=False)
     for _ in range(8):
         picture, _ = seen(fit, item)
         assert any(torch.equal(picture, each) for each in turned)
@@ -68,7 +68,7 @@ def test_training_and_detection_are_shown_the_same_picture(item):
 
 def test_colours_vary_where_asked_and_boxes_stay(item):
     set_random_seed(2)
-    plain, varied = (for_training((96, 64), (1, 1), colours=colours) for colours in (False, True))
+    plain, varied = (train_pipeline((96, 64), (1, 1), colours=colours) for colours in (False, True))
     grey = {tuple(seen(plain, item)[0].unique().tolist()) for _ in range(8)}
     assert len(grey) == 1
     seen_varied = [seen(varied, item) for _ in range(20)]
@@ -80,5 +80,5 @@ def test_colours_vary_where_asked_and_boxes_stay(item):
 def test_colours_reach_the_network_in_its_order(tmp_path):
     Image.new("RGB", (40, 40), (250, 120, 10)).save(tmp_path / "orange.png")
     pixels = np.asarray(load_rgb(tmp_path / "orange.png"))
-    blue, green, red = for_detection((32, 32))(shown(pixels))["inputs"][:, 16, 16].tolist()
+    blue, green, red = inference_pipeline((32, 32))(to_mmdet(pixels))["inputs"][:, 16, 16].tolist()
     assert (red, green, blue) == (250, 120, 10)

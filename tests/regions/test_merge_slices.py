@@ -7,15 +7,21 @@ import pytest
 import torch
 from PIL import Image
 
-from galr.regions.detect import Sighting, Slice, cut, join, ragged
-from galr.regions.detector import Slices
-from galr.regions.slices import starts
+from galr.regions.detect import (
+    Slice,
+    SliceDetections,
+    concatenate_ragged,
+    merge_slices,
+    slice_image,
+)
+from galr.regions.detector_spec import SliceConfig
+from galr.regions.tiling import tile_offsets
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 127, 128, 500, 1001])
 @pytest.mark.parametrize("overlap", [0.0, 0.2, 0.5, 0.9])
 def test_slices_cover_every_pixel_and_overlap_as_asked(length, overlap):
-    begins = starts(length, 64, overlap)
+    begins = tile_offsets(length, 64, overlap)
     covered = np.zeros(length, bool)
     for begin in begins:
         assert begin >= 0
@@ -27,10 +33,10 @@ def test_slices_cover_every_pixel_and_overlap_as_asked(length, overlap):
 
 def test_a_slice_shows_its_part_of_the_picture():
     pixels = np.random.default_rng(0).integers(0, 256, (90, 150, 3), np.uint8)
-    parts = list(cut(7, Image.fromarray(pixels), Slices(64, 0.25)))
+    parts = list(slice_image(7, Image.fromarray(pixels), SliceConfig(64, 0.25)))
     assert len(parts) == 2 * 3
     for part in parts:
-        assert (part.picture, part.width, part.height) == (7, 150, 90)
+        assert (part.image_index, part.image_width, part.image_height) == (7, 150, 90)
         seen = pixels[part.y : part.y + 64, part.x : part.x + 64]
         np.testing.assert_array_equal(part.pixels, seen)
 
@@ -38,7 +44,7 @@ def test_a_slice_shows_its_part_of_the_picture():
 def sighted(*rows):
     """What a network saw, from (class, score, x1, y1, x2, y2)."""
     table = torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)
-    return Sighting(table[:, 2:].float(), table[:, 1].float(), table[:, 0].long())
+    return SliceDetections(table[:, 2:].float(), table[:, 1].float(), table[:, 0].long())
 
 
 def slice_at(x, y, width=100, height=80):
@@ -53,8 +59,11 @@ def test_joining_moves_merges_clips_drops_and_sorts():
         (0, 0.9, -20, -20, -1, -1),  # no area once clipped
     )
     right = sighted((0, 0.8, 4, 10, 24, 30), (1, 0.5, 50, 60, 90, 99))  # the last juts out
-    found = join(
-        [(slice_at(0, 0), left), (slice_at(36, 0), right)], score=0.3, overlap=0.5, regions=9
+    found = merge_slices(
+        [(slice_at(0, 0), left), (slice_at(36, 0), right)],
+        min_score=0.3,
+        max_iou=0.5,
+        max_regions=9,
     )
     np.testing.assert_allclose(found.scores, [0.8, 0.7, 0.5])
     assert found.classes.tolist() == [0, 1, 1]
@@ -64,7 +73,9 @@ def test_joining_moves_merges_clips_drops_and_sorts():
 
 def test_joining_keeps_the_best_where_too_many_are_seen():
     rows = [(0, score, 10 * i, 0, 10 * i + 5, 5) for i, score in enumerate((0.4, 0.9, 0.6))]
-    found = join([(slice_at(0, 0), sighted(*rows))], score=0.1, overlap=0.5, regions=2)
+    found = merge_slices(
+        [(slice_at(0, 0), sighted(*rows))], min_score=0.1, max_iou=0.5, max_regions=2
+    )
     np.testing.assert_allclose(found.scores, [0.9, 0.6])
 
 
@@ -106,7 +117,7 @@ def test_suppression_within_and_across_classes_matches_the_definition(overlap, a
         for label, score, box in zip(draws.integers(0, 3, 80), scores, boxes.tolist(), strict=True)
     ]
     limits = {"score": 0.1, "overlap": overlap, "agnostic_overlap": agnostic_overlap, "regions": 30}
-    found = join([(slice_at(0, 0), sighted(*rows))], **limits)
+    found = merge_slices([(slice_at(0, 0), sighted(*rows))], **limits)
     expected = slow_join(rows, **limits)
     assert found.classes.tolist() == [row[0] for row in expected]
     assert found.boxes.tolist() == [list(row[2:]) for row in expected]
@@ -114,8 +125,8 @@ def test_suppression_within_and_across_classes_matches_the_definition(overlap, a
 
 
 def test_scores_that_are_no_number_are_no_regions():
-    found = join(
-        [(slice_at(0, 0), sighted((0, np.nan, 0, 0, 9, 9)))], score=0, overlap=1, regions=5
+    found = merge_slices(
+        [(slice_at(0, 0), sighted((0, np.nan, 0, 0, 9, 9)))], min_score=0, max_iou=1, max_regions=5
     )
     assert len(found.scores) == 0
 
@@ -123,13 +134,14 @@ def test_scores_that_are_no_number_are_no_regions():
 def test_ragged_tables_give_each_picture_its_rows():
     parts = [[(0, 0.9, 0, 0, 5, 5)], [], [(1, 0.8, 1, 1, 5, 5), (0, 0.7, 9, 9, 20, 20)]]
     found = [
-        join([(slice_at(0, 0), sighted(*rows))], score=0, overlap=0.5, regions=9) for rows in parts
+        merge_slices([(slice_at(0, 0), sighted(*rows))], min_score=0, max_iou=0.5, max_regions=9)
+        for rows in parts
     ]
-    tables, dropped = ragged(found)
+    tables, dropped = concatenate_ragged(found)
     assert tables["offsets"].tolist() == [0, 1, 1, 3]
     for each, begin, end in zip(found, tables["offsets"], tables["offsets"][1:], strict=False):
         np.testing.assert_array_equal(tables["boxes"][begin:end], each.boxes)
     assert dropped == 0
-    empty, _ = ragged([])
+    empty, _ = concatenate_ragged([])
     assert empty["offsets"].tolist() == [0]
     assert empty["boxes"].shape == (0, 4)
