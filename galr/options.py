@@ -1,27 +1,32 @@
-"""Frozen settings: a field is written once and is the value, the flag and the flag's help."""
+"""Options of commands: a field is written once and is the value, the flag and the flag's help."""
 
 import argparse
+import shlex
 import types
 import typing
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, Self
 
 
 def option(help: str, *, default: Any = MISSING, positional: bool = False) -> Any:  # noqa: ANN401  a dataclass field, typed at its line
-    """One field of a `Settings` class: what it means, and what it is when nobody says.
+    """Declare one field of an `OptionGroup`.
 
-    A positional field is a word of its own on the command line instead of a flag.
+    Args:
+        help: what the option means, as the command's help shows it.
+        default: the value without the flag; without a default the flag is required.
+        positional: whether it is a word of its own on the command line instead of a flag.
     """
-    return field(default=default, metadata={"meaning": help, "positional": positional})
+    return field(default=default, metadata={"help": help, "positional": positional})
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptionGroup:
-    """Base of all settings: its fields are command-line flags.
+    """Base class of options: every field becomes a command-line flag.
 
-    A field without a default is a required flag.
-    `bool` becomes `--x | --no-x`, `Literal` a choice, `tuple[T, ...]` one or more values,
-    and `T | None` accepts the word `none`, which to a positional field is a word like any other.
+    A field without a default is a required flag. `bool` becomes `--x | --no-x`, `Literal` a choice,
+    `tuple[T, ...]` one or more values. `T | None` accepts the word `none`; a positional field takes
+    `none` as an ordinary word.
     """
 
     @classmethod
@@ -30,34 +35,46 @@ class OptionGroup:
         hints = typing.get_type_hints(cls)
         for each in fields(cls):
             required = each.default is MISSING
-            says = each.metadata["meaning"] + ("" if required else " (default: %(default)s)")
+            help_text = each.metadata["help"] + ("" if required else " (default: %(default)s)")
             if each.metadata["positional"]:
                 parser.add_argument(
-                    each.name, help=says, **_positional_type(hints[each.name], each.default)
+                    each.name, help=help_text, **_positional_type(hints[each.name], each.default)
                 )
                 continue
             parser.add_argument(
                 f"--{each.name.replace('_', '-')}",
                 required=required,
                 default=None if required else each.default,
-                help=says,
+                help=help_text,
                 **_argument_type(hints[each.name]),
             )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
-        """Take this class's fields out of parsed arguments."""
+        """Build the options from parsed arguments; arguments of other groups are ignored."""
         values = {each.name: getattr(args, each.name) for each in fields(cls)}
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+def as_flags(section: Mapping[str, Any]) -> str:
+    """Write a section of a config as quoted command-line flags, sorted by key."""
+    return " ".join(as_flag(f"--{key.replace('_', '-')}", section[key]) for key in sorted(section))
+
+
+def as_flag(flag: str, value: Any) -> str:  # noqa: ANN401  whatever a config holds
+    """Write one value as a flag: `--x`, `--no-x`, `--x 1 2 3`, `--x none` or `--x value`."""
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    values = value if isinstance(value, list) else ["none" if value is None else value]
+    return " ".join([flag, *(shlex.quote(str(item)) for item in values)])
+
+
 def _argument_type(hint: Any) -> dict[str, Any]:  # noqa: ANN401  a type hint has no common type
-    """What argparse must know to read a value of this type."""
+    """Give the keyword arguments of `add_argument` for a flag of this type."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         inner = _argument_type(next(part for part in parts if part is not type(None)))
-        read = inner.get("type", str)
-        return inner | {"type": _or_none(read)}
+        return inner | {"type": _or_none(inner.get("type", str))}
     if origin is Literal:
         return {"choices": parts}
     if origin is tuple:
@@ -68,15 +85,15 @@ def _argument_type(hint: Any) -> dict[str, Any]:  # noqa: ANN401  a type hint ha
 
 
 def _positional_type(hint: Any, default: Any) -> dict[str, Any]:  # noqa: ANN401  as above
-    """What argparse must know to read a positional word; with a default it may be left out."""
+    """Give the keyword arguments of `add_argument` for a positional word; it is optional if it has a default."""
     given = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
     return {"type": given[0]} | ({} if default is MISSING else {"nargs": "?", "default": default})
 
 
-def _or_none(read: Any) -> Any:  # noqa: ANN401  any callable argparse takes as a type
-    """Read a value, or the word `none`."""
+def _or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Make a parser of values that also accepts the word `none`."""
 
-    def read_or_none(text: str) -> Any:  # noqa: ANN401
-        return None if text.lower() == "none" else read(text)
+    def parse_or_none(text: str) -> Any:  # noqa: ANN401  whatever the type is
+        return None if text.lower() == "none" else parse(text)
 
-    return read_or_none
+    return parse_or_none

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from galr.errors import StoreError
-from galr.io.atomic import atomic_write
+from galr.io.atomic import atomic_hdf5
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ RANKS = Layout(
 @contextmanager
 def writing(path: Path, layout: Layout, provenance: Mapping[str, Any]) -> Iterator[h5py.File]:
     """Open a file to fill; it takes its name only when the block ends well."""
-    with atomic_write(path) as partial, h5py.File(partial, "w") as file:
+    with atomic_hdf5(path) as file:
         file.attrs["kind"] = layout.kind
         file.attrs["version"] = layout.version
         file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
