@@ -1,4 +1,4 @@
-"""checkpoint.pt and its export: the same model again, or a refusal."""
+"""checkpoint.pt and its export: the same model again, or one line of refusal."""
 
 import math
 import os
@@ -10,69 +10,77 @@ from safetensors.torch import load_file, save_file
 
 from galr.__main__ import main
 from galr.errors import StoreError
-from galr.model import checkpoint
-from galr.model import checkpoint as checkpoints
+from galr.io.atomic import atomic_write
+from galr.model.checkpoint import (
+    VERSION,
+    Checkpoint,
+    load_checkpoint,
+    load_safetensors,
+    save_checkpoint,
+    save_safetensors,
+)
 from galr.model.galr import GaLR, GraphBatch
 from galr.model.text import pad_tokens
 
 ARCHITECTURE = {
-    "backbone": "resnet18", "crop": 32, "regions": 3, "features": 4, "words": 20, "embedding": 16,
-    "text": "bigru", "word_size": 8, "text_size": 12, "text_dropout": 0.0, "heads": 4, "feed_forward": 8,
-    "dropout": 0.1, "fusion": "midf", "branches": "both",
+    "backbone": "resnet18", "input_size": 32, "max_regions": 3, "node_dim": 4, "vocab_size": 20,
+    "embed_dim": 16, "text_encoder": "bigru", "word_dim": 8, "gru_hidden": 12, "text_dropout": 0.0,
+    "heads": 4, "ffn_dim": 8, "dropout": 0.1, "fusion": "midf", "branches": "both",
 }  # fmt: skip
 
 
-def scores(model):
-    """Of fixed images and sentences."""
-    draw = torch.Generator().manual_seed(1)
+def similarity(model):
+    """Compute the similarity of fixed images and sentences."""
+    rng = torch.Generator().manual_seed(1)
     graph = GraphBatch(
-        torch.rand(2, 3, 4, generator=draw), torch.eye(3).repeat(2, 1, 1), torch.ones(2, 3) > 0
+        torch.rand(2, 3, 4, generator=rng), torch.eye(3).repeat(2, 1, 1), torch.ones(2, 3) > 0
     )
-    pixels = torch.randn(2, 3, 32, 32, generator=draw)
+    pixels = torch.randn(2, 3, 32, 32, generator=rng)
     with torch.inference_mode():
         return model(pixels, graph, *pad_tokens([[2, 3, 4], [5]]))
 
 
-def held(**changes):
-    """A checkpoint of a model whose statistics have seen something."""
+def make_checkpoint(**changes):
+    """Make a model with statistics of a batch, and its checkpoint."""
     torch.manual_seed(0)
     model = GaLR(**ARCHITECTURE)
-    scores(model.train())
-    said = {
-        "architecture": ARCHITECTURE, "state": model.state_dict(), "words": ["plane", "été"],
-        "max_words": 9, "epoch": 3, "mr": math.pi, "provenance": {"fold": 0, "settings": {"clip": None}},
+    similarity(model.train())
+    values = {
+        "architecture": ARCHITECTURE, "state_dict": model.state_dict(), "vocabulary": ["plane", "été"],
+        "max_words": 9, "epoch": 3, "mr": math.pi,
+        "provenance": {"fold": 0, "settings": {"grad_clip_norm": None}},
     }  # fmt: skip
-    return model.eval(), checkpoints.Checkpoint(**said | changes)
+    return model.eval(), Checkpoint(**values | changes)
 
 
 @pytest.mark.parametrize(
-    ("write", "read"),
-    [
-        (checkpoints.save_checkpoint, checkpoints.load_checkpoint),
-        (checkpoint.save_safetensors, checkpoint.load_safetensors),
-    ],
+    ("save", "load"), [(save_checkpoint, load_checkpoint), (save_safetensors, load_safetensors)]
 )
-def test_what_is_read_is_what_was_written(tmp_path, write, read):
-    model, checkpoint = held()
-    write(tmp_path / "model", checkpoint)
-    again = read(tmp_path / "model")
-    assert torch.equal(scores(again.model()), scores(model))
-    assert not again.model().training
-    plain = {name: value for name, value in vars(again).items() if name != "state"}
-    assert plain == {name: value for name, value in vars(checkpoint).items() if name != "state"}
+def test_what_is_loaded_is_what_was_saved(tmp_path, save, load):
+    model, checkpoint = make_checkpoint()
+    save(tmp_path / "model", checkpoint)
+    loaded = load(tmp_path / "model")
+    assert torch.equal(similarity(loaded.build_model()), similarity(model))
+    assert not loaded.build_model().training
+    assert vars(loaded) | {"state_dict": None} == vars(checkpoint) | {"state_dict": None}
     assert [each.name for each in tmp_path.iterdir()] == ["model"]
 
 
-def test_building_again_draws_no_random_numbers():
-    _, checkpoint = held()
+def test_building_a_model_from_a_checkpoint_draws_no_random_numbers():
+    _, checkpoint = make_checkpoint()
     before = torch.get_rng_state()
     checkpoint.build_model()
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("write", [checkpoints.save_checkpoint, checkpoint.save_safetensors])
-def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, write):
-    _, checkpoint = held()
+@pytest.mark.parametrize("save", [save_checkpoint, save_safetensors])
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, save):
+    _, checkpoint = make_checkpoint()
+
+    def write(path, checkpoint):  # as the commands do
+        with atomic_write(path) as partial:
+            save(partial, checkpoint)
+
     write(tmp_path / "model", checkpoint)
     before = (tmp_path / "model").read_bytes()
 
@@ -82,92 +90,91 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, w
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(MemoryError):
         write(tmp_path / "model", checkpoint)
-    assert (tmp_path / "model").read_bytes() == before and [
-        each.name for each in tmp_path.iterdir()
-    ] == ["model"]
+    assert (tmp_path / "model").read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(StoreError, match=r"no checkpoint at .*; run: snakemake"):
-        checkpoints.load_checkpoint(path)
-    checkpoints.save_checkpoint(path, held()[1])
+        load_checkpoint(path)
+    save_checkpoint(path, make_checkpoint()[1])
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(StoreError, match="damaged or no checkpoint"):
-        checkpoints.load_checkpoint(path)
+    with pytest.raises(StoreError, match="damaged or not a checkpoint"):
+        load_checkpoint(path)
     torch.save([1], path)
-    with pytest.raises(StoreError, match="no checkpoint of ours"):
-        checkpoints.load_checkpoint(path)
+    with pytest.raises(StoreError, match="not a checkpoint that galr train wrote"):
+        load_checkpoint(path)
 
 
-def test_checkpoints_of_another_make_are_refused(tmp_path):
+def test_checkpoints_of_other_versions_or_shapes_are_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
-    torch.save({"kind": "checkpoint", "version": 1, "architecture": {}}, path)
-    with pytest.raises(StoreError, match="format 1 of checkpoint, this code reads 2; delete it"):
-        checkpoints.load_checkpoint(path)
-    torch.save({"kind": "checkpoint", "version": checkpoints.VERSION, "words": []}, path)
-    with pytest.raises(StoreError, match=r"lacks something, or holds weights .*'architecture'"):
-        checkpoints.load_checkpoint(path)
-    checkpoints.save_checkpoint(path, held(architecture=ARCHITECTURE | {"embedding": 32})[1])
-    with pytest.raises(StoreError, match=r"weights of other shapes than it says .*size mismatch"):
-        checkpoints.load_checkpoint(path)
+    torch.save({"kind": "checkpoint", "version": 2, "architecture": {}}, path)
+    with pytest.raises(StoreError, match="format 2 of checkpoint, this code reads 3; delete it"):
+        load_checkpoint(path)
+    torch.save({"kind": "checkpoint", "version": VERSION, "vocabulary": []}, path)
+    with pytest.raises(StoreError, match=r"lacks a field, or holds weights .*'architecture'"):
+        load_checkpoint(path)
+    save_checkpoint(path, make_checkpoint(architecture=ARCHITECTURE | {"embed_dim": 32})[1])
+    with pytest.raises(
+        StoreError, match=r"weights of other shapes than its architecture .*size mismatch"
+    ):
+        load_checkpoint(path)
 
 
-def test_an_export_holds_plain_tensors_each_in_memory_of_its_own(tmp_path):
-    state = dict(held()[1].state_dict)
+def test_an_export_holds_contiguous_tensors_that_share_no_memory(tmp_path):
+    state = dict(make_checkpoint()[1].state_dict)
     table = torch.arange(12.0).view(3, 4)
-    name = "seen.pyramid.network.conv1.weight"
+    name = "global_branch.backbone.network.conv1.weight"
     state |= {
-        "twin": table,
-        "part": table.T,
+        "table": table,
+        "transposed": table.T,
         name: state[name].to(memory_format=torch.channels_last),
     }
-    checkpoint.save_safetensors(tmp_path / "m.safetensors", held(state=state)[1])
-    found = load_file(tmp_path / "m.safetensors")
-    assert found.keys() == state.keys()
-    assert all(torch.equal(found[key], state[key]) for key in state)
-    assert found["part"].is_contiguous() and torch.equal(found["part"], table.T)
+    save_safetensors(tmp_path / "m.safetensors", make_checkpoint(state_dict=state)[1])
+    loaded = load_file(tmp_path / "m.safetensors")
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+    assert loaded["transposed"].is_contiguous() and torch.equal(loaded["transposed"], table.T)
 
 
-def test_a_stranger_can_read_what_an_export_is(tmp_path):
-    checkpoint.save_safetensors(tmp_path / "m.safetensors", held()[1])
+def test_an_export_says_what_it_is_without_pytorch(tmp_path):
+    save_safetensors(tmp_path / "m.safetensors", make_checkpoint()[1])
     with safe_open(tmp_path / "m.safetensors", "np") as file:
-        said = file.metadata()
-    assert said["kind"] == "galr" and said["version"] == str(checkpoints.VERSION)
-    assert (
-        said["words"] == '["plane", "\\u00e9t\\u00e9"]'
-        and '"embedding": 16' in said["architecture"]
-    )
+        metadata = file.metadata()
+    assert metadata["kind"] == "galr" and metadata["version"] == str(VERSION)
+    assert metadata["vocabulary"] == '["plane", "\\u00e9t\\u00e9"]'
+    assert '"embed_dim": 16' in metadata["architecture"]
 
 
-def test_exports_of_another_make_are_refused(tmp_path):
+def test_foreign_and_damaged_exports_are_refused(tmp_path):
     path = tmp_path / "m.safetensors"
-    checkpoint.save_safetensors(path, held()[1])
+    save_safetensors(path, make_checkpoint()[1])
     with safe_open(path, "pt") as file:
-        said = file.metadata()
+        metadata = file.metadata()
     tensors = load_file(path)
     for changes, says in (
-        ({"version": "1"}, "format 1 of checkpoint, this code reads 2; write it again with galr"),
+        ({"version": "2"}, "format 2 of checkpoint, this code reads 3; write it again with galr"),
         ({"version": ""}, "is damaged"),
-        ({"words": "[1"}, "is damaged"),
+        ({"vocabulary": "[1"}, "is damaged"),
         ({"kind": "other"}, "does not say what its weights belong to"),
     ):
-        save_file(tensors, path, said | changes)
+        save_file(tensors, path, metadata | changes)
         with pytest.raises(StoreError, match=says):
-            checkpoint.load_safetensors(path)
+            load_safetensors(path)
     tensors.popitem()
-    save_file(tensors, path, said)
-    with pytest.raises(StoreError, match="lacks something, or holds weights"):
-        checkpoint.load_safetensors(path)
+    save_file(tensors, path, metadata)
+    with pytest.raises(StoreError, match="lacks a field, or holds weights"):
+        load_safetensors(path)
 
 
-def test_the_stage_names_what_it_cannot_do(tmp_path, capsys):
-    checkpoints.save_checkpoint(tmp_path / "checkpoint.pt", held()[1])
-    words = ["export", "--checkpoint", str(tmp_path / "checkpoint.pt"), "--output"]
-    assert main([*words, str(tmp_path / "m.bin")]) == 2
-    assert main([*words, str(tmp_path / "checkpoint.pt/m.safetensors")]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert "--output is to end in .safetensors, got" in said[0]
-    assert "m.safetensors cannot be written" in said[1] and len(said) == 2
-    assert main([*words, str(tmp_path / "m.safetensors")]) == 0
+def test_export_refuses_what_it_cannot_write_in_one_line(tmp_path, capsys):
+    save_checkpoint(tmp_path / "checkpoint.pt", make_checkpoint()[1])
+    arguments = ["export", "--checkpoint", str(tmp_path / "checkpoint.pt"), "--output"]
+    assert main([*arguments, str(tmp_path / "m.bin")]) == 2
+    assert main([*arguments, str(tmp_path / "checkpoint.pt/m.safetensors")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "--output must end in .safetensors, got" in lines[0]
+    assert "m.safetensors cannot be written" in lines[1] and len(lines) == 2
+    assert main([*arguments, str(tmp_path / "m.safetensors")]) == 0
     assert "tensors" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Weights that others trained: skip-thoughts' files, drawn here in small, and state dicts of backbones."""
+"""Pretrained weights: small files in the layout of skip-thoughts, and state dicts of backbones."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from galr.model.text import BiGRU, SkipThoughts, pad_tokens
 
 SIZE, UNITS = 5, 7
 DICTIONARY = ["UNK", "plane", "two\x85fold", "beside", "großes", "the"]
-WORDS = ("beside", "hangar", "plane", "the")  # of which they lack one
+WORDS = ("beside", "hangar", "plane", "the")  # the dictionary lacks one
 SHAPES = {
     "encoder_W": (SIZE, 2 * UNITS),
     "encoder_b": (2 * UNITS,),
@@ -36,13 +36,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def encoder_of(size=SIZE, units=UNITS):
+def build_encoder(size=SIZE, units=UNITS):
     torch.manual_seed(0)
     return SkipThoughts(2 + len(WORDS), size, units, 4, 0.25).eval()
 
 
 def published_recurrence(folder, words):
-    """The formula of the published encoder, word after word, in float64."""
+    """Compute the formula of the published encoder, word after word, in float64."""
     p = {name: each.astype(float) for name, each in np.load(folder / "uni_skip.npz").items()}
     table = np.load(folder / "utable.npy").astype(float)
     h = np.zeros(UNITS)
@@ -56,30 +56,30 @@ def published_recurrence(folder, words):
 
 
 def test_published_weights_give_the_published_states(folder):
-    encoder = encoder_of()
+    encoder = build_encoder()
     assert load_skipthoughts(encoder, WORDS, folder) == 3
-    for said in (["plane", "beside", "the", "plane"], ["the"]):
-        words, _ = pad_tokens([[2 + WORDS.index(word) for word in said]])
-        last = encoder.gru(encoder.embedding(words))[1][0, 0]
-        torch.testing.assert_close(last, published_recurrence(folder, said))
+    for sentence in (["plane", "beside", "the", "plane"], ["the"]):
+        token_ids, _ = pad_tokens([[2 + WORDS.index(word) for word in sentence]])
+        last = encoder.gru(encoder.embedding(token_ids))[1][0, 0]
+        torch.testing.assert_close(last, published_recurrence(folder, sentence))
     assert not encoder.embedding.weight[0].any()  # padding
     unknown = torch.from_numpy(np.load(folder / "utable.npy")[DICTIONARY.index("UNK")]).float()
     assert torch.equal(encoder.embedding.weight[1], unknown)
     assert torch.equal(encoder.embedding.weight[2 + WORDS.index("hangar")], unknown)
 
 
-def test_without_an_unknown_word_the_others_keep_their_random_start(folder):
+def test_without_an_entry_unk_other_words_keep_their_random_embedding(folder):
     text = (folder / "dictionary.txt").read_text(encoding="utf-8")
     (folder / "dictionary.txt").write_text(text.replace("UNK", "unk"), encoding="utf-8")
-    encoder = encoder_of()
+    encoder = build_encoder()
     random = encoder.embedding.weight.detach().clone()
     load_skipthoughts(encoder, WORDS, folder)
     unchanged = (encoder.embedding.weight == random).all(1)
     assert unchanged.tolist() == [True, True, False, True, False, False]  # padding, unknown, hangar
 
 
-def test_no_word_known_is_no_mistake(folder):
-    assert load_skipthoughts(encoder_of(), ("hangar", "runway"), folder) == 0
+def test_a_vocabulary_without_a_known_word_loads(folder):
+    assert load_skipthoughts(build_encoder(), ("hangar", "runway"), folder) == 0
 
 
 @pytest.mark.parametrize("name", ["dictionary.txt", "utable.npy", "uni_skip.npz"])
@@ -89,20 +89,21 @@ def test_a_missing_file_is_named_with_all_that_is_needed(folder, name):
         rf"text_weights: .* lacks {name}; it must hold dictionary.txt, utable.npy and uni_skip.npz"
     )
     with pytest.raises(ConfigError, match=says) as caught:
-        load_skipthoughts(encoder_of(), WORDS, folder)
-    said = str(caught.value)
-    assert "text_weights: none" in said and "text: bigru" in said and "\n" not in said
+        load_skipthoughts(build_encoder(), WORDS, folder)
+    message = str(caught.value)
+    assert "text_weights: none" in message and "text_encoder: bigru" in message
+    assert "\n" not in message
 
 
-def test_no_folder_lacks_all_three(tmp_path):
+def test_a_missing_folder_lacks_all_three_files(tmp_path):
     with pytest.raises(
         ConfigError, match=r"nowhere lacks dictionary.txt, utable.npy, uni_skip.npz"
     ):
-        load_skipthoughts(encoder_of(), WORDS, tmp_path / "nowhere")
+        load_skipthoughts(build_encoder(), WORDS, tmp_path / "nowhere")
 
 
-def test_another_encoder_has_no_use_for_them(folder):
-    with pytest.raises(ConfigError, match=r"model.text is not skipthoughts"):
+def test_weights_for_another_encoder_are_refused(folder):
+    with pytest.raises(ConfigError, match=r"model.text_encoder is not skipthoughts"):
         load_skipthoughts(BiGRU(6, SIZE, UNITS, 4), WORDS, folder)
 
 
@@ -112,46 +113,46 @@ def test_files_cut_short_are_refused(folder, name, keep):
     path = folder / name
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(StoreError, match="damaged"):
-        load_skipthoughts(encoder_of(), WORDS, folder)
+        load_skipthoughts(build_encoder(), WORDS, folder)
 
 
 def test_files_that_would_run_code_are_refused(folder):
     np.save(folder / "utable.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(StoreError, match="damaged"):
-        load_skipthoughts(encoder_of(), WORDS, folder)
+        load_skipthoughts(build_encoder(), WORDS, folder)
 
 
 @pytest.mark.parametrize(("size", "units"), [(SIZE + 1, UNITS), (SIZE, UNITS + 1)])
 def test_other_sizes_are_one_line(folder, size, units):
-    says = rf"encoder_W is \(5, 14\), and .*word_size {size} .*text_size {units} expect \({size}, {2 * units}\)"
+    says = rf"encoder_W is \(5, 14\), and .*word_dim {size} .*gru_hidden {units} expect \({size}, {2 * units}\)"
     with pytest.raises(StoreError, match=says) as caught:
-        load_skipthoughts(encoder_of(size, units), WORDS, folder)
+        load_skipthoughts(build_encoder(size, units), WORDS, folder)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("shape", [(5, SIZE), (6, SIZE + 1), (6,)])
-def test_tables_that_are_not_the_dictionarys_are_refused(folder, shape):
+def test_tables_that_do_not_fit_the_dictionary_are_refused(folder, shape):
     np.save(folder / "utable.npy", np.zeros(shape, dtype=np.float32))
     with pytest.raises(StoreError, match=r"utable.npy is .*6 words of .* expect \(6, 5\)"):
-        load_skipthoughts(encoder_of(), WORDS, folder)
+        load_skipthoughts(build_encoder(), WORDS, folder)
 
 
-def test_a_whole_networks_file_fills_the_pyramid(tmp_path):
+def test_weights_of_a_whole_network_load_into_its_backbone(tmp_path):
     torch.manual_seed(1)
     network = get_model("convnext_tiny", weights=None).eval()
     torch.save(network.state_dict(), tmp_path / "network.pth")
-    pyramid = Backbone("convnext_tiny").eval()
-    load_backbone(pyramid, "convnext_tiny", str(tmp_path / "network.pth"))
+    backbone = Backbone("convnext_tiny").eval()
+    load_backbone(backbone, "convnext_tiny", str(tmp_path / "network.pth"))
     pixels = torch.randn(1, 3, 32, 32)
-    assert torch.equal(pyramid(pixels)[3], network.features(pixels))
+    assert torch.equal(backbone(pixels)[3], network.features(pixels))
 
 
-def test_a_deeper_networks_file_is_refused(tmp_path):
+def test_weights_of_a_deeper_network_are_refused(tmp_path):
     torch.save(get_model("resnet34", weights=None).state_dict(), tmp_path / "deep.pth")
     with pytest.raises(StoreError, match="do not fit resnet18"):
         load_backbone(Backbone("resnet18"), "resnet18", str(tmp_path / "deep.pth"))
 
 
-def test_a_network_without_imagenet_weights_is_said_to_have_none():
+def test_a_network_without_imagenet_weights_is_named():
     with pytest.raises(ConfigError, match="torchvision has no imagenet weights of regnet_y_128gf"):
         load_backbone(Backbone("regnet_x_400mf"), "regnet_y_128gf", "imagenet")
