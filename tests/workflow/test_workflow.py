@@ -1,4 +1,4 @@
-"""The house as a whole: it plans, runs small from entrance to exit, resumes, refuses."""
+"""The workflow as a whole: it plans, runs on a small dataset, re-runs what changed, refuses mistakes."""
 
 import json
 import re
@@ -43,32 +43,32 @@ SMALL = {
     "run": ["corrected", "global"],
     "folds": {"count": 1, "validation": 0.3},
     "data": {"size": 64},
-    "graphs": {"most": 8, "least_score": 0.0},
-    "model": {"weights": "none", "crop": 32, "embedding": 16, "word_size": 8, "text_size": 8,
-              "heads": 2, "feed_forward": 16},
-    "train": {"epochs": 2, "batch": 20, "grouped": True, "min_count": 1},
+    "graphs": {"max_regions": 8, "min_score": 0.0},
+    "model": {"weights": "none", "input_size": 32, "embed_dim": 16, "word_dim": 8, "gru_hidden": 8,
+              "heads": 2, "ffn_dim": 16},
+    "train": {"epochs": 2, "batch": 20, "group_by_image": True, "min_word_count": 1},
     "evaluate": {"k": [10], "w1": [0.3], "w2": [0.7, 1.1], "resamples": 50},
     "report": {"examples": 2},
 }  # fmt: skip
 
-# One key of each stage, and the jobs that follow from it: no more, no fewer.
-AFTER_TRAIN = {"similarity": 2, "evaluate": 2, "tabulate": 1, "report": 1}
-TOUCHED = {
+# One key of each section, and the jobs that its change re-runs: no more, no fewer.
+RULES_AFTER_TRAIN = {"similarity": 2, "evaluate": 2, "aggregate": 1, "report": 1}
+RERUNS = {
     "data.blank_sentence": (
         "error",
-        {"data": 1, "regions": 1, "graphs": 1, "folds": 1, "train": 2, **AFTER_TRAIN},
+        {"data": 1, "regions": 1, "graphs": 1, "folds": 1, "train": 2, **RULES_AFTER_TRAIN},
     ),
     "graphs.bandwidth": (
         0.3,
-        {"graphs": 1, "train": 1, "similarity": 1, "evaluate": 1, "tabulate": 1, "report": 1},
+        {"graphs": 1, "train": 1, "similarity": 1, "evaluate": 1, "aggregate": 1, "report": 1},
     ),
-    "folds.validation": (0.4, {"folds": 1, "train": 2, **AFTER_TRAIN}),
-    "train.margin": (0.3, {"train": 2, **AFTER_TRAIN}),
+    "folds.validation": (0.4, {"folds": 1, "train": 2, **RULES_AFTER_TRAIN}),
+    "train.margin": (0.3, {"train": 2, **RULES_AFTER_TRAIN}),
     "variants.global.train.margin": (
         0.3,
-        {"train": 1, "similarity": 1, "evaluate": 1, "tabulate": 1, "report": 1},
+        {"train": 1, "similarity": 1, "evaluate": 1, "aggregate": 1, "report": 1},
     ),
-    "evaluate.w1": ([0.5], {"evaluate": 2, "tabulate": 1, "report": 1}),
+    "evaluate.w1": ([0.5], {"evaluate": 2, "aggregate": 1, "report": 1}),
     "report.examples": (3, {"report": 1}),
     "mirror": ("elsewhere", {}),
 }
@@ -85,20 +85,20 @@ for name in names:
 
 
 def snakemake(folder, *words):
-    """Call the real program in a folder."""
+    """Run the real program in a folder."""
     return subprocess.run(
         ["snakemake", "--cores", "2", *words],
         cwd=folder, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
 
 
-def house(folder):
-    """A copy of the house with a small demo in it."""
+def workflow_copy(folder):
+    """Copy the workflow and its config into a folder, with a small demo."""
     for part in ("workflow", "config", "profiles"):
         shutil.copytree(ROOT / part, folder / part)
     for part in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / part, folder)
-    edit(folder / "config/datasets/demo.yaml", {"images": 24, "drawn": {"images": 24, "size": 96}})
+    edit(folder / "config/datasets/demo.yaml", {"images": 24, "synthetic": {"images": 24, "size": 96}})
     detector = {
         "model": {"overrides": {"test_cfg": {"score_thr": 0.0}}},  # one epoch makes no score high
         "train": {"epochs": 1, "input": [96, 96]},
@@ -115,17 +115,17 @@ def edit(path, changes):
 
 
 @pytest.fixture(scope="module")
-def dollhouse(tmp_path_factory):
-    """Drawn, detected, trained, evaluated and reported, entrance to exit."""
-    folder = house(tmp_path_factory.mktemp("dollhouse"))
+def small_workflow(tmp_path_factory):
+    """A small dataset that went through every rule, from drawing to report."""
+    folder = workflow_copy(tmp_path_factory.mktemp("small_workflow"))
     ran = snakemake(folder, "--configfile", "config/small.yaml", "--", "results/demo/report.html")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return folder
 
 
 @pytest.mark.slow
-def test_every_stage_leaves_what_it_promises(dollhouse):
-    results = dollhouse / "results/demo"
+def test_every_rule_writes_its_files(small_workflow):
+    results = small_workflow / "results/demo"
     table = pd.read_csv(results / "metrics.csv")
     assert list(table.columns[: len(COLUMNS)]) == COLUMNS
     rows = table[["variant", "fold", "rerank"]].astype(str).agg(" ".join, axis=1).tolist()
@@ -145,24 +145,24 @@ def test_every_stage_leaves_what_it_promises(dollhouse):
     assert set(measured["seed"]) == {42} and set(measured["sentences"]) == {
         5 * measured["images"].iloc[0]
     }
-    with store.reading(results / "dataset.h5", store.DATASET) as dataset:
-        names = store.texts(dataset["names"])
-        assert dataset["images"].shape == (24, 64, 64, 3)
-    with store.reading(results / "corrected/graphs.h5", store.GRAPHS) as graphs:
-        assert graphs["adjacency"].shape == (24, 8, 8)
-        assert graphs["mask"][:].any(axis=1).all()
-        assert graphs["representation"].shape == (24, 8, 6 + 5)
-        assert store.texts(graphs["names"]) == names
-    with store.reading(results / "regions.h5", store.REGIONS) as regions:
-        assert store.texts(regions["names"]) == names
+    with Dataset.open(results / "dataset.h5") as dataset:
+        names = dataset.names
+        assert dataset.images.shape == (24, 64, 64, 3)
+    with Graphs.open(results / "corrected/graphs.h5") as graphs:
+        assert graphs.adjacency.shape == (24, 8, 8)
+        assert graphs.mask[:].any(axis=1).all()
+        assert graphs.representation.shape == (24, 8, 6 + 5)
+        assert graphs.names == names
+    with Regions.open(results / "regions.h5") as regions:
+        assert regions.names == names
     page = (results / "report.html").read_text()
     assert "corrected" in page and "global" in page
 
 
 @pytest.mark.slow
-def test_one_key_reruns_exactly_the_stages_it_touches(dollhouse):
+def test_a_changed_key_reruns_exactly_the_rules_that_follow(small_workflow):
     files = []
-    for key, (value, _) in {"nothing": (None, {}), **TOUCHED}.items():
+    for key, (value, _) in {"nothing": (None, {}), **RERUNS}.items():
         changed: dict = {}
         inner = changed
         *above, last = key.split(".")
@@ -171,9 +171,9 @@ def test_one_key_reruns_exactly_the_stages_it_touches(dollhouse):
         if value is not None:
             inner[last] = value
         files.append(f"config/{key}.yaml")
-        (dollhouse / files[-1]).write_text(yaml.safe_dump(merge_config(SMALL, changed)))
-    planned = plans(dollhouse, "results/demo/report.html", files)
-    expected = {"nothing": {}} | {key: jobs for key, (_, jobs) in TOUCHED.items()}
+        (small_workflow / files[-1]).write_text(yaml.safe_dump(merge_config(SMALL, changed)))
+    planned = plans(small_workflow, "results/demo/report.html", files)
+    expected = {"nothing": {}} | {key: jobs for key, (_, jobs) in RERUNS.items()}
     assert planned == {f"config/{key}.yaml": jobs for key, jobs in expected.items()}
 
 
@@ -183,11 +183,11 @@ def plans(folder, target, files):
         [sys.executable, "-c", PLAN, target, *files],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
-    said = re.split(r"^== (\S+)\n", ran.stdout, flags=re.MULTILINE)[1:]
-    return dict(zip(said[::2], map(jobs_of, said[1::2]), strict=True))
+    output = re.split(r"^== (\S+)\n", ran.stdout, flags=re.MULTILINE)[1:]
+    return dict(zip(output[::2], map(count_jobs, output[1::2]), strict=True))
 
 
-def jobs_of(text):
+def count_jobs(text):
     """How many jobs of each rule a dry run plans."""
     stats = re.search(r"^Job stats:\n.*\n-.*\n((?:\w+ +\d+\n)+)", text, flags=re.MULTILINE)
     if stats is None:
@@ -198,13 +198,13 @@ def jobs_of(text):
 
 
 @pytest.mark.slow
-def test_the_report_of_snakemake_is_written(dollhouse):
+def test_snakemake_writes_its_own_report(small_workflow):
     ran = snakemake(
-        dollhouse, "--configfile", "config/small.yaml", "--report", "report.html",
+        small_workflow, "--configfile", "config/small.yaml", "--report", "report.html",
         "--", "results/demo/report.html",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    page = (dollhouse / "report.html").read_text()
+    page = (small_workflow / "report.html").read_text()
     for category in ("Retrieval", "Training", "Regions", "Data"):
         assert category in page
 
@@ -221,87 +221,87 @@ def test_the_report_of_snakemake_is_written(dollhouse):
     ],
 )  # fmt: skip
 def test_a_mistake_stops_before_the_first_job(tmp_path, file, changes, says):
-    folder = house(tmp_path)
+    folder = workflow_copy(tmp_path)
     edit(folder / file, changes)
     ran = snakemake(folder, "--configfile", "config/small.yaml", "--", "results/demo/metrics.csv")
-    said = [line for line in ran.stderr.splitlines() if line.startswith("galr:")]
-    assert ran.returncode == 2 and len(said) == 1 and says in said[0], ran.stderr
+    output = [line for line in ran.stderr.splitlines() if line.startswith("galr:")]
+    assert ran.returncode == 2 and len(output) == 1 and says in output[0], ran.stderr
     assert not (folder / "results").exists() and not (folder / "resources").exists()
     assert "Traceback" not in ran.stderr
 
 
-PAPER = {
+PAPER_JOBS = {
     "download": 5, "extract": 1, "data": 1, "regions": 1, "graphs": 1,
-    "folds": 1, "train": 6, "similarity": 6, "evaluate": 6, "tabulate": 1,
+    "folds": 1, "train": 6, "similarity": 6, "evaluate": 6, "aggregate": 1,
 }  # fmt: skip
-DETECTORS = {  # and the jobs that bring their weights, or replace them
+DETECTOR_JOBS = {  # and the jobs that train or download its weights, or replace it
     "demo": {"draw": 1, "train_detector": 1},
     "hrplanes": {"download_boxes": 1, "extract_boxes": 1, "train_detector": 1},
     "rtmdet-coco": {"download_detector": 1},
-    "dota": {"cut_dota": 1, "train_detector": 1},
+    "dota": {"tile_dota": 1, "train_detector": 1},
     "coco-results": {"import_regions": 1, "regions": 0},
 }
 
 
 def test_a_paper_dataset_plans_with_every_detector(tmp_path):
-    folder = house(tmp_path)
+    folder = workflow_copy(tmp_path)
     (folder / "resources/dota").mkdir(parents=True)
     (folder / "resources/boxes").mkdir()
     (folder / "resources/boxes/rsitmd.json").write_text("[]")
-    for name in DETECTORS:
+    for name in DETECTOR_JOBS:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"regions": {"detector": name}}))
-    planned = plans(folder, "results/rsitmd/metrics.csv", [f"{name}.yaml" for name in DETECTORS])
-    for name, jobs in DETECTORS.items():
-        expected = {rule: count for rule, count in (PAPER | jobs).items() if count}
+    planned = plans(folder, "results/rsitmd/metrics.csv", [f"{name}.yaml" for name in DETECTOR_JOBS])
+    for name, jobs in DETECTOR_JOBS.items():
+        expected = {rule: count for rule, count in (PAPER_JOBS | jobs).items() if count}
         assert planned[f"{name}.yaml"] == expected, name
 
 
 @pytest.mark.slow
-def test_ready_boxes_and_published_matrices_are_taken(dollhouse, tmp_path):
-    """What the dollhouse found and made, in other people's forms, leads to the same files again."""
-    folder = house(tmp_path)
-    shutil.copytree(dollhouse / "resources/demo", folder / "resources/demo")
-    before = dollhouse / "results/demo"
-    write_results(before / "regions.h5", folder / "resources/boxes/demo.json")
-    write_published(before / "corrected/graphs.h5", folder / "resources/matrices/demo")
+def test_boxes_and_matrices_of_other_tools_give_the_same_files(small_workflow, tmp_path):
+    """The regions as COCO results and the graphs as published matrices lead to the same files again."""
+    folder = workflow_copy(tmp_path)
+    shutil.copytree(small_workflow / "resources/demo", folder / "resources/demo")
+    before = small_workflow / "results/demo"
+    write_coco_results(before / "regions.h5", folder / "resources/boxes/demo.json")
+    write_published_matrices(before / "corrected/graphs.h5", folder / "resources/matrices/demo")
     variant = {
         "graphs": {"published": "resources/matrices/{dataset}"},
-        "train": {"regions_move": False},
+        "train": {"augment_regions": False},
     }
-    ready = {"regions": {"detector": "coco-results"}, "variants": {"theirs": variant}}
-    ready |= {"run": ["corrected", "theirs", "no_drea"]}
+    ready = {"regions": {"detector": "coco-results"}, "variants": {"imported": variant}}
+    ready |= {"run": ["corrected", "imported", "no_drea"]}
     (folder / "config/ready.yaml").write_text(yaml.safe_dump(merge_config(SMALL, ready)))
     targets = [
         "regions.h5",
         "corrected/graphs.h5",
         "no_drea/graphs.h5",
-        "theirs/fold0/metrics.csv",
+        "imported/fold0/metrics.csv",
     ]
     ran = snakemake(
         folder, "--configfile", "config/ready.yaml", "--", *(f"results/demo/{t}" for t in targets)
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     after = folder / "results/demo"
-    same_tables(before / "regions.h5", after / "regions.h5", store.REGIONS)
-    same_tables(before / "corrected/graphs.h5", after / "corrected/graphs.h5", store.GRAPHS)
+    assert_same_tables(before / "regions.h5", after / "regions.h5", store.REGIONS)
+    assert_same_tables(before / "corrected/graphs.h5", after / "corrected/graphs.h5", store.GRAPHS)
     computed = ("representation", "adjacency", "mask")
-    same_tables(before / "corrected/graphs.h5", after / "theirs/graphs.h5", store.GRAPHS, computed)
-    with store.reading(after / "no_drea/graphs.h5", store.GRAPHS) as graphs:
-        assert not graphs["redundant"][:].any()
-        mask = graphs["mask"][:]
+    assert_same_tables(before / "corrected/graphs.h5", after / "imported/graphs.h5", store.GRAPHS, computed)
+    with Graphs.open(after / "no_drea/graphs.h5") as graphs:
+        assert not graphs.num_redundant[:].any()
+        mask = graphs.mask[:]
         pairs = mask[:, :, None] & mask[:, None, :]
         expected = pairs / np.maximum(mask.sum(axis=1), 1)[:, None, None]
-        np.testing.assert_allclose(graphs["adjacency"][:], expected, atol=1e-6)
-    assert "so likely 6 classes" in (after / "theirs/graphs.txt").read_text()
+        np.testing.assert_allclose(graphs.adjacency[:], expected, atol=1e-6)
+    assert "so likely 6 classes" in (after / "imported/graphs.txt").read_text()
 
 
-def write_results(regions, path):
+def write_coco_results(regions, path):
     """Write regions as COCO results."""
-    with store.reading(regions, store.REGIONS) as file:
-        names = store.texts(file["names"])
-        image = np.repeat(np.arange(len(names)), np.diff(file["offsets"][:]))
-        boxes = file["boxes"][:].astype(float)
-        rows = zip(image, file["classes"][:], boxes, file["scores"][:].astype(float), strict=True)
+    with Regions.open(regions) as file:
+        names = file.names
+        image = np.repeat(np.arange(len(names)), np.diff(file.offsets[:]))
+        boxes = file.boxes[:].astype(float)
+        rows = zip(image, file.classes[:], boxes, file.scores[:].astype(float), strict=True)
         found = [
             {
                 "image_id": names[i],
@@ -315,18 +315,18 @@ def write_results(regions, path):
     path.write_text(json.dumps(found))
 
 
-def write_published(graphs, folder):
+def write_published_matrices(graphs, folder):
     """Write graphs as the authors wrote theirs: a pickled dictionary of matrices for each image."""
-    with store.reading(graphs, store.GRAPHS) as file:
+    with Graphs.open(graphs) as file:
         tables = zip(
-            store.texts(file["names"]), file["adjacency"][:], file["representation"][:], strict=True
+            file.names, file.adjacency[:], file.representation[:], strict=True
         )
         known = {f"{name}.txt": {"adj_matrix": a, "local_rep": x} for name, a, x in tables}
     folder.mkdir(parents=True)
     np.save(folder / "local.npy", np.array(known, dtype=object), allow_pickle=True)
 
 
-def same_tables(one, other, layout, tables=None):
+def assert_same_tables(one, other, layout, tables=None):
     """Two files hold the same."""
     with store.reading(one, layout) as before, store.reading(other, layout) as after:
         for table in tables or layout.tables:

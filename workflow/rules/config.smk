@@ -6,7 +6,7 @@ A mistake ends here with one line and exit code 2.
 import sys
 from pathlib import Path
 
-from galr.config import check_config, load_variants
+from galr.config import check_schema, load_variants
 from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import GalrError
 from galr.regions.detector_spec import load_detector, read_detector_spec
@@ -29,7 +29,7 @@ CODE_VERSION = {  # raise a rule's number when its code would give other numbers
 }
 
 try:
-    check_config(
+    check_schema(
         config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml", "config"
     )
     DATASETS = {
