@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import textwrap
+from types import ModuleType
 from typing import NoReturn
 
 from galr import __version__
@@ -106,21 +107,28 @@ def run(argv: list[str]) -> None:
     )
     name = main_parser.parse_args(argv[:1]).command
     with explain_missing_extra(COMMAND_EXTRAS.get(name)):
-        module = name.replace("-", "_")
-        try:  # only the command that is run is imported
-            command = importlib.import_module(f"galr.commands.{module}")
-        except ModuleNotFoundError as error:  # until all are in galr/commands
-            if error.name != f"galr.commands.{module}":
-                raise
-            command = importlib.import_module(f"galr.stages.{module.replace('tile', 'cut')}")
-        parser = ArgumentParser(
-            prog=f"galr {name}",
-            description=textwrap.dedent(command.__doc__ or ""),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        parser, command = command_parser(name)
         options = getattr(command, "Options", None) or command.Flags
-        options.add_arguments(parser)
         command.run(options.from_args(parser.parse_args(argv[1:])))
+
+
+def command_parser(name: str) -> tuple[ArgumentParser, ModuleType]:
+    """Import a command and build its parser; no other command is imported."""
+    module = name.replace("-", "_")
+    try:
+        command = importlib.import_module(f"galr.commands.{module}")
+    except ModuleNotFoundError as error:  # until all are in galr/commands
+        if error.name != f"galr.commands.{module}":
+            raise
+        command = importlib.import_module(f"galr.stages.{module}")
+    parser = ArgumentParser(
+        prog=f"galr {name}",
+        description=textwrap.dedent(command.__doc__ or ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options = getattr(command, "Options", None) or command.Flags
+    options.add_arguments(parser)
+    return parser, command
 
 
 if __name__ == "__main__":
