@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from galr.__main__ import COMMANDS, command_parser
-from galr.io import FORMATS
+from galr.io.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- keys: written by docs/generate.py -->", "<!-- end of keys -->"
