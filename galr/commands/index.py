@@ -1,28 +1,28 @@
-"""Embed a dataset's images, or any folder of pictures, into an index that `galr search` looks into.
+"""Embed the images of a dataset, or of any folder, into an index for `galr search`.
 
 IN   results/<dataset>/<variant>/fold<k>   a run: its checkpoint, and beside it dataset.h5, folds.csv and,
                                            for a model with a local branch, graphs.h5
-     --folder                              pictures of any size below it; without, all of the dataset's
-                                           images, as they were stored and with the graphs they were given
-OUT  a folder: embeddings.npy, vectors.faiss and names.h5 in a generation, index.json which says what they
-     are, the model's text side, and skipped.csv of what could not be read
+     --folder                              images of any size below it; without it, all images of the dataset,
+                                           as stored and with the run's graphs
+OUT  a folder: index.json, which describes it; embeddings.npy, vectors.faiss and names.h5 in a subfolder;
+     the model's text encoder; and skipped.csv, the images that could not be read
 
   galr index --run results/rsitmd/corrected/fold0 --output index
   galr index --run results/rsitmd/corrected/fold0 --output index --folder my_images
 
-A picture whose longer side is over --whole pixels is cut into overlapping tiles; of a GeoTIFF only a tile is
-in memory at a time, and coordinates are kept. A smaller one is embedded whole. Bands of 16 bits are read over
-their full range: rasters that use 11 or 12 of them come out nearly black, and are to be scaled before. Regions
-are found by the same detector and linked by DREA with the same settings as in training; all is checked against
-its hash.
+An image with a longer side of more than --max-untiled pixels is cut into overlapping tiles; smaller ones are
+embedded whole. A GeoTIFF is read tile by tile, and its coordinates are kept. Bands of 16 bits are read over
+their full range: scale rasters that use only 11 or 12 of them beforehand, or they come out nearly black. Regions
+are detected by the same detector and linked by DREA with the same settings as in training; the hashes of all
+files are checked.
 
-Given an index that is there, the same source is brought up to date: new and changed pictures are embedded,
-those that are gone are forgotten, all others are kept; cut in another way, all count as changed. A second
-folder comes beside the first. What cannot be read is skipped and listed. Interrupted work goes on where it
-stopped, to the same bits.
+An index that exists is brought up to date with the same source: new and changed images are embedded, missing
+ones are removed, all others are kept. With another tiling all images count as changed. A second folder is added
+to the first. Images that cannot be read are skipped and listed. An interrupted run continues where it stopped,
+with the same result to the bit.
 
---ann flat is exact; past a million rows hnsw is faster and ivfpq smaller, and recall@10 of either is
-measured and said. All kinds are made from embeddings.npy: to change the kind embeds nothing.
+--ann flat is exact; beyond a million images hnsw is faster and ivfpq smaller, and their recall@10 is measured and
+printed. Changing the kind embeds nothing again.
 """
 
 import sys
@@ -30,50 +30,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import faiss
-import torch
-
-from galr import store
-from galr.devices import resolve_device
 from galr.errors import ConfigError
-from galr.model.galr import GaLR
 from galr.options import OptionGroup, option
-from galr.provenance import code_versions
-from galr.search import index as indices
-from galr.search.build import UpdateSummary, update_index
-from galr.search.index import check_same_run, write_query_files
-from galr.search.rasters import Tiling
-from galr.search.sources import DatasetSource, FolderSource, ImageSource
-from galr.search.tile_encoder import TileEncoder
-from galr.search.vector_index import IndexKind
-from galr.similarity.runs import TrainedRun, open_trained_run
-from galr.train.graph_store import GraphStore
+from galr.search import IndexKind
+
+if TYPE_CHECKING:  # so that --help starts without torch
+    import torch
+
+    from galr.model.galr import GaLR
+    from galr.search.build import UpdateSummary
+    from galr.search.sources import ImageSource
+    from galr.search.windows import Tiling
+    from galr.similarity.runs import TrainedRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """Which model, which pictures, how they are cut, and where to compute."""
+    """The model, the images, their tiling, and the device."""
 
-    run: Path = option("results/<dataset>/<variant>/fold<k>, the run whose model embeds")
-    output: Path = option("the folder of the index, new or one that this run made")
-    folder: Path | None = option("pictures to index; none takes the dataset's", default=None)
-    dataset: Path | None = option(
-        "the run's dataset.h5, if it does not lie beside it", default=None
-    )
+    run: Path = option("results/<dataset>/<variant>/fold<k>, the run with the model")
+    output: Path = option("folder of the index, new or made by the same run")
+    folder: Path | None = option("images to index; none takes the dataset's", default=None)
+    dataset: Path | None = option("the run's dataset.h5, if it is elsewhere", default=None)
     ann: IndexKind | None = option(
-        "kind of the FAISS index; none keeps it, or is flat", default=None
+        "kind of the FAISS index; none keeps the kind of the index, or is flat", default=None
     )
     tile: int = option("side of a tile, pixels", default=256)
     overlap: float = option(
-        "least share of a tile's side that neighbours have in common", default=0.25
+        "smallest fraction of a tile's side that neighbours share", default=0.25
     )
-    max_untiled: int = option("a picture is not cut up to this longer side, pixels", default=512)
+    max_untiled: int = option("longest side of an image that is not cut, pixels", default=512)
     detector: Path | None = option(
         "the detector file; none is config/detectors/<name>.yaml", default=None
     )
     weights: Path | None = option(
-        "the detector's weights; none is what its file names, or"
+        "the detector's weights; none is the file named in the detector file, or"
         " resources/detectors/<name>/checkpoint.pth",
         default=None,
     )
@@ -82,86 +75,98 @@ class Options(OptionGroup):
     threads: int = option("CPU threads", default=1)
 
     def __post_init__(self) -> None:
-        """Refuse what no picture could be cut by, or nothing embedded with."""
+        """Check the values."""
         self.tiling()
         for name in ("batch", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} must be at least 1, got {getattr(self, name)}")
 
-    def tiling(self) -> Tiling:
-        """How pictures are cut."""
+    def tiling(self) -> "Tiling":
+        """How large images are cut."""
+        from galr.search.windows import Tiling
+
         return Tiling(self.tile, self.overlap, self.max_untiled)
 
 
 def run(options: Options) -> None:
-    """Open the run and the pictures, bring the index up to date, say what changed."""
+    """Open the run and the images, bring the index up to date, print what changed."""
+    import faiss
+    import torch
+
+    from galr.devices import resolve_device
+    from galr.provenance import code_versions
+    from galr.search.build import update_index
+    from galr.search.index import MANIFEST, check_same_run, read_manifest, relative_path
+    from galr.search.text_query import write_query_files
+    from galr.similarity.runs import open_trained_run
+
     torch.set_num_threads(options.threads)
     faiss.omp_set_num_threads(options.threads)
     device = resolve_device(options.device)
     trained_run = open_trained_run(options.run, options.dataset)
     model = trained_run.checkpoint.build_model().to(device)
-    if (options.output / indices.MANIFEST).exists():
-        known = indices.read_manifest(options.output)["model"]
-        check_same_run(trained_run, known["checkpoint_sha256"], known["name"], options.output)
-    with open_source(options, trained_run, model, device) as pictures:
-        if not (options.output / indices.MANIFEST).exists():
+    exists = (options.output / MANIFEST).exists()
+    if exists:
+        check_same_run(trained_run, read_manifest(options.output), options.output)
+    with open_source(options, trained_run, model, device) as source:
+        if not exists:
             write_query_files(
-                options.output, trained_run, model, batch=options.batch, device=device
+                options.output, trained_run, model, batch_size=options.batch, device=device
             )
-        origin = {
+        provenance = {
             "model": {
                 "name": trained_run.name,
                 "checkpoint_sha256": trained_run.sha256,
-                "run": indices.relative_path(trained_run.folder, options.output),
+                "run": relative_path(trained_run.folder, options.output),
             },
             "versions": code_versions(),
         }
-        summary = update_index(options.output, pictures, trained_run.sha256, origin, options.ann)
+        summary = update_index(options.output, source, trained_run.sha256, provenance, options.ann)
     print(format_summary(summary, options.output), file=sys.stderr)
 
 
 @contextmanager
 def open_source(
-    options: Options, trained_run: TrainedRun, model: GaLR, device: torch.device
-) -> Iterator[ImageSource]:
-    """Open the pictures that are asked for, and what embeds them."""
-    crop = trained_run.checkpoint.architecture["crop"]
-    if options.folder is not None:
-        finder = None
-        if trained_run.graphs is not None:
-            from galr.search.tile_encoder import load_region_detector  # loads mmdet
+    options: Options, trained_run: "TrainedRun", model: "GaLR", device: "torch.device"
+) -> Iterator["ImageSource"]:
+    """Open the folder or the dataset, with the encoder of its images."""
+    from galr.io.formats import Dataset
+    from galr.search.sources import DatasetSource, FolderSource
+    from galr.search.tile_encoder import TileEncoder, load_region_detector
+    from galr.train.graph_store import GraphStore
 
-            finder = load_region_detector(
-                trained_run.graphs, options.detector, options.weights, device
-            )
-        looker = TileEncoder(model, finder, trained_run.image_size, crop, device)
-        yield FolderSource(options.folder, looker, options.tiling(), options.batch)
+    if options.folder is not None:
+        detector = load_region_detector(
+            trained_run.graphs, options.detector, options.weights, device
+        )
+        encoder = TileEncoder.from_run(trained_run, model, detector, device)
+        yield FolderSource(options.folder, encoder, options.tiling(), options.batch)
         return
-    with store.reading(trained_run.dataset, store.DATASET) as file:
-        names = store.texts(file["names"])
+    with Dataset.open(trained_run.dataset) as dataset:
+        names = dataset.names
         yield DatasetSource(
             trained_run.dataset,
-            file["images"],
+            dataset.images,
             names,
-            file["sizes"][:],
+            dataset.sizes[:],
             GraphStore.open(trained_run.graphs, names),
-            TileEncoder(model, None, trained_run.image_size, crop, device),
+            TileEncoder.from_run(trained_run, model, None, device),
             options.batch,
         )
 
 
-def format_summary(summary: UpdateSummary, output: Path) -> str:
-    """One line of what a run did, another one of what was skipped."""
-    recall = summary.ann["recall"]
-    exact = "exact" if summary.ann["kind"] == "flat" else f"recall@10 {recall['at_10']:.3f}"
-    lines = [
-        f"{output}: {summary.names} pictures in {summary.rows} tiles; of the distinct ones"
-        f" {summary.new} new, {summary.kept} kept, {summary.removed} gone; {summary.ann['kind']}, {exact}"
-        + (f" of {recall['queries']} {recall['of']}" if exact != "exact" else "")
-    ]
+def format_summary(summary: "UpdateSummary", output: Path) -> str:
+    """One line about the index and what changed, and another about skipped images."""
+    from galr.search.index import SKIPPED
+
+    kind, recall = summary.ann["kind"], summary.ann["recall"]
+    quality = "exact"
+    if kind != "flat":
+        quality = f"recall@10 {recall['at_10']:.3f} of {recall['queries']} {recall['of']}"
+    text = (
+        f"{output}: {summary.names} images in {summary.rows} tiles; distinct images:"
+        f" {summary.new} new, {summary.kept} kept, {summary.removed} removed; {kind}, {quality}"
+    )
     if summary.skipped:
-        lines.append(
-            f"could not be read and were skipped: {len(summary.skipped)}, listed in"
-            f" {output / indices.SKIPPED}"
-        )
-    return "\n".join(lines)
+        text += f"\n{len(summary.skipped)} images could not be read; they are listed in {output / SKIPPED}"
+    return text

@@ -1,4 +1,9 @@
-"""Search: an index of anybody's pictures, and sentences or pictures that look into it.
+"""Search: an index of anybody's images, and its answers to sentences or to images.
 
-Only what embeds pictures loads the whole model and the detector; a sentence is answered without either.
+A sentence is answered without loading the whole model or a detector; only embedding images needs them.
 """
+
+from typing import Literal
+
+# What FAISS keeps of the embeddings; here, because the options of `galr index` must not load FAISS.
+IndexKind = Literal["flat", "hnsw", "ivfpq"]

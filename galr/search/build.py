@@ -1,58 +1,50 @@
-"""Bring an index up to date with what lies in a source: embed what is new, forget what is gone."""
+"""Bring an index up to date with a source: embed new images, remove the missing, write a new generation."""
 
 import csv
-import hashlib
-import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
-from galr import store
 from galr.errors import DataError
-from galr.io import atomic
-from galr.search import index as held
-from galr.search import vector_index
-from galr.search.sources import ImageSource, SourceListing
-from galr.search.tile_table import (
-    BuildJournal,
-    TileTable,
-    concatenate,
-    read_tile_table,
-    write_tile_table,
+from galr.io.atomic import atomic_write
+from galr.search import IndexKind
+from galr.search.generation import (
+    NameEntry,
+    describe_generation,
+    generation_id,
+    write_generation,
 )
-from galr.search.vector_index import CHUNK_ROWS, IndexKind
+from galr.search.index import (
+    MANIFEST,
+    NAMES,
+    SKIPPED,
+    IndexNames,
+    open_index,
+    relative_path,
+    write_manifest,
+)
+from galr.search.sources import ImageSource, SourceListing
+from galr.search.tile_table import BuildJournal, TileTable, concatenate, read_tile_table
 
 JOURNAL_DIR = ".journal"
-GENERATION_FILES = (held.EMBEDDINGS, held.VECTORS, held.NAMES)  # of a generation
-NUM_RECALL_QUERIES = 200  # queries that recall is measured with
-SEED = 0  # of the rows that codes are learnt from, and of the queries
-
-
-@dataclass(frozen=True)
-class NameEntry:
-    """A name and what it stands for: place of its source, the name there, key of the content."""
-
-    source: int
-    name: str
-    key: str
 
 
 @dataclass(frozen=True)
 class UpdateSummary:
-    """What a run changed.
+    """The result of an update.
 
-    names: how many the index has now, all sources together.
-    rows: embeddings it has now.
-    new: contents that the index did not have before.
-    kept: contents that it had.
-    gone: contents that it has no more.
-    skipped: pictures of this source that could not be read, (name, reason).
-    ann: kind and recall of the FAISS index, as index.json says it.
+    Attributes:
+        names: number of names in the index, of all sources.
+        rows: number of embeddings in the index.
+        new: number of distinct images that the index did not have before.
+        kept: number of distinct images that it had already.
+        removed: number of distinct images that it has no more.
+        skipped: name and reason of each image of the source that could not be read.
+        ann: kind and recall of the FAISS index, as in index.json.
     """
 
     names: int
@@ -66,15 +58,18 @@ class UpdateSummary:
 
 @dataclass(frozen=True, eq=False)
 class PreviousIndex:
-    """What an index holds before a run; nothing where there is none.
+    """The content of an index before an update; empty if there is none.
 
-    about: what index.json says.
-    contents: its tables.
-    names: all of its names.
+    Attributes:
+        manifest: the content of index.json; None if there is no index.
+        tiles: its images and their tiles.
+        embeddings: (rows, embed_dim) float32, memory-mapped; None if there is no index.
+        names: all its names.
     """
 
     manifest: Mapping[str, Any] | None
     tiles: TileTable
+    embeddings: np.ndarray | None
     names: list[NameEntry]
 
 
@@ -87,95 +82,95 @@ def update_index(
 ) -> UpdateSummary:
     """Bring an index up to date with a source, or make it.
 
-    Contents are known by their hash: a file under a new name is not embedded again, a changed file under
-    its old name is. Names that are gone from the source are forgotten; other sources stay as they are.
-    What is embedded goes into a journal block by block, so that an interrupted run goes on where it
-    stopped and ends with the same bits; the index itself changes in one step at the end.
+    Images are known by their hash: an image under a new name is not embedded again, a changed image under an
+    old name is. Names that the source no longer has are removed; other sources stay as they are. Embeddings are
+    written to a journal block by block, so that an interrupted update continues where it stopped and ends with
+    the same bits; the index itself changes in one step at the end.
 
     Args:
-        folder: the index; it holds the model's text side and the bank already.
-        source: what lies where.
-        checkpoint: SHA-256 of the model's; the caller has made sure that the index has no other.
-        origin: what index.json is to say of the model.
-        kind: of the FAISS index; None means as it is, or flat.
+        folder: of the index; it holds the text encoder and the bank already.
+        source: the images.
+        checkpoint: SHA-256 of the model's checkpoint; the index must be of no other, which the caller checks.
+        provenance: entries of index.json about the model.
+        kind: of the FAISS index; None means as before, or flat.
 
     Raises:
-        DataError: no picture could be read.
-        ConfigError: the kind is not for so few rows.
+        DataError: no image could be read.
+        ConfigError: the kind has too few rows to be trained on.
     """
-    before = _read_previous(folder)
+    previous = _read_previous(folder)
     journal = BuildJournal(folder / JOURNAL_DIR, checkpoint)
     listing = source.scan()
-    unread = _embed(journal, source, listing, before)
-    sources, own = _merge_sources(folder, source, before)
-    names = [name for name in before.names if name.source != own]
-    names += [NameEntry(own, name, key) for name, key in listing.names if key not in unread]
-    names.sort(key=lambda name: (name.source, name.name))
+    unread = _embed_new(journal, source, listing, previous)
     skipped = listing.unreadable + [(n, unread[key]) for n, key in listing.names if key in unread]
+    sources, number = _merge_sources(folder, source, previous)
+    names = [name for name in previous.names if name.source != number]
+    names += [NameEntry(number, name, key) for name, key in listing.names if key not in unread]
+    names.sort(key=lambda name: (name.source, name.name))
     if not names:
         raise DataError(
-            f"none of the {len(skipped)} pictures in {source.path} could be read, for example"
+            f"none of the {len(skipped)} images in {source.path} could be read, for example"
             f" {skipped[0][0]}: {skipped[0][1]}"
         )
-    kind = kind or (before.manifest["ann"]["kind"] if before.manifest else "flat")
-    generation = _generation_id(names, kind, checkpoint)
-    about = before.manifest
-    if about is None or about["generation"] != generation:
-        _write_generation(
-            folder / generation, names, lambda: _iter_parts(folder, before, journal), kind
-        )
-        about = {**provenance, "sources": sources} | _describe(folder, generation, kind, len(names))
-        held.write_manifest(folder, about)
-        if before.manifest is not None:
-            shutil.rmtree(folder / before.manifest["generation"], ignore_errors=True)
-    _write_skipped(folder / held.SKIPPED, skipped)
+    kind = kind or (previous.manifest["ann"]["kind"] if previous.manifest else "flat")
+    generation = generation_id(names, kind, checkpoint)
+    manifest = previous.manifest
+    if manifest is None or manifest["generation"] != generation:
+        write_generation(folder / generation, names, lambda: _parts(previous, journal), kind)
+        manifest = {
+            **provenance,
+            "sources": sources,
+            **describe_generation(folder, generation, kind, len(names)),
+        }
+        write_manifest(folder, manifest)
+        if previous.manifest is not None:
+            shutil.rmtree(folder / previous.manifest["generation"], ignore_errors=True)
+    _write_skipped(folder / SKIPPED, skipped)
     journal.clear()
-    had, has = set(before.tiles.keys), {name.key for name in names}
+    before, after = set(previous.tiles.keys), {name.key for name in names}
     return UpdateSummary(
         len(names),
-        about["rows"],
-        new=len(has - had),
-        kept=len(has & had),
-        removed=len(had - has),
+        manifest["rows"],
+        new=len(after - before),
+        kept=len(after & before),
+        removed=len(before - after),
         skipped=skipped,
-        ann=about["ann"],
+        ann=manifest["ann"],
     )
 
 
 def _read_previous(folder: Path) -> PreviousIndex:
-    """Read what an index holds so far.
+    """Read the content of an index, if there is one.
 
     Raises:
-        StoreError: its parts do not belong together.
+        StoreError: its files do not belong together.
     """
-    if not (folder / held.MANIFEST).exists():
-        return PreviousIndex(None, concatenate([]), [])
-    index = held.open_index(folder)
-    with store.reading(
-        folder / index.manifest["generation"] / held.NAMES, held.NAMES_LAYOUT
-    ) as file:
-        contents, texts = read_tile_table(file), store.texts(file["names"])
-        content = np.repeat(np.arange(len(contents.keys)), np.diff(file["name_offsets"][:]))
-        sources = file["source_of_name"][:]
+    if not (folder / MANIFEST).exists():
+        return PreviousIndex(None, concatenate([]), None, [])
+    index = open_index(folder)
+    with IndexNames.open(folder / index.manifest["generation"] / NAMES) as file:
+        tiles, texts = read_tile_table(file), file.names
+        images = np.repeat(np.arange(len(tiles.keys)), np.diff(file.name_offsets[:]))
+        sources = file.source_of_name[:]
     names = [
-        NameEntry(int(source), name, contents.keys[which])
-        for source, name, which in zip(sources, texts, content, strict=True)
+        NameEntry(int(source), name, tiles.keys[image])
+        for source, name, image in zip(sources, texts, images, strict=True)
     ]
-    return PreviousIndex(index.manifest, contents, names)
+    return PreviousIndex(index.manifest, tiles, index.vectors.embeddings, names)
 
 
-def _embed(
-    journal: BuildJournal, source: ImageSource, listing: SourceListing, before: PreviousIndex
+def _embed_new(
+    journal: BuildJournal, source: ImageSource, listing: SourceListing, previous: PreviousIndex
 ) -> dict[str, str]:
-    """Embed what neither the index nor the journal knows; say what could not be read, by key.
+    """Embed the images that neither the index nor the journal has: reasons by key of those not read.
 
-    Blocks are cut from the front of what is open, in order, and the journal holds whole blocks: so the
-    blocks behind an interruption are those that would have come.
+    The source divides the remaining images into blocks from the front, and the journal holds whole blocks. So
+    the blocks after an interruption are those that would have followed without it.
 
     Raises:
-        DataError: the model gave what is no number.
+        DataError: an embedding is not finite.
     """
-    done = set(before.tiles.keys)
+    done = set(previous.tiles.keys)
     unread: dict[str, str] = {}
     for block in journal.blocks():
         done |= set(block.tiles.keys)
@@ -192,128 +187,29 @@ def _embed(
 
 
 def _merge_sources(
-    folder: Path, source: ImageSource, before: PreviousIndex
+    folder: Path, source: ImageSource, previous: PreviousIndex
 ) -> tuple[list[dict[str, str]], int]:
-    """The index's sources, this one among them, and its place; paths are relative to the index."""
-    this = {"kind": source.kind, "path": held.relative_path(source.path, folder)}
-    sources = list(before.manifest["sources"]) if before.manifest else []
-    if this not in sources:
-        sources.append(this)
-    return sources, sources.index(this)
+    """The index's sources with this one among them, paths relative to the index; and its position."""
+    entry = {"kind": source.kind, "path": relative_path(source.path, folder)}
+    sources = list(previous.manifest["sources"]) if previous.manifest else []
+    if entry not in sources:
+        sources.append(entry)
+    return sources, sources.index(entry)
 
 
-def _generation_id(names: Sequence[NameEntry], kind: IndexKind, checkpoint: str) -> str:
-    """Name a generation by what it follows from."""
-    follows = json.dumps([checkpoint, kind, [list(vars(name).values()) for name in names]])
-    return hashlib.sha256(follows.encode()).hexdigest()[:16]
-
-
-def _iter_parts(
-    folder: Path, before: PreviousIndex, journal: BuildJournal
+def _parts(
+    previous: PreviousIndex, journal: BuildJournal
 ) -> Iterator[tuple[TileTable, np.ndarray]]:
-    """Contents and embeddings of the index so far, then of every block."""
-    if before.manifest is not None:
-        yield before.tiles, held.open_index(folder).vectors.rows
+    """Images and embeddings of the index so far, then of every block of the journal."""
+    if previous.embeddings is not None:
+        yield previous.tiles, previous.embeddings
     for block in journal.blocks():
         yield block.tiles, block.embeddings[:]
 
 
-def _write_generation(
-    generation_dir: Path,
-    names: Sequence[NameEntry],
-    parts: Callable[[], Iterator[tuple[TileTable, np.ndarray]]],
-    kind: IndexKind,
-) -> None:
-    """Write the three files of a generation.
-
-    Args:
-        place: its folder.
-        names: all of them, in order; contents stand in the order of their first names.
-        parts: contents and their embeddings; asked twice, a part in memory at a time.
-        kind: of the FAISS index.
-    """
-    together = concatenate(contents for contents, _ in parts())
-    where = {key: content for content, key in reversed(list(enumerate(together.keys)))}
-    called: dict[str, list[NameEntry]] = {}
-    for name in names:
-        called.setdefault(name.key, []).append(name)
-    contents, rows = together.select([where[key] for key in called])
-    with atomic.atomic_directory(generation_dir) as partial:
-        _copy_rows(partial / held.EMBEDDINGS, rows, parts)
-        with store.writing(partial / held.NAMES, held.NAMES_LAYOUT, {}) as file:
-            write_tile_table(file, contents)
-            grouped = [name for each in called.values() for name in each]
-            store.write_texts(file, "names", [name.name for name in grouped])
-            store.write_arrays(
-                file,
-                name_offsets=np.cumsum([0, *map(len, called.values())], dtype=np.int64),
-                source_of_name=np.array([name.source for name in grouped], np.int32),
-            )
-        table = np.lib.format.open_memmap(partial / held.EMBEDDINGS, mode="r")
-        faiss.write_index(
-            vector_index.build_faiss_index(kind, table, SEED), str(partial / held.VECTORS)
-        )
-
-
-def _copy_rows(
-    path: Path,
-    rows: np.ndarray,
-    parts: Callable[[], Iterator[tuple[TileTable, np.ndarray]]],
-) -> None:
-    """Write embeddings in a new order.
-
-    Args:
-        path: the .npy to write.
-        rows: (rows,) where each comes from, counted through all parts.
-        parts: where they lie.
-    """
-    width = next(table.shape[1] for _, table in parts() if len(table))
-    written = np.lib.format.open_memmap(path, "w+", np.float32, (len(rows), width))
-    first = 0
-    for _, table in parts():
-        here = np.flatnonzero((rows >= first) & (rows < first + len(table)))
-        for start in range(0, len(here), CHUNK_ROWS):
-            some = here[start : start + CHUNK_ROWS]
-            written[some] = table[rows[some] - first]
-        first += len(table)
-    written.flush()
-
-
-def _describe(folder: Path, generation: str, kind: IndexKind, names: int) -> dict[str, Any]:
-    """Say in index.json's words what a generation is and which files it needs."""
-    rows = np.lib.format.open_memmap(folder / generation / held.EMBEDDINGS, mode="r")
-    files = (held.TEXT_ENCODER, held.BANK, *(f"{generation}/{part}" for part in GENERATION_FILES))
-    return {
-        "kind": "index",
-        "version": held.VERSION,
-        "generation": generation,
-        "names": names,
-        "rows": rows.shape[0],
-        "embedding": rows.shape[1],
-        "ann": _measure_recall(folder, rows, generation, kind),
-        "files": {name: held.sampled_sha256(folder / name) for name in files},
-    }
-
-
-def _measure_recall(
-    folder: Path, rows: np.ndarray, generation: str, kind: IndexKind
-) -> dict[str, Any]:
-    """Measure what a FAISS index reaches: asked with training sentences, or with rows pushed off."""
-    index = faiss.read_index(str(folder / generation / held.VECTORS), faiss.IO_FLAG_MMAP)
-    bank = np.load(folder / held.BANK, mmap_mode="r", allow_pickle=False)
-    queries, of = np.ascontiguousarray(bank[:NUM_RECALL_QUERIES]), "training sentences"
-    if len(queries) < NUM_RECALL_QUERIES:
-        queries, of = (
-            vector_index.perturbed_queries(rows, NUM_RECALL_QUERIES, SEED),
-            "rows of the index with noise",
-        )
-    effort, recall = vector_index.tune_search_effort(kind, rows, index, queries, of)
-    return {"kind": kind, "effort": effort, "recall": asdict(recall)}
-
-
 def _write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
-    """Write `name,reason` of everything that was skipped; the header stands there anyway."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    """Write `name,reason` of every image that was skipped; with none, the header alone."""
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("name", "reason"))
         rows.writerows((name, " ".join(reason.split())) for name, reason in skipped)

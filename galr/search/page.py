@@ -1,48 +1,44 @@
-"""A page of what was found: one self-contained HTML text, thumbnails inside it."""
+"""The page of query results: one self-contained HTML text with thumbnails inside."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from galr import store
 from galr.errors import GalrError
-from galr.io.html import template_environment
-from galr.report.pictures import address
+from galr.io.formats import Dataset
+from galr.io.html import data_uri, template_environment
 from galr.search.index import Index
 from galr.search.query import Hit, QueryResult, tile_centre, tile_source
-from galr.search.rasters import Window, open_image
-
-TEMPLATES = (
-    Path(__file__).parent,
-    Path(__file__).parents[1] / "report",
-)  # its style is the report's
+from galr.search.rasters import full_window, open_image
+from galr.search.windows import Window
 
 
 @dataclass(frozen=True)
 class HitCard:
-    """An answer as it is shown.
+    """A hit as the page shows it.
 
-    answer: what was found.
-    thumbnail: address that holds the tile's bytes; None where the picture is not there any more.
-    centre: coordinates with their system; empty where unknown.
-    whole: whether the tile is all of its picture.
+    Attributes:
+        hit: the hit.
+        thumbnail: data URI of the tile; None if its image cannot be read any more.
+        centre: coordinates of the tile's centre and their reference system; empty where unknown.
     """
 
     hit: Hit
     thumbnail: str | None
     centre: str
-    is_full_image: bool
 
 
 @dataclass(frozen=True)
 class QuerySection:
-    """A query and its cards.
+    """A query as the page shows it.
 
-    asked: address that holds the bytes of the picture that asked; None where a sentence did.
+    Attributes:
+        result: the query and its hits.
+        query_image: data URI of the image that is the query; None for a sentence.
+        cards: of the hits, in order.
     """
 
     result: QueryResult
@@ -50,67 +46,71 @@ class QuerySection:
     cards: Sequence[HitCard]
 
 
-def render_page(index: Index, queries: Sequence[QueryResult]) -> str:
-    """Write the page of some queries.
+def render_page(index: Index, results: Sequence[QueryResult]) -> str:
+    """Render the results of some queries.
 
     Args:
-        index: that was asked.
-        queries: what was found, in the order of asking.
+        index: that was queried.
+        results: in the order to show, at least one.
 
     Returns:
         HTML that needs no other file and no network.
+
+    Raises:
+        DataError: an image that is a query cannot be read.
     """
     with ExitStack() as stack:
         thumbnails = Thumbnails(index, stack)
         sections = [
             QuerySection(
-                answered,
-                None if answered.image is None else _image_data_uri(answered.image, None),
-                [_make_card(answer, thumbnails) for answer in answered.hits],
+                result,
+                None if result.image is None else _image_data_uri(result.image, None),
+                [
+                    HitCard(hit, thumbnails.tile_data_uri(hit), tile_centre(hit.tile))
+                    for hit in result.hits
+                ],
             )
-            for answered in queries
+            for result in results
         ]
-    template = template_environment(*TEMPLATES).get_template("page.html")
-    return template.render(sections=sections, about=index.manifest)
+    template = template_environment(Path(__file__).parent).get_template("page.html")
+    return template.render(sections=sections, manifest=index.manifest)
 
 
 class Thumbnails:
-    """Tiles of an index as small pictures, read where they came from."""
+    """Reads the tiles of an index from their sources, as small images."""
 
     def __init__(self, index: Index, stack: ExitStack) -> None:
-        """Begin with no file open; datasets that are opened are closed with the stack."""
+        """Prepare to read.
+
+        Args:
+            index: whose tiles are read.
+            stack: closes the datasets that are opened.
+        """
         self._index = index
         self._stack = stack
-        self._datasets: dict[Path, tuple[h5py.File, dict[str, int]]] = {}
+        self._datasets: dict[Path, tuple[Dataset, dict[str, int]]] = {}
 
-    def data_uri(self, answer: Hit) -> str | None:
-        """A tile as an address that holds its bytes; None where its picture cannot be read any more."""
-        kind, path = tile_source(self._index, answer.tile)
+    def tile_data_uri(self, hit: Hit) -> str | None:
+        """The tile of a hit as a data URI; None if its image cannot be read any more."""
+        kind, path = tile_source(self._index, hit.tile)
         try:
             if kind == "dataset":
-                return address(self._stored_pixels(path, answer.tile.name))
-            return _image_data_uri(path / answer.tile.name, answer.tile.window)
+                return data_uri(self._stored_pixels(path, hit.tile.name))
+            return _image_data_uri(path / hit.tile.name, hit.tile.window)
         except (GalrError, KeyError, OSError):  # moved, damaged or replaced since it was indexed
             return None
 
     def _stored_pixels(self, path: Path, name: str) -> np.ndarray:
-        """The pixels of a dataset's image."""
+        """An image of a dataset: (size, size, 3) uint8."""
         if path not in self._datasets:
-            file = self._stack.enter_context(store.reading(path, store.DATASET))
-            rows = {each: row for row, each in enumerate(store.texts(file["names"]))}
-            self._datasets[path] = (file, rows)
-        file, rows = self._datasets[path]
-        return file["images"][rows[name]]
+            dataset = self._stack.enter_context(Dataset.open(path))
+            rows = {name: row for row, name in enumerate(dataset.names)}
+            self._datasets[path] = (dataset, rows)
+        dataset, rows = self._datasets[path]
+        return dataset.images[rows[name]]
 
 
 def _image_data_uri(path: Path, window: Window | None) -> str:
-    """A window of a picture, or all of it, as an address that holds its bytes."""
-    with open_image(path) as picture:
-        return address(np.asarray(picture.read(window or Window(0, 0, *picture.size))))
-
-
-def _make_card(hit: Hit, thumbnails: Thumbnails) -> HitCard:
-    """Put together what is shown of an answer."""
-    named = hit.tile
-    whole = (named.window.width, named.window.height) == named.size
-    return HitCard(hit, thumbnails.data_uri(hit), tile_centre(named), whole)
+    """A window of an image, or all of it for None, as a data URI."""
+    with open_image(path) as image:
+        return data_uri(np.asarray(image.read(window or full_window(image))))

@@ -1,4 +1,4 @@
-"""Ask an index: the nearest tiles to a query, reranked if wanted, as values that can be printed."""
+"""Query an index: the tiles most similar to an embedding, reranked if wanted, as text or as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,21 @@ from galr.errors import ConfigError
 from galr.evaluate.rerank import check_rerank_parameters, effective_k, rerank_terms
 from galr.evaluate.topk import Candidates
 from galr.search.index import Index, TileRecord
-from galr.search.rasters import window_corners
 
 
 @dataclass(frozen=True)
 class QueryRerank:
-    """A second stage: multivariate rerank, the bank's training sentences standing in for other queries.
+    """Multivariate rerank of a query's best tiles; training sentences serve as the other queries.
 
-    The parameters are those of `galr rerank`.
+    Attributes:
+        variant: code, paper or reciprocal.
+        k: number of tiles to rerank; the other parameters are those of `galr rerank`, too.
+        w1: weight of significance.
+        w2: weight of the reverse rank.
+        xi: decay per rank.
+
+    Raises:
+        ConfigError: a parameter is invalid.
     """
 
     variant: str
@@ -29,11 +36,7 @@ class QueryRerank:
     xi: float
 
     def __post_init__(self) -> None:
-        """Refuse parameters that mean nothing.
-
-        Raises:
-            ConfigError: says which.
-        """
+        """Check the parameters."""
         check_rerank_parameters(self.variant, self.k, self.xi, self.w1, self.w2)
 
 
@@ -41,11 +44,12 @@ class QueryRerank:
 class Hit:
     """A tile that was found.
 
-    place: in the order, from 1.
-    cosine: of the query and the tile, in [-1, 1].
-    reranked: score of the second stage; None without one, and behind the tiles that it looked at.
-    row: in the index.
-    named: what it is.
+    Attributes:
+        rank: in the order of the result, from 1.
+        cosine: of the query and the tile, in [-1, 1].
+        rerank_score: None if the tile was not reranked; such tiles follow the reranked ones.
+        row: in the index.
+        tile: what the row is.
     """
 
     rank: int
@@ -57,13 +61,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class QueryResult:
-    """A query and what was found for it.
+    """A query and its hits.
 
-    query: the sentence, or the name of the picture.
-    image: the picture; None where a sentence asked.
-    unknown: words of the sentence that the model never learnt.
-    rerank: variant of the second stage, or `none`.
-    answers: best first.
+    Attributes:
+        query: the sentence, or the name of the image.
+        image: the image; None if the query is a sentence.
+        unknown_words: words of the sentence that are not in the model's vocabulary.
+        rerank: name of the rerank, or `none`.
+        hits: in order of rank.
     """
 
     query: str
@@ -74,33 +79,31 @@ class QueryResult:
 
 
 def search(index: Index, query: np.ndarray, k: int, rerank: QueryRerank | None) -> list[Hit]:
-    """Find the k tiles nearest to a query.
+    """Find the k tiles most similar to a query, or all if there are fewer.
 
     Args:
-        index: open.
-        query: (embedding,) float32, of length 1.
-        k: how many; beyond the index is the index.
-        rerank: the second stage, if any.
+        index: to search.
+        query: (embed_dim,) float32, of length 1.
+        k: at least 1.
+        rerank: None keeps the order of the cosines.
 
     Raises:
         ConfigError: k is below 1, or the index has no bank to rerank with.
     """
-    num_candidates = 0 if rerank is None else effective_k(rerank.variant, rerank.k) + 1
-    rows, cosines = (each[0] for each in index.vectors.search(query[None], max(k, num_candidates)))
+    width = 0 if rerank is None else effective_k(rerank.variant, rerank.k) + 1
+    rows, cosines = (table[0] for table in index.vectors.search(query[None], max(k, width)))
     rows, cosines = rows[rows >= 0], cosines[rows >= 0]
     scores = np.full(len(rows), -np.inf)
     if rerank is not None and len(rows):
-        best = index.vectors.rows[rows[:num_candidates]]
-        scores[:num_candidates] = rerank_scores(
-            index.bank(), query, best, cosines[:num_candidates], rerank
-        )
+        best = index.vectors.embeddings[rows[:width]]
+        scores[:width] = rerank_scores(index.bank(), query, best, cosines[:width], rerank)
         order = np.argsort(-scores, kind="stable")
         rows, cosines, scores = rows[order], cosines[order], scores[order]
-    records = index.tile_records(rows[:k].tolist())
+    tiles = index.tile_records(rows[:k].tolist())
     return [
-        Hit(place, float(cosine), float(score) if score > -np.inf else None, int(row), named)
-        for place, (cosine, score, row, named) in enumerate(
-            zip(cosines, scores, rows, records, strict=False), 1
+        Hit(rank, float(cosine), float(score) if score > -np.inf else None, int(row), tile)
+        for rank, (cosine, score, row, tile) in enumerate(
+            zip(cosines, scores, rows, tiles, strict=False), 1
         )
     ]
 
@@ -108,69 +111,76 @@ def search(index: Index, query: np.ndarray, k: int, rerank: QueryRerank | None) 
 def rerank_scores(
     bank: np.ndarray, query: np.ndarray, tiles: np.ndarray, cosines: np.ndarray, rerank: QueryRerank
 ) -> np.ndarray:
-    """Score a query's best tiles by multivariate rerank (METHOD 6), as if the bank had asked as well.
+    """Multivariate rerank scores of a query's best tiles, as if each sentence of the bank were a query, too.
 
-    A tile's reverse place counts the bank's sentences that are more alike to it than the query, and its
-    significance is the query's share of all their similarities. Over the bank and the query as queries and
-    these tiles as candidates this is MR to the letter; of the lowest similarity, which the variant `paper`
-    subtracts, the tiles that were not found know nothing.
+    The reverse rank of a tile is the number of bank sentences that are more similar to it than the query, and
+    its significance is the query's share of the sum of all their similarities. This is `galr.evaluate.rerank` on
+    the matrix of the query and the bank by these tiles. Only the lowest similarity, which the variant `paper`
+    subtracts, is that of these tiles and not of the whole index.
 
     Args:
-        bank: (sentences, embedding) float32, unit rows.
-        query: (embedding,) float32.
-        tiles: (tiles, embedding) float32, the best of them all in order: one more than are reranked, or all.
-        cosines: (tiles,) float32, of the query and each, descending.
-        how: variant and parameters.
+        bank: (sentences, embed_dim) float32, unit rows.
+        query: (embed_dim,) float32, of length 1.
+        tiles: (tiles, embed_dim) float32, in order of rank: one more than are to be reranked, or all.
+        cosines: (tiles,) float32, of the query and each tile, descending.
+        rerank: variant and parameters.
 
     Returns:
-        (tiles,) float64; -inf where a tile keeps its place behind the others.
+        (tiles,) float64; -inf for tiles that are not reranked and stay behind the others.
 
     Raises:
         ConfigError: the bank is empty.
     """
     if not len(bank):
         raise ConfigError("the index has no training sentences to rerank with; give --rerank none")
-    # By torch, which keeps to the threads it is given: NumPy's would spin on through the next query.
-    others = (torch.tensor(bank) @ torch.tensor(tiles).T).double().numpy()  # (sentences, tiles)
-    own = cosines.astype(np.float64)
-    lowest = min(others.min(), own.min(), 0.0) if rerank.variant == "paper" else 0.0
-    found = Candidates(
+    # torch uses no more threads than it is given; NumPy's would spin on during the next query.
+    bank_cosines = (
+        (torch.tensor(bank) @ torch.tensor(tiles).T).double().numpy()
+    )  # (sentences, tiles)
+    query_cosines = cosines.astype(np.float64)
+    lowest = 0.0
+    if rerank.variant == "paper":
+        lowest = min(bank_cosines.min(), query_cosines.min(), 0.0)
+    candidates = Candidates(
         indices=np.arange(len(tiles))[None],
-        similarities=own[None] - lowest,  # here, because `components` sees one query and no bank
-        reverse_rank=(others > own).sum(axis=0)[None],
-        column_sum=(others - lowest).sum(axis=0) + own - lowest,
+        similarities=query_cosines[None]
+        - lowest,  # here, as `rerank_terms` gets one query, no bank
+        reverse_rank=(bank_cosines > query_cosines).sum(axis=0)[None],
+        column_sum=(bank_cosines - lowest).sum(axis=0) + query_cosines - lowest,
         min_negative=0.0,
     )
+    terms = rerank_terms(candidates, rerank.variant, rerank.k, rerank.xi)
+    reranked = terms.scores(rerank.w1, rerank.w2)[0]
     scores = np.full(len(tiles), -np.inf)
-    made = rerank_terms(found, rerank.variant, rerank.k, rerank.xi).scores(rerank.w1, rerank.w2)[0]
-    scores[: len(made)] = made
+    scores[: len(reranked)] = reranked
     return scores
 
 
 def to_dict(index: Index, result: QueryResult) -> dict[str, Any]:
-    """An answered query as plain values, for JSON."""
+    """A result as plain values, for JSON; coordinates are those of a tile's four corners."""
     return {
         "query": result.query,
         "unknown_words": list(result.unknown_words),
         "rerank": result.rerank,
-        "answers": [_hit_to_dict(index, answer) for answer in result.hits],
+        "answers": [_hit_to_dict(index, hit) for hit in result.hits],
     }
 
 
 def to_table(result: QueryResult) -> str:
-    """An answered query as text: place, score, name, tile, and the coordinates of its centre."""
-    rows = [("place", "score", "name", "tile (x y width height)", "centre")]
-    for answer in result.hits:
-        named = answer.tile
-        score = answer.cosine if answer.rerank_score is None else answer.rerank_score
-        mark = "" if result.rerank == "none" else "*" if answer.rerank_score is not None else " "
+    """A result as text: rank, score, name, tile, and the coordinates of the tile's centre."""
+    rows = [("rank", "score", "name", "tile (x y width height)", "centre")]
+    for hit in result.hits:
+        tile = hit.tile
+        score, mark = hit.cosine, "" if result.rerank == "none" else " "
+        if hit.rerank_score is not None:
+            score, mark = hit.rerank_score, "*"
         rows.append(
             (
-                str(answer.rank),
+                str(hit.rank),
                 f"{score:.4f}{mark}",
-                named.name + (f" (and {len(named.other_names)} more)" if named.other_names else ""),
-                "whole" if named.window[2:] == named.size else " ".join(map(str, named.window)),
-                tile_centre(named),
+                tile.name + (f" (and {len(tile.other_names)} more)" if tile.other_names else ""),
+                "whole" if tile.is_full_image else " ".join(map(str, tile.window)),
+                tile_centre(tile),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -183,38 +193,37 @@ def to_table(result: QueryResult) -> str:
 
 
 def tile_centre(tile: TileRecord) -> str:
-    """Coordinates of a tile's centre with their system; empty where unknown."""
+    """Coordinates of a tile's centre and their reference system; empty where unknown."""
     if tile.geo_transform is None:
         return ""
-    x, y = (
-        sum(axis) / 4 for axis in zip(*window_corners(tile.geo_transform, tile.window), strict=True)
-    )
-    system = tile.geo_transform.crs
-    return f"{x:.10g} {y:.10g}" + (f" {system}" if system and len(system) < 20 else "")
+    corners = tile.geo_transform.corners(tile.window)
+    x, y = (sum(axis) / 4 for axis in zip(*corners, strict=True))
+    crs = tile.geo_transform.crs
+    return f"{x:.10g} {y:.10g}" + (f" {crs}" if crs and len(crs) < 20 else "")
 
 
 def tile_source(index: Index, tile: TileRecord) -> tuple[str, Path]:
-    """Kind and path of the source that a tile came from."""
+    """Kind and path of the source of a tile."""
     source = index.manifest["sources"][tile.source]
     return source["kind"], index.resolve(source["path"])
 
 
 def _hit_to_dict(index: Index, hit: Hit) -> dict[str, Any]:
-    """An answer as plain values; coordinates are those of the tile's four corners."""
-    named = hit.tile
-    kind, path = tile_source(index, named)
-    place = named.geo_transform
+    tile = hit.tile
+    kind, path = tile_source(index, tile)
+    geo_transform = tile.geo_transform
+    corners = None
+    if geo_transform is not None:
+        corners = [list(corner) for corner in geo_transform.corners(tile.window)]
     return {
         "place": hit.rank,
         "cosine": round(hit.cosine, 6),
         "reranked": hit.rerank_score,
-        "name": named.name,
-        "also": list(named.other_names),
+        "name": tile.name,
+        "also": list(tile.other_names),
         "source": {"kind": kind, "path": str(path)},
-        "size": list(named.size),
-        "window": named.window._asdict(),
-        "corners": None
-        if place is None
-        else [list(p) for p in window_corners(place, named.window)],
-        "reference_system": place.crs if place else None,
+        "size": list(tile.size),
+        "window": tile.window._asdict(),
+        "corners": corners,
+        "reference_system": geo_transform.crs if geo_transform else None,
     }

@@ -1,4 +1,4 @@
-"""Where an index's pictures come from: a folder of anybody's, or a dataset; listed, then embedded in blocks."""
+"""The sources of an index's images: a folder, or a dataset; scanned first, then embedded in blocks."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,24 +14,26 @@ from tqdm import tqdm
 
 from galr.data.find_images import IMAGE_SUFFIXES, list_files
 from galr.errors import DataError
-from galr.search.rasters import Tiling, Window, open_image
+from galr.provenance import file_sha256
+from galr.search.rasters import open_image
 from galr.search.tile_encoder import TileEncoder
 from galr.search.tile_table import EmbeddedBlock, TileTableBuilder
+from galr.search.windows import Tiling, Window
 from galr.train.embed import embed_images
 from galr.train.graph_store import GraphStore
 from galr.train.image_store import StreamedImages
 
-BLOCK_ROWS = (
-    512  # embeddings of a block at least: what an interruption costs at most, one picture more
-)
+# Smallest number of embeddings in a block, but for the last: an interruption loses so many, and one image more.
+BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True)
 class SourceListing:
-    """What lies in a source.
+    """The images of a source.
 
-    names: name and key of every picture, in order of name; equal pictures have equal keys.
-    unreadable: name and reason of what could not even be hashed.
+    Attributes:
+        names: name and key of every image, in order of the names; equal images have equal keys.
+        unreadable: name and reason of each file that could not be hashed.
     """
 
     names: list[tuple[str, str]]
@@ -39,151 +41,151 @@ class SourceListing:
 
 
 class ImageSource(Protocol):
-    """Pictures that lie together.
+    """Images to index.
 
-    kind: `folder` or `dataset`.
-    path: the folder, or dataset.h5.
+    Attributes:
+        kind: `folder` or `dataset`.
+        path: of the folder, or of dataset.h5.
     """
 
     kind: str
     path: Path
 
     def scan(self) -> SourceListing:
-        """What lies there now."""
+        """List the images that the source holds now."""
 
     def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
-        """Embed pictures, given by their keys; how blocks are cut depends on nothing but these."""
+        """Embed images of the last scan, by key; the division into blocks depends on the keys alone."""
 
 
 class FolderSource:
-    """All pictures below a folder, cut where they are large."""
+    """All images below a folder; large ones are tiled."""
 
     kind = "folder"
 
-    def __init__(self, path: Path, encoder: TileEncoder, tiling: Tiling, batch: int) -> None:
-        """Say what to embed, and how.
+    def __init__(self, path: Path, encoder: TileEncoder, tiling: Tiling, batch_size: int) -> None:
+        """List the images of a folder.
 
         Args:
             path: the folder.
-            looker: what embeds.
-            tiling: how large pictures are cut.
-            batch: tiles at a time.
+            encoder: embeds the tiles.
+            tiling: how large images are cut.
+            batch_size: tiles at a time.
 
         Raises:
-            DataError: there is no folder, or no picture in it.
+            DataError: the folder is missing, or holds no image.
         """
         if not path.is_dir():
-            raise DataError(f"{path} is no folder; give one that holds pictures")
+            raise DataError(f"{path} is no folder; give one that holds images")
         self.path = path
         self._names = [f for f in list_files(path) if f.suffix.lower() in IMAGE_SUFFIXES]
         if not self._names:
             raise DataError(
-                f"{path} holds no picture; expected {', '.join(sorted(IMAGE_SUFFIXES))} below it"
+                f"{path} holds no image; expected {', '.join(sorted(IMAGE_SUFFIXES))} below it"
             )
         self._encoder = encoder
         self._tiling = tiling
-        self._batch = batch
-        self._files: dict[str, Path] = {}  # one of each content
+        self._batch_size = batch_size
+        self._files: dict[str, Path] = {}  # of equal images, the first
 
     def scan(self) -> SourceListing:
-        """Hash every picture below the folder."""
-        found = SourceListing([])
-        how = f"{self._tiling.tile_size}-{self._tiling.overlap:g}-{self._tiling.max_untiled}"
-        for name in tqdm(self._names, "looking for changes", unit="file", disable=None):
+        """Hash every image below the folder."""
+        listing = SourceListing([])
+        tiling = f"{self._tiling.tile_size}-{self._tiling.overlap:g}-{self._tiling.max_untiled}"
+        for name in tqdm(self._names, "scanning", unit="file", disable=None):
             try:
-                key = f"{versions.file_sha256(self.path / name)}-{how}"
+                key = f"{file_sha256(self.path / name)}-{tiling}"
             except OSError as error:
-                found.unreadable.append((str(name), f"it cannot be read ({error.strerror})"))
+                listing.unreadable.append((str(name), f"it cannot be read ({error.strerror})"))
                 continue
-            found.names.append((str(name), key))
+            listing.names.append((str(name), key))
             self._files.setdefault(key, self.path / name)
-        return found
+        return listing
 
     def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
-        """Embed the pictures of some keys of the last listing."""
-        with tqdm(total=len(keys), desc="embedding", unit="picture", disable=None) as bar:
-            work = _BlockBuilder(self._encoder, self._batch, bar)
+        """Embed images of the last scan, by key."""
+        with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
+            builder = _BlockBuilder(self._encoder, self._batch_size, bar)
             for key in keys:
-                work.add(key, self._files[key], self._tiling)
+                builder.add(key, self._files[key], self._tiling)
                 bar.update()
-                if work.rows >= BLOCK_ROWS:
-                    yield work.done()
-                    work = _BlockBuilder(self._encoder, self._batch, bar)
-            if work.begun:
-                yield work.done()
+                if builder.rows >= BLOCK_ROWS:
+                    yield builder.finish()
+                    builder = _BlockBuilder(self._encoder, self._batch_size, bar)
+            if builder.has_images:
+                yield builder.finish()
 
 
 class _BlockBuilder:
-    """A block in the making: tiles wait until a batch of them is full, whichever pictures they are of."""
+    """Embeds tiles in full batches, which may mix tiles of several images, and collects a block."""
 
-    def __init__(self, encoder: TileEncoder, batch: int, bar: tqdm) -> None:
-        self.begun = False
+    def __init__(self, encoder: TileEncoder, batch_size: int, bar: tqdm) -> None:
+        self.has_images = False
         self.rows = 0
         self._bar = bar
         self._encoder = encoder
-        self._batch = batch
-        self._waiting: list[Image.Image] = []
-        self._embedded: list[np.ndarray] = []
-        self._whole: list[np.ndarray] = []  # rows of `_embedded` that are of whole pictures
+        self._batch_size = batch_size
+        self._pending: list[Image.Image] = []
+        self._embeddings: list[np.ndarray] = []
+        self._complete: list[np.ndarray] = []  # rows of `_embeddings` of images read to their end
         self._tiles = TileTableBuilder()
         self._skipped: dict[str, str] = {}
 
     def add(self, key: str, path: Path, tiling: Tiling) -> None:
-        """Embed the tiles of a picture, all or none; what cannot be read is skipped."""
-        self.begun = True
+        """Embed all tiles of an image, or skip the image if any cannot be read."""
+        self.has_images = True
         first = self.rows
         with ExitStack() as stack:
             try:
-                picture = stack.enter_context(open_image(path))
+                image = stack.enter_context(open_image(path))
             except DataError as error:
                 self._skipped[key] = str(error)
                 return
-            windows = tiling.windows(*picture.size)
+            windows = tiling.windows(*image.size)
             for window in windows:
                 try:
-                    tile = picture.read(window)
+                    tile = image.read(window)
                 except DataError as error:
                     self._skipped[key] = str(error)
                     return
-                self._append(
-                    tile
-                )  # not to be tried: what goes wrong in there is no picture's fault
-            self._tiles.add(key, picture.size, picture.geo_transform, windows)
-        self._whole.append(np.arange(first, self.rows))
+                self._append(tile)  # outside the try: an error of the model is not the image's
+            self._tiles.add(key, image.size, image.geo_transform, windows)
+        self._complete.append(np.arange(first, self.rows))
 
-    def done(self) -> EmbeddedBlock:
-        """Embed what still waits, and drop the tiles of pictures that broke off."""
+    def finish(self) -> EmbeddedBlock:
+        """Embed the pending tiles, and drop the tiles of images that could not be read to their end."""
         self._flush()
-        contents = self._tiles.build()
-        if not self._embedded:
-            return EmbeddedBlock(contents, np.zeros((0, 0), np.float32), self._skipped)
-        rows = np.concatenate([np.zeros(0, np.int64), *self._whole])
-        return EmbeddedBlock(contents, np.concatenate(self._embedded)[rows], self._skipped)
+        tiles = self._tiles.build()
+        if not self._embeddings:
+            return EmbeddedBlock(tiles, np.zeros((0, 0), np.float32), self._skipped)
+        rows = np.concatenate([np.zeros(0, np.int64), *self._complete])
+        return EmbeddedBlock(tiles, np.concatenate(self._embeddings)[rows], self._skipped)
 
     def _append(self, tile: Image.Image) -> None:
-        self._waiting.append(tile)
+        self._pending.append(tile)
         self.rows += 1
-        if len(self._waiting) == self._batch:
+        if len(self._pending) == self._batch_size:
             self._flush()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._embedded.append(self._encoder.embed(self._waiting))
-            self._waiting = []
+        if self._pending:
+            self._embeddings.append(self._encoder.embed(self._pending))
+            self._pending = []
             self._bar.set_postfix(tiles=self.rows)  # of this block; a raster may have thousands
 
 
 @dataclass
 class DatasetSource:
-    """All images of a dataset, as they were stored, with the graphs they were given.
+    """All images of a dataset, as stored, with the graphs of the run.
 
-    path: dataset.h5.
-    images: its pictures, (images, size, size, 3) uint8.
-    names: (images,) text.
-    sizes: (images, 2) int32, width and height of the originals.
-    graphs: of the same images, on the CPU.
-    looker: what embeds; its finder is not asked.
-    batch: images at a time.
+    Attributes:
+        path: of dataset.h5.
+        images: (images, size, size, 3) uint8.
+        names: (images,) text.
+        sizes: (images, 2) int32, width and height of the originals.
+        graphs: of the same images, on the CPU.
+        encoder: embeds; its region detector is not used.
+        batch_size: images at a time.
     """
 
     path: Path
@@ -192,42 +194,42 @@ class DatasetSource:
     sizes: np.ndarray
     graphs: GraphStore
     encoder: TileEncoder
-    batch: int
+    batch_size: int
     kind: str = "dataset"
-    _rows: dict[str, int] = field(default_factory=dict)  # one of each content
+    _rows: dict[str, int] = field(default_factory=dict)  # of equal images, the first
 
     def scan(self) -> SourceListing:
         """Hash every image together with its graph."""
         tables = (self.graphs.representation, self.graphs.adjacency, self.graphs.mask)
-        found = SourceListing([])
-        for row in tqdm(range(len(self.names)), "looking for changes", unit="image", disable=None):
+        listing = SourceListing([])
+        for row in tqdm(range(len(self.names)), "scanning", unit="image", disable=None):
             digest = hashlib.sha256(self.images[row].tobytes())
             for table in tables:
                 digest.update(table[row].numpy().tobytes())
-            found.names.append((self.names[row], digest.hexdigest()))
+            listing.names.append((self.names[row], digest.hexdigest()))
             self._rows.setdefault(digest.hexdigest(), row)
-        found.names.sort()
-        return found
+        listing.names.sort()
+        return listing
 
     def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
-        """Embed the images of some keys of the last listing."""
-        pictures = StreamedImages(self.images, self.encoder.device)
+        """Embed images of the last scan, by key."""
+        images = StreamedImages(self.images, self.encoder.device)
         graphs = self.graphs.to(self.encoder.device)
         with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
             for start in range(0, len(keys), BLOCK_ROWS):
-                some = keys[start : start + BLOCK_ROWS]
-                rows = [self._rows[key] for key in some]
-                made = TileTableBuilder()
-                for key, row in zip(some, rows, strict=True):
+                block_keys = keys[start : start + BLOCK_ROWS]
+                rows = [self._rows[key] for key in block_keys]
+                tiles = TileTableBuilder()
+                for key, row in zip(block_keys, rows, strict=True):
                     width, height = (int(side) for side in self.sizes[row])
-                    made.add(key, (width, height), None, [Window(0, 0, width, height)])
+                    tiles.add(key, (width, height), None, [Window(0, 0, width, height)])
                 embeddings = embed_images(
                     self.encoder.model,
-                    pictures,
+                    images,
                     graphs,
                     rows,
                     input_size=self.encoder.input_size,
-                    batch_size=self.batch,
+                    batch_size=self.batch_size,
                 )
-                yield EmbeddedBlock(made.build(), embeddings, {})
-                bar.update(len(some))
+                yield EmbeddedBlock(tiles.build(), embeddings, {})
+                bar.update(len(block_keys))

@@ -1,9 +1,4 @@
-"""Pictures as a trained model sees them: resized, and with the graphs of their regions.
-
-Regions of anybody's pictures, found and linked as in training: by the same detector and the same DREA.
-
-A picture as a query: the whole model and, where it has a local branch, the detector.
-"""
+"""Images to embeddings as in training: resized, and with a graph of the regions that the same detector finds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,142 +10,154 @@ import numpy as np
 import torch
 from PIL import Image
 
-from galr import store
 from galr.devices import resolve_device
 from galr.errors import ConfigError, DataError
 from galr.graphs.detections import Detections
 from galr.graphs.drea import build_graphs, build_kwargs
+from galr.io.formats import Graphs
 from galr.model.galr import GaLR, GraphBatch
 from galr.provenance import file_sha256
-from galr.regions import network
-from galr.regions.detect import concatenate_ragged, detect
-from galr.regions.detector_spec import DetectorSpec, read_network_spec
-from galr.regions.mmdet_imports import BaseDetector
 from galr.search.index import Index, check_same_run
-from galr.search.rasters import Window, open_image
-from galr.similarity.runs import open_trained_run
+from galr.search.rasters import full_window, open_image
+from galr.similarity.runs import TrainedRun, open_trained_run
 from galr.train.embed import embed_images_in_memory
 from galr.train.graph_store import empty_graphs
 
-if TYPE_CHECKING:  # it loads mmdet, and a model without a local branch finds no regions
-    pass
+if TYPE_CHECKING:  # it loads mmdet, which a model without a local branch does not need
+    from galr.regions.detector_spec import DetectorSpec
+    from galr.regions.mmdet_imports import BaseDetector
 
-
-@dataclass(frozen=True)
-class TileEncoder:
-    """Turns pictures into embeddings.
-
-    model: in evaluation mode, on `device`.
-    finder: of regions; None for a model without a local branch.
-    size: side in pixels that the dataset's pictures were stored at.
-    crop: side in pixels that the model sees.
-    device: where to compute.
-    """
-
-    model: GaLR
-    region_detector: "RegionDetector | None"
-    stored_size: int
-    input_size: int
-    device: torch.device
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Encode some RGB pictures of any sizes at once, each resized as a dataset's are.
-
-        Returns:
-            (pictures, embedding) float32, unit rows.
-        """
-        square = (self.stored_size, self.stored_size)
-        stored = [np.asarray(each.resize(square, Image.Resampling.BILINEAR)) for each in images]
-        graph = (
-            empty_graphs(len(images))
-            if self.region_detector is None
-            else self.region_detector.build_graphs(images)
-        )
-        return embed_images_in_memory(
-            self.model, stored, graph, input_size=self.input_size, device=self.device
-        )
-
-
-DETECTOR_DIR = Path("config/detectors")  # as the workflow has them
+DETECTOR_DIR = Path("config/detectors")  # where the workflow has them
 WEIGHTS_DIR = Path("resources/detectors")
 
 
 @dataclass(frozen=True)
 class RegionDetector:
-    """Finds the regions of pictures and makes their graphs.
+    """Detects the regions of images and makes their graphs.
 
-    network: the detector, on the device where it is to run.
-    detector: what its file says.
-    choices: of DREA, by name, as graphs.h5 tells them.
+    Attributes:
+        network: the detector, on its device.
+        spec: the content of its file.
+        graph_options: DREA's options by name, as in the provenance of graphs.h5.
     """
 
-    network: BaseDetector
-    spec: DetectorSpec
+    network: "BaseDetector"
+    spec: "DetectorSpec"
     graph_options: Mapping[str, Any]
 
     def build_graphs(self, images: Sequence[Image.Image]) -> GraphBatch:
-        """Make the graphs of some RGB pictures, on the CPU."""
-        openings = (partial(_same, picture) for picture in images)
-        tables, _ = concatenate_ragged(list(detect(self.network, openings, self.spec.inference)))
-        sizes = np.array([picture.size for picture in images], np.int32)
-        made = build_graphs(
+        """Graphs of B RGB images of any sizes, on the CPU."""
+        from galr.regions.detect import concatenate_ragged, detect
+
+        loaders = (partial(_identity, image) for image in images)
+        tables, _ = concatenate_ragged(list(detect(self.network, loaders, self.spec.inference)))
+        sizes = np.array([image.size for image in images], np.int32)
+        graphs = build_graphs(
             Detections(**tables, sizes=sizes),
             len(self.spec.classes),
             **build_kwargs(self.graph_options),
         )
-        found = (made.representation, made.adjacency, made.mask)
-        return GraphBatch(*(torch.from_numpy(table) for table in found))
+        arrays = (graphs.representation, graphs.adjacency, graphs.mask)
+        return GraphBatch(*(torch.from_numpy(array) for array in arrays))
+
+
+@dataclass(frozen=True)
+class TileEncoder:
+    """Embeds images.
+
+    Attributes:
+        model: in evaluation mode, on `device`.
+        region_detector: None for a model without a local branch, or where the graphs are given.
+        stored_size: side in pixels of the dataset's stored images.
+        input_size: side in pixels of the model's input.
+        device: where to compute.
+    """
+
+    model: GaLR
+    region_detector: RegionDetector | None
+    stored_size: int
+    input_size: int
+    device: torch.device
+
+    @classmethod
+    def from_run(
+        cls,
+        run: TrainedRun,
+        model: GaLR,
+        region_detector: RegionDetector | None,
+        device: torch.device,
+    ) -> "TileEncoder":
+        """Embed as a run was trained to; `model` is the run's, on `device`."""
+        input_size = run.checkpoint.architecture["input_size"]
+        return cls(model, region_detector, run.image_size, input_size, device)
+
+    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Embed B RGB images of any sizes in one batch, each resized as the dataset's images were.
+
+        Returns:
+            (B, embed_dim) float32, unit rows.
+        """
+        square = (self.stored_size, self.stored_size)
+        resized = [np.asarray(image.resize(square, Image.Resampling.BILINEAR)) for image in images]
+        if self.region_detector is None:
+            graphs = empty_graphs(len(images))
+        else:
+            graphs = self.region_detector.build_graphs(images)
+        return embed_images_in_memory(
+            self.model, resized, graphs, input_size=self.input_size, device=self.device
+        )
 
 
 def load_region_detector(
-    graphs_file: Path, detector: Path | None, weights: Path | None, device: torch.device
-) -> RegionDetector:
-    """Load the detector that found the regions of a run's graphs.
+    graphs: Path | None, detector: Path | None, weights: Path | None, device: torch.device
+) -> RegionDetector | None:
+    """Load the detector whose regions are in a run's graphs.
 
     Args:
-        graphs_file: graphs.h5, which tells the detector's hashes and DREA's choices.
+        graphs: graphs.h5, whose provenance has the detector's hashes and DREA's options; None for a model
+            without a local branch, which needs no detector.
         detector: the detector file; None means config/detectors/<name>.yaml.
-        weights: its weights; None means what its file names, or resources/detectors/<name>/checkpoint.pth.
+        weights: its weights; None means the file named in the detector file, or
+            resources/detectors/<name>/checkpoint.pth.
         device: where it is to run.
 
     Raises:
-        ConfigError: no detector made these graphs, or the file is of another one.
-        DataError: the weights are others, missing or damaged.
+        ConfigError: the regions are of no detector, or the file is of another one.
+        DataError: the weights are missing, damaged or others.
     """
-    with store.reading(graphs_file, store.GRAPHS) as file:
-        said = store.provenance(file)
-    made = said.get("detector") or {}
-    if "published" in said["settings"]:
+    if graphs is None:
+        return None
+    from galr.regions.detector_spec import read_network_spec
+    from galr.regions.network import load_network
+
+    provenance = Graphs.read_provenance(graphs)
+    expected = provenance.get("detector") or {}
+    if "published" in provenance["settings"]:
         raise ConfigError(
-            f"{graphs_file} holds the authors' published matrices, and nothing is known that makes such"
-            " matrices of other pictures; index the dataset itself, or a run whose graphs DREA made"
+            f"{graphs} holds the authors' published matrices, and how to make such matrices of other"
+            " images is not known; index the dataset itself, or a run with graphs made by DREA"
         )
-    if "config_sha256" not in made or "checkpoint_sha256" not in made:
+    if "config_sha256" not in expected or "checkpoint_sha256" not in expected:
         raise ConfigError(
-            f"{graphs_file} was made of ready boxes ({made.get('name', 'no detector')}), and there is no"
-            " network to find regions in other pictures; index the dataset itself, or a run with a detector"
+            f"{graphs} was made of imported boxes ({expected.get('name', 'no detector')}), and there is no"
+            " network to detect regions in other images; index the dataset itself, or a run with a detector"
         )
-    detector = detector or DETECTOR_DIR / f"{made['name']}.yaml"
-    how = read_network_spec(detector)
-    if how.config_hash() != made["config_sha256"]:
+    detector = detector or DETECTOR_DIR / f"{expected['name']}.yaml"
+    spec = read_network_spec(detector)
+    if spec.config_hash() != expected["config_sha256"]:
         raise ConfigError(
-            f"{detector} is not the detector that found the regions of {graphs_file} (hash"
-            f" {how.config_hash()[:12]}, expected {made['config_sha256'][:12]}); give it with --detector"
+            f"{detector} is not the detector that found the regions of {graphs} (hash"
+            f" {spec.config_hash()[:12]}, expected {expected['config_sha256'][:12]}); give it with --detector"
         )
-    weights = weights or how.file or WEIGHTS_DIR / how.name / "checkpoint.pth"
+    weights = weights or spec.file or WEIGHTS_DIR / spec.name / "checkpoint.pth"
     if not weights.is_file():
         raise DataError(f"{weights} is missing, the detector's weights; give them with --weights")
-    if (sha256 := file_sha256(weights)) != made["checkpoint_sha256"]:
+    if (sha256 := file_sha256(weights)) != expected["checkpoint_sha256"]:
         raise DataError(
-            f"{weights} are not the weights that found the regions of {graphs_file} (sha256"
-            f" {sha256[:12]}, expected {made['checkpoint_sha256'][:12]}); give them with --weights"
+            f"{weights} are not the weights that found the regions of {graphs} (sha256"
+            f" {sha256[:12]}, expected {expected['checkpoint_sha256'][:12]}); give them with --weights"
         )
-    return RegionDetector(network.load_network(how, weights, device), how, said["settings"])
-
-
-def _same(picture: Image.Image) -> Image.Image:
-    """Open a picture that is open already."""
-    return picture
+    return RegionDetector(load_network(spec, weights, device), spec, provenance["settings"])
 
 
 def embed_query_image(
@@ -161,38 +168,38 @@ def embed_query_image(
     weights: Path | None,
     device: str,
 ) -> np.ndarray:
-    """Embed a picture, whole, with the model that made an index.
+    """Embed an image, untiled, with the model that made an index.
 
     Args:
-        image: the picture, of any size.
-        index: what will be asked.
+        image: of any size.
+        index: to be queried.
         run: the run that made it.
-        detector: the detector file, if it does not lie where the workflow has it.
-        weights: the detector's weights, likewise.
-        device: where to compute.
+        detector: as in `load_region_detector`.
+        weights: as in `load_region_detector`.
+        device: auto, cpu, cuda or cuda:N.
 
     Returns:
-        (embedding,) float32, of length 1.
+        (embed_dim,) float32 of length 1.
 
     Raises:
-        ConfigError: no run, another one, or another detector.
-        DataError: the picture cannot be decoded, or a file is missing or another.
+        ConfigError: the run is missing, or the run or the detector is another one.
+        DataError: the image cannot be decoded, or a file is missing or another one.
     """
-    where = resolve_device(device)
     if not run.is_dir():
         raise ConfigError(
-            f"there is no run at {run}; a picture needs the one that made {index.folder}: --run says where"
+            f"there is no run at {run}; to query with an image, give the run that made {index.folder}"
+            " with --run"
         )
-    made_by = open_trained_run(run)
-    known = index.manifest["model"]
-    check_same_run(made_by, known["checkpoint_sha256"], known["name"], index.folder)
-    finder = None
-    if made_by.graphs is not None:
-        pass
+    trained_run = open_trained_run(run)
+    check_same_run(trained_run, index.manifest, index.folder)
+    resolved = resolve_device(device)
+    region_detector = load_region_detector(trained_run.graphs, detector, weights, resolved)
+    model = trained_run.checkpoint.build_model().to(resolved)
+    encoder = TileEncoder.from_run(trained_run, model, region_detector, resolved)
+    with open_image(image) as opened:
+        return encoder.embed([opened.read(full_window(opened))])[0]
 
-        finder = load_region_detector(made_by.graphs, detector, weights, where)
-    model = made_by.checkpoint.build_model().to(where)
-    crop = made_by.checkpoint.architecture["crop"]
-    looker = TileEncoder(model, finder, made_by.image_size, crop, where)
-    with open_image(image) as picture:
-        return looker.embed([picture.read(Window(0, 0, *picture.size))])[0]
+
+def _identity(image: Image.Image) -> Image.Image:
+    """Load an image that is in memory already."""
+    return image
