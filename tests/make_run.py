@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from galr import store
 from galr.__main__ import main
 from galr.data.vocabulary import Vocabulary
 from galr.graphs import drea
 from galr.graphs.detections import Detections
+from galr.io.formats import Dataset, Graphs
 from galr.io.images import load_resized, load_rgb
 from galr.model.checkpoint import Checkpoint, save_checkpoint
 from galr.model.galr import GaLR
@@ -59,17 +59,15 @@ def write_dataset(path, images):
     random = np.random.default_rng(1)
     decoded = [load_resized(image, SIZE) for image in images]
     sentences = [" ".join(random.choice(WORDS, random.integers(2, 7))) for _ in range(3 * IMAGES)]
-    with store.writing(path, store.DATASET, {"dataset": "small"}) as file:
-        store.write_arrays(
-            file,
+    with Dataset.create(path, {"dataset": "small"}) as file:
+        file.write(
             images=np.stack([each.pixels for each in decoded]),
             sizes=np.array([(each.width, each.height) for each in decoded], np.int32),
             image_of_sentence=np.repeat(np.arange(IMAGES, dtype=np.int32), 3),
-        )
-        for table, texts in (("names", NAMES), ("files", NAMES), ("sentences", sentences)):
-            store.write_texts(file, table, texts)
-        store.write_texts(
-            file, "splits", ["test" if split == "test" else "train" for split in SPLITS]
+            names=NAMES,
+            files=NAMES,
+            sentences=sentences,
+            splits=["test" if split == "test" else "train" for split in SPLITS],
         )
     lines = [f"{name},{split}" for name, split in zip(NAMES, SPLITS, strict=True)]
     path.with_name("folds.csv").write_text("\n".join(["name,fold0", *lines]) + "\n")
@@ -90,9 +88,8 @@ def write_graphs(path, images):
         **drea.build_kwargs(GRAPH_OPTIONS),
     )
     provenance = {"settings": GRAPH_OPTIONS, "columns": drea.feature_names(CLASSES)}
-    with store.writing(path, store.GRAPHS, provenance) as file:
-        store.write_texts(file, "names", NAMES)
-        store.write_arrays(file, **vars(graphs))
+    with Graphs.create(path, provenance) as file:
+        file.write(names=NAMES, **vars(graphs))
     return provenance
 
 
@@ -106,40 +103,64 @@ def write_run(folder: Path, branches="both", **architecture):
     if branches != "global":
         graphs = run.with_name("graphs.h5")
         graph_provenance = write_graphs(graphs, images)
-    vocabulary = Vocabulary(WORDS[:8])
-    architecture = ARCHITECTURE | architecture | {
+    write_checkpoint(
+        run,
+        Vocabulary(WORDS[:8]),
+        branches=branches,
+        max_regions=GRAPH_OPTIONS["max_regions"],
+        num_classes=len(CLASSES),
+        weights_seed=2,
+        architecture=architecture,
+        folds_sha256=file_sha256(dataset.with_name("folds.csv")),
+        size=SIZE,
+        graphs=graph_provenance,
+        seed=5,
+    )
+    encode(run)
+    evaluate(run)
+    return run
+
+
+def write_checkpoint(
+    run,
+    vocabulary,
+    *,
+    branches,
+    max_regions,
+    num_classes,
+    weights_seed,
+    architecture=None,
+    **provenance,
+):
+    """Write checkpoint.pt of a run, with random weights; its dataset and graphs are there already."""
+    graphs = None if branches == "global" else run.with_name("graphs.h5")
+    architecture = ARCHITECTURE | (architecture or {}) | {
         "branches": branches,
         "vocab_size": len(vocabulary),
-        "max_regions": GRAPH_OPTIONS["max_regions"] if graphs else 0,
-        "node_dim": len(CLASSES) + 5 if graphs else 0,
+        "max_regions": max_regions if graphs else 0,
+        "node_dim": num_classes + 5 if graphs else 0,
     }  # fmt: skip
-    torch.manual_seed(2)
+    torch.manual_seed(weights_seed)
     run.mkdir(parents=True)
     save_checkpoint(
         run / "checkpoint.pt",
         Checkpoint(
             architecture=architecture,
             state_dict=GaLR(**architecture).state_dict(),
-            words=list(vocabulary.tokens),
+            vocabulary=list(vocabulary.tokens),
             max_words=20,
             epoch=1,
             mr=50.0,
             provenance={
                 "dataset": "small",
-                "dataset_sha256": file_sha256(dataset),
+                "dataset_sha256": file_sha256(run.parents[1] / "dataset.h5"),
                 "graphs_sha256": file_sha256(graphs) if graphs else None,
-                "folds_sha256": file_sha256(dataset.with_name("folds.csv")),
-                "size": SIZE,
-                "graphs": graph_provenance,
-                "variant": branches,
+                "variant": run.parent.name,
                 "fold": 0,
-                "seed": 5,
+                **provenance,
             },
         ),
     )
-    encode(run)
-    evaluate(run)
-    return run
 
 
 def encode(run, batch_size=4):
