@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,17 @@ def file_sha256(path: Path) -> str:
 
 
 def code_versions() -> dict[str, str]:
-    """Versions of Python, of this package (with its commit in a checkout) and of what computes."""
-    found = {"python": platform.python_version(), "galr": galr.__version__}
+    """Versions of Python, of this package (with its commit in a checkout) and of the libraries that compute.
+
+    A library that is not installed is left out: it comes with an extra.
+    """
+    versions = {"python": platform.python_version(), "galr": galr.__version__}
     if commit := _run_git("describe", "--always", "--dirty"):
-        found["commit"] = commit
-    return found | {name: version(name) for name in REPORTED_PACKAGES}
+        versions["commit"] = commit
+    for name in REPORTED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def git_state() -> dict[str, str | bool]:
@@ -53,10 +60,11 @@ def git_state() -> dict[str, str | bool]:
     }
 
 
-def dependency_versions(name: str = "galr") -> dict[str, str]:
-    """Versions of all installed packages that one needs, and of those that they need, by name."""
+def dependency_versions(requirement: str = "galr[all]") -> dict[str, str]:
+    """Versions of the installed packages that a requirement needs, directly or not, by name."""
     found: dict[str, str] = {}
-    seen, waiting = set(), [Requirement(name)]
+    root = Requirement(requirement)
+    seen, waiting = set(), [root]
     while waiting:
         need = waiting.pop()
         key = canonicalize_name(need.name)
@@ -70,7 +78,7 @@ def dependency_versions(name: str = "galr") -> dict[str, str]:
         found[key] = installed.version
         further = [Requirement(line) for line in installed.requires or ()]
         waiting += [each for each in further if _applies(each, need.extras)]
-    found.pop(canonicalize_name(name), None)
+    found.pop(canonicalize_name(root.name), None)
     return dict(sorted(found.items()))
 
 

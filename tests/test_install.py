@@ -3,12 +3,14 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
+UV = Path(sys.executable).with_name("uv")
 HEAVY = ("torch", "mmdet", "faiss", "snakemake", "sklearn", "torch_geometric")
 
 
@@ -35,14 +37,14 @@ def galr(tmp_path_factory):
     source.mkdir()
     for name in ("galr", "pyproject.toml", "README.md", "LICENSE"):
         checked("cp", "-r", ROOT / name, source)
-    checked("uv", "build", "--quiet", "--wheel", "--out-dir", folder, source)
+    checked(UV, "build", "--quiet", "--wheel", "--out-dir", folder, source)
     (wheel,) = folder.glob("*.whl")
     lock = (ROOT / "requirements.txt").read_text().splitlines()
     pins = [line.rstrip(" \\") for line in lock if re.match(r"[\w.-]+==", line)]
     (folder / "constraints.txt").write_text("\n".join(pins))
-    checked("uv", "venv", "--quiet", folder / "env")
+    checked(UV, "venv", "--quiet", folder / "env")
     python = folder / "env/bin/python"
-    checked("uv", "pip", "install", "--quiet", "--python", python, "--constraint", folder / "constraints.txt", wheel)
+    checked(UV, "pip", "install", "--quiet", "--python", python, "--constraint", folder / "constraints.txt", wheel)
     return folder / "env/bin/galr"
 
 
@@ -69,7 +71,7 @@ def test_matrices_are_evaluated_and_reranked(galr, tmp_path):
 def test_graphs_are_made_of_the_boxes_of_another_tool(galr, tmp_path):
     boxes = [{"image_id": "a", "category_id": 1, "bbox": [10, 10, 20, 20], "score": 0.9}]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    (tmp_path / "sizes.csv").write_text("name,width,height\na,100,100\nb,100,100\n")
+    (tmp_path / "sizes.csv").write_text("image_id,width,height\na,100,100\nb,100,100\n")
     checked(galr, "graphs", "--boxes", "boxes.json", "--sizes", "sizes.csv", "--output", "g.h5", cwd=tmp_path)
     assert (tmp_path / "g.h5").exists()
 
