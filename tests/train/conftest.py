@@ -38,7 +38,7 @@ class ToyDataset:
             self.images, self.graphs, self.split, self.token_ids, **options | changes
         )
 
-    def model(self, **changes):
+    def build_model(self, **changes):
         torch.manual_seed(0)
         architecture = {
             "backbone": "resnet18", "input_size": 32, "max_regions": 3, "node_dim": 4,

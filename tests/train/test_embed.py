@@ -15,7 +15,7 @@ TOKEN_IDS = [[1, 2, 3], [4], [5, 3, 2, 1, 6, 7], [1, 2, 3], [8, 9], [4], [1, 2, 
 
 @pytest.fixture
 def model(toy):
-    return toy.model(vocab_size=10, dropout=0.5).eval()
+    return toy.build_model(vocab_size=10, dropout=0.5).eval()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ class Killed(Exception):
 def train(toy, path, *, epochs=3, interval=0.0, batch_size=8, seed=3, rate=2e-3, on_event=None):
     """Train with dropout and rotation; `on_event` is called before each step, validation and log, and may raise."""
     on_event = on_event or (lambda event: None)
-    fabric, model = Fabric(accelerator="cpu", devices=1), toy.model(dropout=0.1)
+    fabric, model = Fabric(accelerator="cpu", devices=1), toy.build_model(dropout=0.1)
     train_step = TrainStep(
         model, build_loss("infonce", 0.2, 0.07), fabric,
         learning_rate=rate, lr_decay=0.7, lr_decay_every=2, grad_clip_norm=2.0, compiled=False,

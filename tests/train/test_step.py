@@ -45,7 +45,7 @@ def test_gradients_are_clipped_after_they_are_computed(toy):
 
 
 def losses(toy, steps=3, branches="both", **options):
-    train_step = build_step(toy.model(branches=branches), **options)
+    train_step = build_step(toy.build_model(branches=branches), **options)
     batches = toy.batches(batch_size=24)
     return torch.stack([train_step.step(batch) for _ in range(steps) for batch in batches.epoch()])
 
