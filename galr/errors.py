@@ -78,6 +78,12 @@ class ExtraError(GalrError):
     """A package that is not installed, because an extra of this project brings it."""
 
 
+def printable(text: str, max_length: int = 120) -> str:
+    """Make text out of a file fit for a message: one line, short, without characters that move a terminal's cursor."""
+    escaped = text[: max_length + 1].encode("unicode_escape").decode("ascii")
+    return escaped if len(escaped) <= max_length else f"{escaped[:max_length]}…"
+
+
 @contextmanager
 def explain_missing_extra(extra: str | None = None) -> Iterator[None]:
     """Name the extra to install where an import fails for want of it.

@@ -1,4 +1,4 @@
-"""The whole of DREA: detections in, X and A out."""
+"""DREA as a whole: from detections to the representation matrix X and the adjacency matrix A."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -21,15 +21,15 @@ from galr.graphs.edges import EdgeConfig, adjacency_matrix
 
 @dataclass(frozen=True, eq=False)
 class GraphArrays:
-    """What the model reads of many images.
+    """The graphs of many images.
 
     Attributes:
         representation: (images, n, d) float32, X; zero rows where padding.
         adjacency: (images, n, n) float32, A; symmetric, no edges to padding, eigenvalues in [-1, 1] if
             normalised.
         mask: (images, n) bool, False where a row is padding.
-        kept: (images, n) int32, which of the image's detections a row is; -1 where padding.
-        redundant: (images,) int32, detections dropped because a kept one already says the same.
+        region_index: (images, n) int32, number of each row's detection in its image; -1 where padding.
+        num_redundant: (images,) int32, detections that were dropped as redundant to a kept one.
     """
 
     representation: np.ndarray
@@ -49,24 +49,25 @@ def build_graphs(
     similarity_threshold: float,
     edges: EdgeConfig,
 ) -> GraphArrays:
-    """Turn the detections of every image into X and A.
+    """Compute X and A of every image (our reconstruction, `docs/how/drea.md`).
 
     The order of an image's detections and its size in pixels change nothing, nor do exact duplicates
-    under any measure but `none`; an image without detections gets zeros and an all-False mask.
+    unless the similarity is `none`. An image without detections has zeros and an all-False mask.
 
     Args:
-        regions: the detections.
-        classes: how many the detector knows.
-        least_score: detections below it are left out as noise.
-        most: n, the most detections to keep of an image.
-        measure: how alike two detections are: `cosine`, `iou` or `class_and_place`; or `none`, and the
-            first n are kept.
-        redundant: a detection more alike than this to a better one is dropped; 1 drops none.
-        edges: how near two detections are, and how edges are enhanced and normalised.
+        detections: of all images.
+        num_classes: number of the detector's classes.
+        min_score: detections of a lower score are dropped, in [0, 1].
+        max_regions: n, rows of X.
+        similarity: how similar two detections of one class are: `cosine`, `iou` or `class_and_place`; or
+            `none`, which keeps the first n.
+        similarity_threshold: a detection more similar than this to a better one is dropped, in [0, 1]; 1 drops
+            none.
+        edges: how edges are weighted.
 
     Raises:
-        ConfigError: a choice that does not exist or means nothing.
-        DataError: detections that contradict themselves.
+        ConfigError: an option does not exist or is out of its range.
+        DataError: detections contradict themselves.
     """
     _check_options(min_score, max_regions, similarity, similarity_threshold)
     check_detections(detections, num_classes)
@@ -88,9 +89,8 @@ def build_graphs(
                 classes, boxes, max_regions, similarity, similarity_threshold
             )
             mask = kept >= 0
-            classes, scores = (
-                np.take_along_axis(table, kept, axis=1) for table in (classes, scores)
-            )
+            classes = np.take_along_axis(classes, kept, axis=1)
+            scores = np.take_along_axis(scores, kept, axis=1)
             boxes = np.take_along_axis(boxes, kept[None], axis=2)
             result.representation[batch] = node_features(classes, scores, boxes, mask, num_classes)
             result.adjacency[batch] = adjacency_matrix(boxes, scores, mask, edges)
@@ -104,26 +104,30 @@ def build_graphs(
 
 
 def build_kwargs(options: Mapping[str, Any]) -> dict[str, Any]:
-    """All of DREA's choices by name, as a config or graphs.h5 tells them, in the form that `graphs` takes."""
-    edges = {each.name for each in fields(EdgeConfig)}
-    plain = {name: choice for name, choice in options.items() if name not in edges}
-    return plain | {"edges": EdgeConfig.from_options(options)}
+    """Turn all of DREA's options by name, as in a config or in graphs.h5, into arguments of `build_graphs`.
+
+    Raises:
+        ConfigError: an option of the edges does not exist or is out of its range.
+    """
+    edge_options = {each.name for each in fields(EdgeConfig)}
+    others = {name: value for name, value in options.items() if name not in edge_options}
+    return others | {"edges": EdgeConfig.from_options(options)}
 
 
 def node_features(
     classes: np.ndarray, scores: np.ndarray, boxes: np.ndarray, mask: np.ndarray, num_classes: int
 ) -> np.ndarray:
-    """Write X: class one-hot, score, centre and size of every kept detection (METHOD 3).
+    """Compute X: class one-hot, score, centre and size of every kept detection.
 
     Args:
-        label: (images, n) class.
-        score: (images, n).
-        boxes: (4, images, n).
-        mask: (images, n) bool.
-        classes: how many there are.
+        classes: (images, n) int.
+        scores: (images, n) float in [0, 1].
+        boxes: (4, images, n) float, centre and size, relative.
+        mask: (images, n) bool, False where padding.
+        num_classes: number of the detector's classes.
 
     Returns:
-        (images, n, classes + 5) float64, zero where padding.
+        (images, n, num_classes + 5) float64, zero where padding.
     """
     one_hot = classes[..., None] == np.arange(num_classes)
     rows = np.concatenate([one_hot, scores[..., None], np.moveaxis(boxes, 0, -1)], axis=-1)
@@ -131,28 +135,26 @@ def node_features(
 
 
 def feature_names(class_names: Sequence[str]) -> list[str]:
-    """Name the d = classes + 5 columns of X."""
+    """Name the d = num_classes + 5 columns of X."""
     return [f"class {name}" for name in class_names] + ["score", *BOX_FEATURES]
 
 
 def _check_options(
     min_score: float, max_regions: int, similarity: str, similarity_threshold: float
 ) -> None:
-    """Refuse choices that do not exist or mean nothing.
+    """Check the options.
 
     Raises:
-        ConfigError: says which.
+        ConfigError: one does not exist or is out of its range; the message says which.
     """
     if similarity not in get_args(SimilarityKind):
         known = ", ".join(get_args(SimilarityKind))
-        raise ConfigError(f"measure '{similarity}' is unknown; choose from {known}")
+        raise ConfigError(f"similarity '{similarity}' is unknown; choose from {known}")
     if not 0 <= min_score <= 1:
-        raise ConfigError(f"least_score is a score in [0, 1], got {min_score}")
+        raise ConfigError(f"min_score must be in [0, 1], got {min_score}")
     if max_regions < 1:
-        raise ConfigError(
-            f"most counts the regions kept of an image, at least 1; got {max_regions}"
-        )
+        raise ConfigError(f"max_regions must be at least 1, got {max_regions}")
     if not 0 <= similarity_threshold <= 1:
         raise ConfigError(
-            f"redundant is a likeness in [0, 1], 1 drops none; got {similarity_threshold}"
+            f"similarity_threshold must be in [0, 1], where 1 drops none; got {similarity_threshold}"
         )

@@ -1,7 +1,7 @@
-"""Edges between detections: how near, how prominent, normalised.
+"""Enhanced adjacency: proximity of the regions, salience, self-loops, normalisation (our reconstruction).
 
-Every function takes NumPy arrays or tensors on any device and gives the same kind back: DREA uses them before
-training, and training again when a turned picture moves its boxes.
+Every function takes NumPy arrays or tensors on any device and returns the same kind: DREA calls them before
+training, and training again when a rotated image moves its boxes. The formulas: `docs/how/drea.md`.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,22 @@ from galr.graphs.detections import overlap_areas
 
 Proximity = Literal["gaussian", "iou", "giou", "uniform"]
 Normalisation = Literal["symmetric", "none"]
-Array = Any  # of one kind in a call: NumPy's or torch's
+Array = Any  # NumPy's or torch's, one kind in a call
 
 
 @dataclass(frozen=True)
 class EdgeConfig:
-    """How edges are weighed.
+    """How edges are weighted.
 
-    closeness: see `nearness`.
-    bandwidth: of the Gaussian, in units of the image's width and height.
-    salience: whether prominent detections weigh more; see `enhanced`.
-    self_loops: whether a detection keeps some of itself.
-    normalisation: `symmetric`, see `normalised`; or `none`.
+    Attributes:
+        proximity: see the function `proximity`.
+        bandwidth: of the Gaussian, relative to the image's width and height.
+        salience: whether edges of prominent regions weigh more; see `weight_by_salience`.
+        self_loops: whether a region has an edge to itself.
+        normalisation: `symmetric`, see `normalize_symmetric`; or `none`.
+
+    Raises:
+        ConfigError: a choice does not exist, or the bandwidth is not positive.
     """
 
     proximity: Proximity
@@ -38,36 +42,34 @@ class EdgeConfig:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
-        """Take these out of all of DREA's choices by name; what is not named is as usual."""
+        """Select these out of all of DREA's options by name; a missing one gets its default."""
         return cls(
             **{each.name: options[each.name] for each in fields(cls) if each.name in options}
         )
 
     def __post_init__(self) -> None:
-        """Refuse choices that do not exist or mean nothing.
-
-        Raises:
-            ConfigError: says which.
-        """
-        for name, known in (("closeness", Proximity), ("normalisation", Normalisation)):
-            if (choice := getattr(self, name)) not in get_args(known):
-                choices = ", ".join(get_args(known))
+        """Check the choices."""
+        for name, kind in (("proximity", Proximity), ("normalisation", Normalisation)):
+            if (choice := getattr(self, name)) not in get_args(kind):
+                choices = ", ".join(get_args(kind))
                 raise ConfigError(f"{name} '{choice}' is unknown; choose from {choices}")
         if not (self.bandwidth > 0 and isfinite(self.bandwidth)):
-            raise ConfigError(f"bandwidth is a positive share of the image, got {self.bandwidth}")
+            raise ConfigError(
+                f"bandwidth must be positive, relative to the image; got {self.bandwidth}"
+            )
 
 
 def adjacency_matrix(boxes: Array, scores: Array, mask: Array, edges: EdgeConfig) -> Array:
-    """Weigh the edges of a batch of graphs: near, enhanced, cut at the padding, normalised.
+    """Compute A of a batch of graphs: proximity, salience, self-loops, padding, normalisation.
 
     Args:
-        boxes: (4, images, n) centre and size in units of the image.
-        score: (images, n) in [0, 1].
+        boxes: (4, images, n) float, centre and size, relative.
+        scores: (images, n) float in [0, 1].
         mask: (images, n) bool, False where padding.
-        edges: how they are weighed.
+        edges: how edges are weighted.
 
     Returns:
-        (images, n, n), A; symmetric, no edges to padding.
+        (images, n, n) float; symmetric, no edges to padding.
     """
     weights = proximity(boxes, edges.proximity, edges.bandwidth)
     if edges.salience:
@@ -79,28 +81,27 @@ def adjacency_matrix(boxes: Array, scores: Array, mask: Array, edges: EdgeConfig
 
 
 def proximity(boxes: Array, kind: Proximity, bandwidth: float) -> Array:
-    r"""Weigh every pair of detections by how near they are (our reconstruction).
+    r"""Weight every pair of regions by how near they are (our reconstruction).
 
-    - `gaussian`: :math:`e^{-d^2 / 2b^2}` of the distance d of the centres and the bandwidth b, both in
-      units of the image's width and height;
+    - `gaussian`: :math:`e^{-d^2 / 2b^2}` of the distance d of the centres and the bandwidth b, both
+      relative to the image's width and height;
     - `iou`: intersection over union, so that only overlapping boxes are neighbours;
-    - `giou`: :math:`(1 + \mathrm{GIoU}) / 2`, which also tells how far apart two boxes are;
-    - `uniform`: 1, so that all are neighbours alike, as if nobody had thought about edges.
+    - `giou`: :math:`(1 + \mathrm{GIoU}) / 2`, which also depends on how far apart two boxes are;
+    - `uniform`: 1 for all pairs, the baseline.
 
     Args:
-        boxes: (4, images, n).
-        closeness: one of the four.
+        boxes: (4, images, n) float, centre and size, relative.
+        kind: one of the four.
         bandwidth: of the Gaussian.
 
     Returns:
-        (images, n, n) in [0, 1], symmetric, 1 on the diagonal.
+        (images, n, n) float in [0, 1], symmetric, 1 on the diagonal.
     """
     xp = array_namespace(boxes)
     first, second = boxes[:, :, :, None], boxes[:, :, None, :]
     if kind == "gaussian":
-        return xp.exp(
-            ((first[0] - second[0]) ** 2 + (first[1] - second[1]) ** 2) / (-2 * bandwidth**2)
-        )
+        squared_distance = (first[0] - second[0]) ** 2 + (first[1] - second[1]) ** 2
+        return xp.exp(squared_distance / (-2 * bandwidth**2))
     if kind == "uniform":
         return xp.ones_like(first[0] * second[0])
     intersection, union, hull = overlap_areas(first, second)
@@ -110,15 +111,15 @@ def proximity(boxes: Array, kind: Proximity, bandwidth: float) -> Array:
 
 
 def salience(scores: Array, boxes: Array, mask: Array) -> Array:
-    r"""Share the attention of an image, salience: :math:`s_i = p_i a_i / \sum_k p_k a_k` (our reconstruction).
+    r"""Compute each region's part of its image's salience, :math:`s_i = p_i a_i / \sum_k p_k a_k` (our reconstruction).
 
     Args:
-        score: (images, n), p.
-        boxes: (4, images, n), of relative area a.
-        mask: (images, n) bool.
+        scores: (images, n) float, p.
+        boxes: (4, images, n) float, of relative area a.
+        mask: (images, n) bool, False where padding.
 
     Returns:
-        (images, n) in [0, 1], summing to 1 over an image; 0 where padding, or where all scores are 0.
+        (images, n) float in [0, 1] with sum 1 over an image; 0 where padding, or where all scores are 0.
     """
     xp = array_namespace(scores)
     weighted = scores * boxes[2] * boxes[3] * mask
@@ -127,38 +128,40 @@ def salience(scores: Array, boxes: Array, mask: Array) -> Array:
 
 
 def weight_by_salience(proximity: Array, salience: Array) -> Array:
-    r"""Raise the edges of prominent detections: :math:`w_{ij} = c_{ij} (1 + \sqrt{s_i s_j})` (our reconstruction).
+    r"""Raise the edges of prominent regions: :math:`w_{ij} = c_{ij} (1 + \sqrt{s_i s_j})` (our reconstruction).
 
-    As c_ii is 1, a self-loop weighs 1 + s_i: prominent detections also keep more of themselves.
+    As c_ii is 1, a self-loop weighs 1 + s_i: a prominent region also keeps more of itself.
 
     Args:
-        closeness: (images, n, n), c.
-        salience: (images, n), s.
+        proximity: (images, n, n) float, c.
+        salience: (images, n) float, s.
 
     Returns:
-        (images, n, n), symmetric where the closeness is.
+        (images, n, n) float, symmetric where the proximity is.
     """
     root = array_namespace(salience).sqrt(salience)
     return proximity * (1 + root[:, :, None] * root[:, None, :])
 
 
 def remove_self_loops(weights: Array) -> Array:
-    """Cut the edge of every detection to itself: (images, n, n) to the same, 0 on the diagonal."""
+    """Set the diagonal to 0: (images, n, n) float to the same."""
     xp = array_namespace(weights)
     index = xp.arange(weights.shape[-1], device=device(weights))
     return weights * (index[:, None] != index[None, :])
 
 
 def normalize_symmetric(weights: Array) -> Array:
-    r"""Normalise symmetrically, :math:`D^{-1/2} W D^{-1/2}` (METHOD 3).
+    r"""Normalise by the degrees, :math:`D^{-1/2} W D^{-1/2}` with :math:`D` the row sums of :math:`W`.
+
+    Source: Kipf and Welling 2017 (arXiv 1609.02907), equation 2, whose self-loops are already in W.
 
     Args:
-        weights: (images, n, n), W; symmetric, not negative.
+        weights: (images, n, n) float, W; symmetric, not negative.
 
     Returns:
-        (images, n, n), exactly symmetric, eigenvalues in [-1, 1]; a row without edges stays 0.
+        (images, n, n) float, exactly symmetric, eigenvalues in [-1, 1]; a row without edges stays 0.
     """
     xp = array_namespace(weights)
     degree = xp.sum(weights, axis=2)
     root = xp.where(degree > 0, 1 / xp.sqrt(xp.where(degree > 0, degree, 1.0)), 0.0)
-    return weights * (root[:, :, None] * root[:, None, :])  # the product first: it is symmetric
+    return weights * (root[:, :, None] * root[:, None, :])  # the symmetric product first

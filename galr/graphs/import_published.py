@@ -1,71 +1,70 @@
-"""The matrices that the authors of GaLR published, checked and taken as they are.
+"""The X and A that the authors of GaLR published: checked, and used as they are.
 
 The authors' `data.py` reads a .npy file of `{"adj_matrix": {"name.txt": A}, "local_rep": {"name.txt": X}}`.
-As we have not seen the files themselves, any plausible nesting is read, and any other refused.
+The files themselves were not available to us, so any plausible nesting is read and any other refused.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from galr.data.find_images import image_stem
-from galr.errors import DataError
+from galr.errors import DataError, printable
 from galr.graphs.drea import GraphArrays
-from galr.io.safe_npy import printable
 
 ADJACENCY, REPRESENTATION = KEYS = ("adj_matrix", "local_rep")
 NESTINGS = (
     "{adj_matrix: {image: A}, local_rep: {image: X}}, {image: {adj_matrix: A, local_rep: X}}, or"
     " {image: matrix} in a file whose name holds adj_matrix or local_rep"
 )
-MAX_SIDE = 100  # rows or columns of a matrix, against a small file that unfolds to a large one
-MAX_ASYMMETRY = 1e-5  # of a matrix's largest number
+MAX_SIDE = 100  # rows or columns of a matrix; a small file may repeat a list many times
+MAX_ASYMMETRY = 1e-5  # relative to a matrix's largest number
 NUMBER_TYPES = frozenset({int, float, bool})
 
-Matrices = Mapping[str, Mapping[str, Any]]  # key → image's stem → matrix, not yet checked
+Matrices = Mapping[str, Mapping[str, Any]]  # key → image's name → matrix, not yet checked
 
 
-def collect_matrices(contents: Mapping[Path, object]) -> Matrices:
-    """Gather the matrices of all files by key and image.
+def collect_matrices(contents: Mapping[Path, object], image_stem: Callable[[str], str]) -> Matrices:
+    """Collect the matrices of all files by key and image.
 
     Args:
-        contents: what each file holds, from `unpickle.read_object`.
+        contents: plain data of each file, as `galr.io.safe_npy.safe_load_npy` returns it.
+        image_stem: strips an image's suffix off its name, as was done for the names of the dataset.
 
     Raises:
-        DataError: a file is nested in another way, or holds another matrix in the place of one.
+        DataError: a file is nested in another way, or two files hold different matrices of one image.
     """
-    found: dict[str, dict[str, Any]] = {key: {} for key in KEYS}
+    collected: dict[str, dict[str, Any]] = {key: {} for key in KEYS}
     for path, content in contents.items():
         for key, name, matrix in _entries(path, content):
-            image = _stem(name)
+            image = image_stem(_without_txt(name))
             if not image:
                 raise DataError(f"{path} names an image '{printable(name)}', expected NAME.txt")
-            twin = found[key].setdefault(image, matrix)
-            if twin is not matrix and not np.array_equal(
-                _matrix(twin, key, image), _matrix(matrix, key, image)
+            earlier = collected[key].setdefault(image, matrix)
+            if earlier is not matrix and not np.array_equal(
+                _matrix(earlier, key, image), _matrix(matrix, key, image)
             ):
                 raise DataError(
-                    f"{path} holds a second, other {key} of image {printable(image)};"
+                    f"{path} holds a second, different {key} of image {printable(image)};"
                     " keep the files of one dataset in a folder"
                 )
-    return found
+    return collected
 
 
 def to_graphs(matrices: Matrices, names: Sequence[str]) -> GraphArrays:
-    """Take the matrices of a dataset's images as they are.
+    """Stack the matrices of a dataset's images.
 
-    A row is padding where it is all zero in X and in A. Which regions the rows were, and how many were
-    redundant, the authors do not tell.
+    A row is padding where it is zero in X and in A. The authors do not say which regions the rows are and how many
+    were redundant: `region_index` is -1, `num_redundant` 0.
 
     Args:
-        matrices: from `gathered`.
-        names: (images,) stems, one or more.
+        matrices: from `collect_matrices`.
+        names: of the dataset's images, one or more, without suffix.
 
     Raises:
-        DataError: an image lacks a matrix; one is of another shape than the first image's, not finite,
-            or not symmetric.
+        DataError: an image lacks a matrix; one has another shape than the first image's, is not finite,
+            or is not symmetric.
     """
     _check_present(matrices, names)
     representation = _stack(matrices[REPRESENTATION], REPRESENTATION, names)
@@ -87,15 +86,15 @@ def to_graphs(matrices: Matrices, names: Sequence[str]) -> GraphArrays:
 
 
 def count_unused(matrices: Matrices, names: Sequence[str]) -> int:
-    """Count the images of the files that the dataset does not have."""
+    """Count the images of the files that are not in the dataset."""
     return len({image for table in matrices.values() for image in table} - set(names))
 
 
 def _entries(path: Path, content: object) -> Iterator[tuple[str, str, Any]]:
-    """List key, name of the image and matrix of all a file holds, whichever way it is nested.
+    """Yield key, name of the image and matrix of everything in a file, whichever way it is nested.
 
     Raises:
-        DataError: it is nested in no known way.
+        DataError: it is nested in another way.
     """
     outer = _items(content)
     if outer is None:
@@ -114,12 +113,12 @@ def _entries(path: Path, content: object) -> Iterator[tuple[str, str, Any]]:
 
 
 def _unknown_nesting(path: Path, content: object) -> DataError:
-    """The refusal of a file that is nested in no known way."""
+    """Build the error for a file that is nested in another way."""
     return DataError(f"{path} holds {_describe_content(content)}; expected {NESTINGS}")
 
 
 def _items(content: object) -> list[tuple[str, Any]] | None:
-    """Items of a dictionary under names that are text; none where there is no dictionary."""
+    """List the items of a dictionary with its keys as text; None if it is not a dictionary."""
     if not isinstance(content, dict):
         return None
     return [
@@ -129,7 +128,7 @@ def _items(content: object) -> list[tuple[str, Any]] | None:
 
 
 def _describe_content(content: object) -> str:
-    """Say what a file holds, as deep as matrices could lie."""
+    """Describe a file's content, as deep as matrices could be."""
     if not isinstance(content, dict) or not content:
         return f"{'an empty' if content == {} else 'a'} {type(content).__name__}"
     name, part = next(iter(content.items()))
@@ -137,34 +136,34 @@ def _describe_content(content: object) -> str:
     return f"{len(content)} entries such as '{printable(str(name))}': {inside}"
 
 
-def _stem(name: str) -> str:
-    """Strip .txt or a picture's suffix, or both, off an image's name."""
+def _without_txt(name: str) -> str:
+    """Strip .txt off an image's name."""
     name = name.strip()
-    return image_stem(name[: -len(".txt")] if name.lower().endswith(".txt") else name)
+    return name[: -len(".txt")] if name.lower().endswith(".txt") else name
 
 
 def _check_present(matrices: Matrices, names: Sequence[str]) -> None:
-    """Refuse files that lack an image of the dataset.
+    """Check that the files have every image of the dataset.
 
     Raises:
-        DataError: names the first and says how many.
+        DataError: they do not; the message names the first and says how many are missing.
     """
     for key in KEYS:
         missing = [name for name in names if name not in matrices[key]]
         if missing:
             known = [printable(image) for image in list(matrices[key])[:2]]
             raise DataError(
-                f"there is no {key} of image {missing[0]} ({len(missing)} of the dataset's {len(names)}"
-                f" images lack it); the files have it of {len(matrices[key])}"
+                f"the files have no {key} of image {missing[0]} ({len(missing)} of the dataset's {len(names)}"
+                f" images lack it); they have {len(matrices[key])}"
                 f"{', such as ' if known else ''}{', '.join(known)}; give all files of this dataset"
             )
 
 
 def _stack(table: Mapping[str, Any], key: str, names: Sequence[str]) -> np.ndarray:
-    """Stack the matrices of some images, (images, rows, columns) float32.
+    """Stack the matrices of some images: (images, rows, columns) float32.
 
     Raises:
-        DataError: one is no matrix, or of another shape than the first.
+        DataError: one is not a matrix, or has another shape than the first.
     """
     first = _matrix(table[names[0]], key, names[0])
     stacked = np.empty((len(names), *first.shape), np.float32)
@@ -172,17 +171,17 @@ def _stack(table: Mapping[str, Any], key: str, names: Sequence[str]) -> np.ndarr
         matrix = _matrix(table[name], key, name)
         if matrix.shape != first.shape:
             raise DataError(
-                f"{key} of image {name} is {matrix.shape}, expected {first.shape} as of image {names[0]}"
+                f"{key} of image {name} is {matrix.shape}, expected {first.shape} as for image {names[0]}"
             )
         stacked[row] = matrix
     return stacked
 
 
 def _matrix(value: object, key: str, image: str) -> np.ndarray:
-    """Read an array or a list of lists as a (rows, columns) float32 matrix.
+    """Convert an array or a list of lists to a matrix (rows, columns) float32.
 
     Raises:
-        DataError: it is none, too large, or holds what is no finite number.
+        DataError: it is something else, too large, or not finite.
     """
     description = f"{key} of image {printable(image)}"
     if isinstance(value, list | tuple):
@@ -197,16 +196,16 @@ def _matrix(value: object, key: str, image: str) -> np.ndarray:
         matrix = value.astype(np.float32)
     if not np.isfinite(matrix).all():
         raise DataError(
-            f"{description} holds a number that is not finite as float32; expected all finite"
+            f"{description} holds a number that is not finite as float32; expected finite numbers"
         )
     return matrix
 
 
 def _from_rows(rows: Sequence[Any], description: str) -> np.ndarray:
-    """Read a list of rows, each a list or an array, as a matrix of float64.
+    """Convert a list of rows, each a list or an array, to a matrix (rows, columns) float64.
 
     Raises:
-        DataError: rows differ in length, or hold what is no number.
+        DataError: rows differ in length, or hold something else than numbers.
     """
     lists = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows[: MAX_SIDE + 1]]
     lengths = {len(row) if isinstance(row, list | tuple) else -1 for row in lists}
@@ -215,33 +214,35 @@ def _from_rows(rows: Sequence[Any], description: str) -> np.ndarray:
             f"{description} is a list of {len(rows)}, expected 1 to {MAX_SIDE} lists of one length up to {MAX_SIDE}"
         )
     if any(type(number) not in NUMBER_TYPES for row in lists for number in row):
-        raise DataError(f"{description} holds what is no number, expected a matrix of numbers")
+        raise DataError(
+            f"{description} holds something else than numbers, expected a matrix of numbers"
+        )
     try:
         return np.array(lists, np.float64)
-    except OverflowError as error:  # a whole number of Python may be of any length
+    except OverflowError as error:  # Python's int has no limit
         raise DataError(
-            f"{description} holds a number over all bounds, expected all finite"
+            f"{description} holds a number too large for a float, expected finite numbers"
         ) from error
 
 
 def _check_symmetry(adjacency: np.ndarray, names: Sequence[str]) -> None:
-    """Refuse edges that are not the same both ways.
+    """Check that adjacency matrices are symmetric.
 
     Args:
-        adjacency: (images, n, n).
-        names: (images,).
+        adjacency: (images, n, n) float32.
+        names: of the images.
 
     Raises:
-        DataError: names the first image, its worst edge, and how many images there are like it.
+        DataError: one is not; the message has the first image, its worst edge and the number of such images.
     """
     edges = adjacency.astype(np.float64)
     difference = np.abs(edges - edges.transpose(0, 2, 1))
-    uneven = difference.max(axis=(1, 2)) > MAX_ASYMMETRY * np.abs(edges).max(axis=(1, 2))
-    if uneven.any():
-        image = int(uneven.argmax())
+    asymmetric = difference.max(axis=(1, 2)) > MAX_ASYMMETRY * np.abs(edges).max(axis=(1, 2))
+    if asymmetric.any():
+        image = int(asymmetric.argmax())
         row, column = np.unravel_index(difference[image].argmax(), difference[image].shape)
         raise DataError(
             f"{ADJACENCY} of image {names[image]} is not symmetric: row {row + 1}, column {column + 1} is"
-            f" {edges[image, row, column]:.6g}, its mirror {edges[image, column, row]:.6g};"
-            f" so it is in {uneven.sum()} of {len(names)} images; expected edges without direction"
+            f" {edges[image, row, column]:.6g}, its mirror {edges[image, column, row]:.6g}"
+            f" ({asymmetric.sum()} of {len(names)} images are like it); expected undirected edges"
         )

@@ -1,417 +1,314 @@
-"""The strip beside a drawn image that says what its colours, lines and numbers mean.
+"""A drawing of one image's graph: regions kept and dropped, edges by weight, and a legend."""
 
-Draw what DREA made of one image: boxes that were kept and dropped, and the edges between them.
-"""
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-
+import matplotlib
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
+from PIL import Image
 
 from galr.graphs.denoise_report import DenoiseReport, RegionStatus
 
-WIDTH, MARGIN, ROW = 360, 22, 27  # pixels: of the strip, around what it holds, of one of its lines
-SAMPLE = 38  # pixels that a sample of a colour or a line takes
-PAPER, INK, MUTED, RULE = "#faf9f5", "#1b2322", "#5c6765", "#dedcd2"  # as in the report
-MOST_CLASSES = 20  # lines for classes; what is more is counted in one
-EDGE = (1.0, 6.0)  # pixels: width of an edge of no weight, and of the heaviest
-DASHES: dict[RegionStatus, tuple[int, ...]] = {  # pixels drawn, left out, drawn, …
-    "kept": (),
-    "redundant": (9, 5),
-    "beyond": (10, 4, 3, 4),
-    "weak": (3, 5),
+DPI = 72  # one point is one pixel
+MIN_SIDE, MAX_SIDE = 900, 1800  # pixels of the drawn image's longer side, about
+LEGEND_WIDTH, MARGIN = 360, 20  # pixels
+PAPER, INK = "#faf9f5", "#1b2322"  # as in the report
+COLOURS = ("#ffd60a", "#27e1ff", "#ff6bb8", "#86ff4a", "#ff9a2e", "#c3a6ff", "#ff5a4f")
+OTHER_COLOUR = "#ffffff"  # of the classes after these; more colours look alike on a photograph
+LIGHT = 170  # of 255; on images brighter than this edges are dark
+MAX_CLASSES, MAX_LABEL, MAX_LINE = 20, 20, 38  # lines for classes; characters of a label and a line
+MIN_EDGE = 0.03  # relative to the heaviest edge; lighter ones would be a grey veil
+MANY = 60  # dropped regions of one status; more are drawn fainter
+LINE_STYLES: dict[RegionStatus, Any] = {  # lengths in widths of the line
+    "kept": "solid",
+    "redundant": (0, (4.5, 2.5)),
+    "over_limit": (0, (5, 2, 1.5, 2)),
+    "low_score": (0, (1.5, 2.5)),
 }
 
 
-@dataclass(frozen=True)
-class Legend:
-    """What the strip says.
-
-    title, subtitle: of the image.
-    classes: name, colour and number of kept detections each.
-    fates: fate, what it means, and number of detections each.
-    weights: of the edges that are drawn, ascending.
-    """
-
-    title: str
-    subtitle: str
-    classes: Sequence[tuple[str, str, int]]
-    fates: Sequence[tuple[RegionStatus, str, int]]
-    weights: Sequence[float]
-
-
-def panel(legend: Legend, height: int) -> Image.Image:
-    """Draw the strip, `WIDTH` wide and as high as the picture beside it, or as it needs.
-
-    Args:
-        legend: what it says.
-        height: of the picture in pixels.
-    """
-    blocks: tuple[Sequence[tuple[str | float, str, str]], ...] = (
-        _classes(legend.classes),
-        [(fate, meaning, str(count)) for fate, meaning, count in legend.fates],
-        _edges(legend.weights),
-    )
-    needed = (
-        4 * MARGIN + 2 * ROW + sum((len(block) + 1) * ROW + MARGIN for block in blocks if block)
-    )
-    strip = Image.new("RGB", (WIDTH, max(height, needed)), PAPER)
-    pen = ImageDraw.Draw(strip)
-    y = MARGIN
-    pen.text((MARGIN, y), fitting(legend.title, 20, WIDTH - 2 * MARGIN), INK, font(20))
-    pen.text((MARGIN, y + 30), legend.subtitle, MUTED, font(13))
-    y += 2 * ROW + MARGIN // 2
-    for heading, block in zip(
-        ("kept, by class", "regions", "edges, by weight"), blocks, strict=True
-    ):
-        if block:
-            pen.line([(MARGIN, y), (WIDTH - MARGIN, y)], RULE)
-            pen.text((MARGIN, y + 12), heading, MUTED, font(12))
-            y += ROW + 10
-            for sample, meaning, count in block:
-                _row(pen, y, sample, meaning, count)
-                y += ROW
-            y += MARGIN // 2
-    return strip
-
-
-def dashes(length: int, pattern: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Cut a line of a length into what is drawn: first and last pixel of each dash.
-
-    Args:
-        length: pixels.
-        pattern: pixels drawn, left out, drawn, … over and over; empty draws the whole line.
-    """
-    start, step = 0, 0
-    while start < length:
-        run = pattern[step % len(pattern)] if pattern else length
-        if step % 2 == 0:
-            yield start, min(start + run, length) - 1
-        start, step = start + run, step + 1
-
-
-def width_of(share: float) -> float:
-    """Pixels that an edge is wide, by its share of the heaviest edge's weight."""
-    return EDGE[0] + (EDGE[1] - EDGE[0]) * share
-
-
-def opacity_of(share: float) -> float:
-    """How opaque an edge is, in [0, 1], by its share of the heaviest edge's weight."""
-    return 0.1 + 0.85 * share
-
-
-def fitting(text: str, size: int, width: float) -> str:
-    """Make one line of a text, and shorten it until it fits into some pixels."""
-    text = " ".join(text.split())
-    if font(size).getlength(text) <= width:
-        return text
-    while text and font(size).getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """A font that every machine has, with the letters of most alphabets; Pillow's own lacks even ä.
-
-    Args:
-        size: in pixels.
-    """
-    import matplotlib  # here, because only drawing needs it
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
-
-
-def _classes(classes: Sequence[tuple[str, str, int]]) -> list[tuple[str | float, str, str]]:
-    """A line for each class, or for the first of many."""
-    shown: list[tuple[str | float, str, str]] = [
-        (colour, name, str(count)) for name, colour, count in classes[:MOST_CLASSES]
-    ]
-    rest = classes[MOST_CLASSES:]
-    if rest:
-        shown.append((PAPER, f"{len(rest)} more", str(sum(count for _, _, count in rest))))
-    return shown
-
-
-def _edges(weights: Sequence[float]) -> list[tuple[str | float, str, str]]:
-    """A line for the heaviest edge, one of half its weight, and the lightest that is drawn."""
-    if not weights:
-        return []
-    heaviest, lightest = weights[-1], weights[0]
-    shown = dict.fromkeys((heaviest, max(heaviest / 2, lightest), lightest))
-    return [(weight / heaviest, f"{weight:.2g}", "") for weight in shown]
-
-
-def _row(pen: ImageDraw.ImageDraw, y: int, sample: str | float, meaning: str, count: str) -> None:
-    """Draw a line of the strip: a sample, what it means, and a number."""
-    left, middle, right = MARGIN, y + 8, MARGIN + SAMPLE - 12
-    if isinstance(sample, float):
-        paint = _faded(opacity_of(sample))
-        pen.line([(left, middle), (right, middle)], paint, round(width_of(sample)))
-    elif sample in DASHES:
-        for start, stop in dashes(right - left, DASHES[sample]):
-            pen.line(
-                [(left + start, middle), (left + stop, middle)], INK, 3 if sample == "kept" else 2
-            )
-    elif sample != PAPER:
-        pen.rounded_rectangle([left, y, left + 16, y + 16], 3, sample, "#55605e")
-    space = WIDTH - 2 * MARGIN - SAMPLE - 44
-    pen.text((MARGIN + SAMPLE, y), fitting(meaning, 13, space), INK, font(13))
-    pen.text((WIDTH - MARGIN, y), count, INK, font(13), anchor="ra")
-
-
-def _faded(opacity: float) -> tuple[int, ...]:
-    """Ink of some opacity on the strip's paper."""
-    pairs = zip(ImageColor.getrgb(PAPER), ImageColor.getrgb(INK), strict=True)
-    return tuple(round(paper + (ink - paper) * opacity) for paper, ink in pairs)
-
-
-LEAST_SIDE, MOST_SIDE = 900, 1800  # pixels of the drawn picture's longer side, about
-FINE = 2  # edges are drawn so much larger and shrunk, because Pillow's slanted lines have steps
-HALO = 140  # of 255: how opaque the dark line is that makes a box show on light ground
-CROWD = 60  # so many dropped boxes of one fate are drawn in full strength
-LIGHT = 170  # of 255: on lighter pictures edges are dark
-LONGEST = 150  # pixels of a class's name on a label
-COLOURS = ("#ffd60a", "#27e1ff", "#ff6bb8", "#86ff4a", "#ff9a2e", "#c3a6ff", "#ff5a4f")
-NO_COLOUR = "#ffffff"  # of the classes after these; more cannot be told apart on a photograph
-FAINTEST = 0.03  # of the strongest edge; weaker ones would be a grey veil
-Rectangle = tuple[int, int, int, int]
-
-
 def draw_graph(
-    image: Image.Image,
-    report: DenoiseReport,
-    class_names: Sequence[str],
-    title: str,
+    image: Image.Image, report: DenoiseReport, class_names: Sequence[str], title: str
 ) -> Image.Image:
-    """Draw an image's kept boxes solid, dropped ones broken, and edges the wider the heavier.
+    """Draw kept boxes solid, dropped ones dashed, and edges wider the heavier they are.
 
     Args:
-        picture: RGB, what the boxes are in the pixels of.
-        found: the detections and what became of them.
+        image: RGB; boxes are in its pixels.
+        report: the image's detections and what DREA did with them.
         class_names: of all classes.
         title: what to call the image.
 
     Returns:
-        RGB; the picture, enlarged if it is small and shrunk if it is huge, and a legend on its right.
+        RGB; the image, enlarged if it is small and reduced if it is huge, and a legend to its right.
     """
     scale = enlargement(image.size)
-    size = tuple(max(round(side * scale), 1) for side in image.size)
-    canvas = image.resize((size[0], size[1]), Image.Resampling.LANCZOS).convert("RGB")
+    width, height = (max(round(side * scale), 1) for side in image.size)
     colours = class_colours(report)
-    boxes = report.boxes.astype(np.float64) * scale
-    edges = strongest(report.adjacency)
-    for dropped in ("weak", "beyond", "redundant"):
-        canvas = _with_boxes(canvas, boxes, report, dropped, colours)
-    canvas = _with_edges(canvas, boxes, report, edges, colours)
-    canvas = _with_boxes(canvas, boxes, report, "kept", colours)
-    _label(canvas, boxes, report, class_names, colours)
-    legend = Legend(
-        title,
-        f"{image.width} x {image.height} pixels",
-        [
-            (class_names[number], colour, _kept_of(report, number))
-            for number, colour in colours.items()
-        ],
-        [(fate, reason, report.count(fate)) for fate, reason in report.descriptions.items()],
-        [weight for _, _, weight in edges],
-    )
-    return _side_by_side(canvas, panel(legend, canvas.height))
+    edges = strongest_edges(report.adjacency)
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # drawn as an empty box
+        figure = Figure(((width + LEGEND_WIDTH) / DPI, height / DPI), DPI, facecolor=PAPER)
+        canvas = FigureCanvasAgg(figure)
+        subtitle = f"{image.width} x {image.height} pixels"
+        needed = _draw_legend(
+            figure, report, class_names, colours, edges, f"{_shorten(title, MAX_LINE)}\n{subtitle}"
+        )
+        page_height = max(height, needed)
+        figure.set_size_inches((width + LEGEND_WIDTH) / DPI, page_height / DPI)
+        axes = figure.add_axes(
+            (0, 1 - height / page_height, width / (width + LEGEND_WIDTH), height / page_height),
+            xlim=(0, image.width),
+            ylim=(image.height, 0),
+        )
+        axes.set_axis_off()
+        axes.imshow(
+            image.resize((width, height), Image.Resampling.LANCZOS),
+            extent=(0, image.width, image.height, 0),
+            interpolation="nearest",
+            aspect="auto",
+        )
+        for status in ("low_score", "over_limit", "redundant"):
+            _draw_boxes(axes, report, status, colours)
+        is_light = np.asarray(image.convert("L")).mean() > LIGHT
+        _draw_edges(axes, report, edges, colours, is_light=bool(is_light))
+        _draw_boxes(axes, report, "kept", colours)
+        _draw_labels(axes, report, class_names, colours)
+        canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def enlargement(size: Sequence[int]) -> float:
-    """How much larger to draw: small pictures by a whole factor, so that labels fit; huge ones smaller."""
+    """Choose the scale of the drawing: a whole factor for small images, below 1 for huge ones."""
     side = max(size)
-    return MOST_SIDE / side if side > MOST_SIDE else max(round(LEAST_SIDE / side), 1)
+    return MAX_SIDE / side if side > MAX_SIDE else max(round(MIN_SIDE / side), 1)
 
 
-def class_colours(found: DenoiseReport) -> dict[int, str]:
-    """Give the classes of an image's detections their colours, those with the most kept ones first.
+def class_colours(report: DenoiseReport) -> dict[int, str]:
+    """Assign colours to the classes of an image, those with the most kept regions first.
 
     Returns:
-        Colour by class, as `#rrggbb`, in order.
+        Colour by class, as `#rrggbb`, in this order.
     """
-    present = np.unique(found.classes).tolist()
-    ordered = sorted(present, key=lambda number: (-_kept_of(found, number), number))
+    present = np.unique(report.classes).tolist()
+    ordered = sorted(present, key=lambda number: (-_num_kept(report, number), number))
     return {
-        number: COLOURS[place] if place < len(COLOURS) else NO_COLOUR
-        for place, number in enumerate(ordered)
+        number: COLOURS[rank] if rank < len(COLOURS) else OTHER_COLOUR
+        for rank, number in enumerate(ordered)
     }
 
 
-def strongest(adjacency: np.ndarray) -> list[tuple[int, int, float]]:
-    """List the edges between two detections that are worth drawing, the weakest first.
+def strongest_edges(adjacency: np.ndarray) -> list[tuple[int, int, float]]:
+    """List the edges between two regions that are worth drawing, the lightest first.
 
     Args:
-        adjacency: (k, k), symmetric.
+        adjacency: (k, k) float, symmetric.
 
     Returns:
-        (row, column, weight), row < column, for weights of `FAINTEST` of the largest or more.
+        (row, column, weight), row < column, of edges of at least `MIN_EDGE` of the heaviest.
     """
     row, column = np.triu_indices(len(adjacency), 1)
     weight = adjacency[row, column]
-    shown = np.flatnonzero((weight > 0) & (weight >= FAINTEST * weight.max(initial=0)))
+    shown = np.flatnonzero((weight > 0) & (weight >= MIN_EDGE * weight.max(initial=0)))
     order = shown[np.argsort(weight[shown], kind="stable")]
     return [(int(row[i]), int(column[i]), float(weight[i])) for i in order]
 
 
-def _kept_of(found: DenoiseReport, number: int) -> int:
-    """How many detections of a class were kept."""
-    return int((found.classes[found.kept] == number).sum())
+def _num_kept(report: DenoiseReport, number: int) -> int:
+    """Count the kept regions of a class."""
+    return int((report.classes[report.kept] == number).sum())
 
 
-def _with_edges(
-    canvas: Image.Image,
-    boxes: np.ndarray,
-    found: DenoiseReport,
-    edges: Sequence[tuple[int, int, float]],
-    colours: Mapping[int, str],
-) -> Image.Image:
-    """Draw lines between the centres of kept boxes, the heavier the wider and the less transparent."""
-    layer = Image.new("RGBA", (canvas.width * FINE, canvas.height * FINE), (0, 0, 0, 0))
-    light = np.asarray(canvas.convert("L")).mean() > LIGHT
-    line, halo = ((0, 0, 0), (255, 255, 255)) if light else ((255, 255, 255), (0, 0, 0))
-    pen = ImageDraw.Draw(layer)
-    centres = (boxes[found.kept, :2] + boxes[found.kept, 2:]) / 2 * FINE
-    heaviest = max((weight for _, _, weight in edges), default=1.0)
-    for one, other, weight in edges:
-        share = weight / heaviest
-        ends = [tuple(centres[one]), tuple(centres[other])]
-        wide = width_of(share) * FINE
-        alpha = round(255 * opacity_of(share))
-        pen.line(ends, (*halo, alpha // 2), round(wide + 2 * FINE))
-        pen.line(ends, (*line, alpha), round(wide))
-    for row, (x, y) in enumerate(centres):
-        colour = ImageColor.getrgb(colours[int(found.classes[found.kept[row]])])
-        pen.circle((x, y), 5 * FINE, (0, 0, 0, 200))
-        pen.circle((x, y), 3.5 * FINE, (*colour, 255))
-    small = layer.resize(canvas.size, Image.Resampling.BOX)
-    return Image.alpha_composite(canvas.convert("RGBA"), small).convert("RGB")
+def _edge_style(fraction: float) -> tuple[float, float]:
+    """Return width in pixels and opacity of an edge, by its weight relative to the heaviest."""
+    return 1 + 5 * fraction, 0.1 + 0.85 * fraction
 
 
-def _with_boxes(
-    canvas: Image.Image,
-    boxes: np.ndarray,
-    found: DenoiseReport,
-    fate: RegionStatus,
-    colours: Mapping[int, str],
-) -> Image.Image:
-    """Draw the boxes of one fate in their class's colour, with a dark line on both sides of theirs.
-
-    Of dropped ones the more there are the fainter they are: kept ones must stay readable.
-    """
-    layer = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
-    pen = ImageDraw.Draw(layer)
-    rows = np.flatnonzero(found.status == fate)
-    strength = 1 if fate == "kept" else min((CROWD / max(len(rows), 1)) ** 0.5, 1)
-    outside = 1 if fate == "kept" else 0  # pixels of the line beyond the box; one more is inside
-    for row in rows:
-        colour = (*ImageColor.getrgb(colours[int(found.classes[row])]), round(255 * strength))
-        box = _pixels(boxes[row], canvas.size)
-        for more, paint in ((1, (0, 0, 0, round(HALO * strength))), (0, colour)):
-            for run in _outline(box, DASHES[fate], outside + more, 1 + more):
-                pen.rectangle(run, paint)
-    return Image.alpha_composite(canvas.convert("RGBA"), layer).convert("RGB")
-
-
-def _pixels(box: np.ndarray, size: tuple[int, int]) -> Rectangle:
-    """Round a box to whole pixels inside a canvas."""
-    left, top, right, bottom = np.rint(box).astype(int).tolist()
-    return (
-        min(left, size[0] - 1),
-        min(top, size[1] - 1),
-        min(right, size[0] - 1),
-        min(bottom, size[1] - 1),
-    )
-
-
-def _outline(
-    box: Rectangle, pattern: Sequence[int], outside: int, inside: int
-) -> Iterator[Rectangle]:
-    """Cut a box's four sides into dashes, some pixels thick outside and inside of its edge.
-
-    Every side begins with a dash, and a solid one goes round the corner.
-    """
-    left, top, right, bottom = box
-    corner = 0 if pattern else outside
-    for start, stop in dashes(right - left + 1, pattern):
-        first, last = left + start - corner, left + stop + corner
-        yield first, top - outside, last, top + inside
-        yield first, bottom - inside, last, bottom + outside
-    for start, stop in dashes(bottom - top + 1, pattern):
-        first, last = top + start - corner, top + stop + corner
-        yield left - outside, first, left + inside, last
-        yield right - inside, first, right + outside, last
-
-
-def _label(
-    canvas: Image.Image,
-    boxes: np.ndarray,
-    found: DenoiseReport,
-    class_names: Sequence[str],
-    colours: Mapping[int, str],
+def _draw_boxes(
+    axes: Axes, report: DenoiseReport, status: RegionStatus, colours: dict[int, str]
 ) -> None:
-    """Write class and score beside each kept box, the best first, where no label lies yet.
+    """Draw the boxes of one status in the colours of their classes, with a dark outline.
 
-    Where that is too long for any free place the score stands alone: the colour says the class.
+    Many dropped boxes are drawn faint, so that kept ones stay readable.
     """
-    pen = ImageDraw.Draw(canvas)
-    taken: list[Rectangle] = []
-    for row in found.kept:
-        score = f"{found.scores[row]:.2f}"
-        number = int(found.classes[row])
-        texts = (f"{fitting(class_names[number], 12, LONGEST)} {score}", score)
-        text, place = _free(texts, _pixels(boxes[row], canvas.size), canvas.size, taken)
-        taken.append(place)
-        pen.rounded_rectangle(place, 3, colours[number])
-        pen.text((place[0] + 4, (place[1] + place[3]) / 2), text, INK, font(12), anchor="lm")
+    rows = np.flatnonzero(report.status == status)
+    alpha = 1.0 if status == "kept" else min((MANY / max(len(rows), 1)) ** 0.5, 1.0)
+    line_width = 3 if status == "kept" else 2
+    for row in rows:
+        left, top, right, bottom = report.boxes[row].tolist()
+        axes.add_patch(
+            Rectangle(
+                (left, top),
+                right - left,
+                bottom - top,
+                fill=False,
+                antialiased=False,
+                edgecolor=colours[int(report.classes[row])],
+                linewidth=line_width,
+                linestyle=LINE_STYLES[status],
+                alpha=alpha,
+                zorder=3 if status == "kept" else 1,
+                path_effects=[withStroke(linewidth=line_width + 2, foreground="#00000090")],
+            )
+        )
 
 
-def _free(
-    texts: Sequence[str], box: Rectangle, size: tuple[int, int], taken: Sequence[Rectangle]
-) -> tuple[str, Rectangle]:
-    """Find a text and a place for it at a box that overlap no other, or else what overlaps least.
+def _draw_edges(
+    axes: Axes,
+    report: DenoiseReport,
+    edges: Sequence[tuple[int, int, float]],
+    colours: dict[int, str],
+    *,
+    is_light: bool,
+) -> None:
+    """Draw lines between the centres of kept boxes, wider and more opaque the heavier, and the centres."""
+    line, halo = ("black", "white") if is_light else ("white", "black")
+    centres = (report.boxes[report.kept, :2] + report.boxes[report.kept, 2:]) / 2
+    for row, column, weight in edges:
+        line_width, alpha = _edge_style(weight / edges[-1][2])
+        axes.add_collection(
+            LineCollection(
+                [centres[[row, column]]],
+                linewidths=line_width,
+                colors=line,
+                alpha=alpha,
+                path_effects=[
+                    withStroke(linewidth=line_width + 2, foreground=halo, alpha=alpha / 2)
+                ],
+            )
+        )
+    node_colours = [colours[int(number)] for number in report.classes[report.kept]]
+    axes.scatter(centres[:, 0], centres[:, 1], s=50, c=node_colours, edgecolors="black", zorder=2.5)
+
+
+def _draw_labels(
+    axes: Axes, report: DenoiseReport, class_names: Sequence[str], colours: dict[int, str]
+) -> None:
+    """Write class and score beside each kept box, the best first, where no label is yet.
+
+    Where every position of both overlaps a label, the one that overlaps the fewest is taken.
+    """
+    placed: list[Bbox] = []
+    inside = axes.get_window_extent()
+    for row in report.kept:
+        number, score = int(report.classes[row]), f"{report.scores[row]:.2f}"
+        left, top, right, bottom = report.boxes[row].tolist()
+        label = axes.annotate(
+            "",
+            (left, top),
+            (0, 0),
+            textcoords="offset points",
+            color=INK,
+            fontsize=12,
+            clip_on=True,
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": colours[number], "edgecolor": "none"},
+            zorder=4,
+        )
+
+        positions = [
+            (text, x, y, alignment)
+            for text in (f"{_shorten(class_names[number], MAX_LABEL)} {score}", score)
+            for x, y, alignment in (
+                (left, top, "bottom left"),
+                (left, bottom, "top left"),
+                (right, top, "bottom right"),
+                (right, bottom, "top right"),
+                (left, top, "top left"),
+                (right, bottom, "bottom right"),
+            )
+        ]
+        overlaps = []
+        for position in positions:
+            extent = _place(label, *position)
+            is_cut = extent.x0 < inside.x0 or extent.x1 > inside.x1 or extent.y1 > inside.y1
+            overlaps.append(extent.count_overlaps(placed) + is_cut)
+        placed.append(_place(label, *positions[int(np.argmin(overlaps))]))
+
+
+def _place(label: Annotation, text: str, x: float, y: float, alignment: str) -> Bbox:
+    """Put a text a few pixels from a corner of a box, and return the pixels that it takes."""
+    vertical, horizontal = alignment.split()
+    label.xy = (x, y)
+    label.set_position(({"left": 2, "right": -2}[horizontal], {"bottom": 5, "top": -5}[vertical]))
+    label.set(text=text, ha=horizontal, va=vertical)
+    return label.get_window_extent().padded(4)
+
+
+def _draw_legend(
+    figure: Figure,
+    report: DenoiseReport,
+    class_names: Sequence[str],
+    colours: dict[int, str],
+    edges: Sequence[tuple[int, int, float]],
+    title: str,
+) -> int:
+    """Write to the right of the image what colours and lines mean, with counts.
 
     Returns:
-        The text, and the pixels that its label takes.
+        The height that the legend needs, in pixels.
     """
-    left, top, right, bottom = box
-    tried = []
-    for text in texts:
-        wide, high = round(font(12).getlength(text)) + 8, 17
-        for x, y in (
-            (left - 1, top - high - 3),
-            (left - 1, bottom + 3),
-            (right + 1 - wide, top - high - 3),
-            (right + 1 - wide, bottom + 3),
-            (right + 4, top),
-            (left - wide - 4, top),
-            (right + 4, bottom - high),
-            (left - wide - 4, bottom - high),
-        ):
-            x, y = min(max(x, 0), size[0] - wide), min(max(y, 0), size[1] - high)
-            place = (x, y, x + wide - 1, y + high - 1)
-            hidden = sum(_common(place, other) for other in taken)
-            if not hidden:
-                return text, place
-            tried.append((hidden, text, place))
-    _, text, place = min(tried, key=lambda each: each[0])
-    return text, place
+    classes: list[tuple[Artist, str]] = [
+        (
+            Patch(facecolor=colour, edgecolor=INK),
+            f"{class_names[number]}: {_num_kept(report, number)}",
+        )
+        for number, colour in list(colours.items())[:MAX_CLASSES]
+    ]
+    if others := list(colours)[MAX_CLASSES:]:
+        count = sum(_num_kept(report, number) for number in others)
+        classes.append((Line2D([], []), f"{len(others)} more classes: {count}"))
+    regions: list[tuple[Artist, str]] = [
+        (
+            Line2D([], [], color=INK, linestyle=LINE_STYLES[status], linewidth=2),
+            f"{description}: {report.count(status)}",
+        )
+        for status, description in report.descriptions.items()
+    ]
+    weights = [weight for _, _, weight in edges]
+    shown = (
+        dict.fromkeys((weights[-1], max(weights[-1] / 2, weights[0]), weights[0]))
+        if weights
+        else ()
+    )
+    lines: list[tuple[Artist, str]] = []
+    for weight in shown:
+        line_width, alpha = _edge_style(weight / weights[-1])
+        lines.append(
+            (Line2D([], [], color=INK, linewidth=line_width, alpha=alpha), f"{weight:.2g}")
+        )
+    sections = (("kept, by class", classes), ("regions", regions), ("edges, by weight", lines))
+    rows = [
+        row
+        for name, section in sections
+        if section
+        for row in [(Line2D([], [], linestyle="none"), f"\n{name}"), *section]
+    ]
+    legend = figure.legend(
+        [handle for handle, _ in rows],
+        [text if text.startswith("\n") else _shorten(text, MAX_LINE) for _, text in rows],
+        title=title,
+        title_fontproperties={"size": 15},
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(1 - LEGEND_WIDTH / (figure.get_figwidth() * DPI), 1),
+        borderaxespad=1.5,
+        fontsize=13,
+        frameon=False,
+    )
+    return round(legend.get_window_extent().height + 3 * MARGIN)
 
 
-def _common(one: Rectangle, other: Rectangle) -> int:
-    """Pixels that two rectangles have in common."""
-    across = min(one[2], other[2]) - max(one[0], other[0]) + 1
-    down = min(one[3], other[3]) - max(one[1], other[1]) + 1
-    return max(across, 0) * max(down, 0)
-
-
-def _side_by_side(canvas: Image.Image, strip: Image.Image) -> Image.Image:
-    """Put the legend on the right of the picture."""
-    page = Image.new("RGB", (canvas.width + strip.width, max(canvas.height, strip.height)), PAPER)
-    page.paste(canvas, (0, 0))
-    page.paste(strip, (canvas.width, 0))
-    return page
+def _shorten(text: str, max_length: int) -> str:
+    """Put a text on one line and cut it to a number of characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"

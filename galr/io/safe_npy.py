@@ -1,17 +1,19 @@
-"""The pickle in a .npy file, read as data: nothing that it names is ever looked up or called.
+"""Read the pickled object in a .npy file from anybody without running anything that it names.
 
-`np.save` writes a Python object as a header and a pickle, and a pickle is a program. Python's own
-`Unpickler`, even when `find_class` lets nothing through, can be made to take any amount of memory (by a
-memo index or a BYTEARRAY8 of any size) or to end the process (by hashing a deep tuple). So
-`pickletools` cuts the program into instructions here, and a machine of a stack and a memo follows the few
-that data needs. Names stay words, a handful of which mean something: a plain array, its numbers, bytes.
+`np.save` writes a Python object as a header and a pickle, and a pickle is a program. Here pickle's own unpickler
+runs it with an allow-list of names (`find_class`, as Python's documentation recommends), and two precautions:
+
+- each name stands for a small function of this module instead of NumPy's constructor, because a crafted state makes
+  NumPy's own read beyond an array's memory;
+- the unpickler is the one written in Python. The one in C can be made to take 16 GB by one memo index, and hashes a
+  dictionary's keys before they can be checked, which ends the process if a key is a deep tuple.
 """
 
 import math
+import pickle
 import pickletools
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,52 +21,61 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from galr.errors import DataError
+from galr.errors import DataError, printable
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-NUMBERS = {  # how a pickle calls numbers, and how they are read: a bool by its byte, whatever that is
+NUMBERS = {  # dtype in a pickle → dtype that is read; a bool is its byte, whatever its value
     "b1": "u1",
     **{kind: kind for kind in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")},
 }
 OBJECTS = frozenset({"O", "O4", "O8"})
 CONTAINERS = frozenset({dict, list, tuple})
 PLAIN = CONTAINERS | {np.ndarray, str, bytes, int, float, bool, type(None)}
-TEXT_LENGTH = 120  # characters of a file's own text in a message
+# Of the pickle language, all that plain data needs.
+INSTRUCTIONS = frozenset([
+    "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2",
+    "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES",
+    "BINBYTES", "BINBYTES8", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "EMPTY_TUPLE",
+    "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT",
+    "SETITEM", "SETITEMS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET", "GLOBAL",
+    "STACK_GLOBAL", "REDUCE", "BUILD",
+])  # fmt: skip
 
 
 class _ForeignError(Exception):
-    """What a file holds and must not; the message follows `holds`."""
+    """Something that the file must not hold; the message continues "FILE holds …"."""
 
 
-@dataclass(frozen=True)
-class _Name:
-    """What a pickle would import; here, a word."""
+class _Constructor:
+    """A stand-in for a name that a pickle may import."""
 
-    text: str
+    def __init__(self, name: str, construct: Callable[..., Any] | None = None) -> None:
+        self.name, self.construct = name, construct
 
 
-@dataclass
-class _Begun:
-    """An array or its kind of numbers before BUILD says the rest.
+class _Unfinished:
+    """An array, or its dtype, between the REDUCE that begins it and the BUILD that completes it.
 
-    kind: of the numbers; none for an array.
-    places: where in the memo it stands, and the whole will.
+    Attributes:
+        dtype: as the pickle writes it; None for an array.
+        memo_keys: where the unpickler's memo holds it.
     """
 
-    kind: str | None = None
-    places: list[int] = field(default_factory=list)
+    def __init__(self, dtype: str | None = None) -> None:
+        self.dtype = dtype
+        self.memo_keys: list[int] = []
 
 
-@dataclass(frozen=True)
 class _Boxed:
-    """The array of one object that `np.save` puts around whatever is no array."""
+    """The array of one object that `np.save` puts around whatever is not an array."""
 
-    content: object
+    def __init__(self, content: object) -> None:
+        self.content = content
 
 
-LEFT = {
-    _Name: "a name where data should be",
-    _Begun: "an array that never ends",
+LEFTOVERS = {
+    _Constructor: "a name where data should be",
+    _Unfinished: "an array that never ends",
     _Boxed: "an array of objects inside another",
 }
 
@@ -80,18 +91,16 @@ def safe_load_npy(path: Path) -> Any:  # noqa: ANN401  plain data of any shape
         a dict are str or bytes; a container may hold itself.
 
     Raises:
-        DataError: the file is missing, damaged, or holds anything else; says what.
+        DataError: the file is missing, damaged, or holds anything else; the message says what.
     """
     try:
-        stream = BytesIO(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # whatever looks odd to numpy or Python is refused
-            _pass_header(stream)
-            found = _Machine().run(stream)
-            _check_plain(found)
+            warnings.simplefilter("error")  # NumPy or Python warns of what looks odd: refused
+            content = _unpickle(data)
     except _ForeignError as error:
         raise DataError(
             f"{path} holds {printable(str(error))}; expected one dictionary of plain arrays or lists,"
@@ -99,264 +108,205 @@ def safe_load_npy(path: Path) -> Any:  # noqa: ANN401  plain data of any shape
         ) from error
     except Exception as error:  # damage raises whatever its first bad byte leads to
         raise DataError(
-            f"{path} is no .npy file, damaged or cut short ({printable(str(error))});"
+            f"{path} is not a .npy file, or is damaged or cut short ({printable(str(error))});"
             " download it again"
         ) from error
-    return found
+    return content
 
 
-def printable(text: str) -> str:
-    """Put a file's own text on a line: short, and with no character that moves a terminal's cursor."""
-    shown = text[: TEXT_LENGTH + 1].encode("unicode_escape").decode("ascii")
-    return shown if len(shown) <= TEXT_LENGTH else f"{shown[:TEXT_LENGTH]}…"
-
-
-def _pass_header(stream: BytesIO) -> None:
-    """Read what stands before the pickle.
+def _unpickle(data: bytes) -> Any:  # noqa: ANN401
+    """Check the header, screen the instructions, load the object and check what it is.
 
     Raises:
-        _ForeignError: it announces anything but one object.
-        ValueError: it is no header.
+        _ForeignError: the file holds something else than plain data.
+        Exception: any, where it is damaged.
     """
+    stream = BytesIO(data)
     version = npy.read_magic(stream)
     if version not in HEADERS:
         raise ValueError(f"format {version}, expected (1, 0) or (2, 0)")
     shape, _, dtype = HEADERS[version](stream)
     if dtype != np.dtype(object) or shape != ():
         raise _ForeignError(f"an array of {dtype} of shape {shape}")
+    start = stream.tell()
+    for instruction, _, _ in pickletools.genops(stream):  # also checks sizes against what is left
+        if instruction.name not in INSTRUCTIONS:
+            raise _ForeignError(f"the pickle instruction {instruction.name}")
+    stream.seek(start)
+    box = _Unpickler(stream, encoding="latin1").load()
+    if not isinstance(box, _Boxed):
+        raise _ForeignError(f"a {type(box).__name__} where its header announces an object")
+    _check_plain(box.content)
+    return box.content
 
 
-def _check_plain(found: object) -> None:
-    """Refuse what a pickle left unfinished, or a name or an array of objects where data should be."""
-    waiting, seen = [[found]], set()
+def _check_plain(content: object) -> None:
+    """Check that nothing but plain data is left, however deep.
+
+    Raises:
+        _ForeignError: a name, an unfinished array or an array of objects is.
+    """
+    waiting, visited = [[content]], set()
     while waiting:
         container: Any = waiting.pop()
-        if id(container) in seen:
+        if id(container) in visited:
             continue
-        seen.add(id(container))
+        visited.add(id(container))
         for item in container.values() if type(container) is dict else container:
             if type(item) not in PLAIN:
-                raise _ForeignError(LEFT.get(type(item), "a kind of numbers where data should be"))
+                raise _ForeignError(LEFTOVERS.get(type(item), "a dtype where data should be"))
             if type(item) in CONTAINERS:
                 waiting.append(item)
 
 
-class _Machine:
-    """A stack and a memo, on which a pickle's instructions leave data."""
+class _Memo(dict[int, Any]):
+    """The unpickler's memo, which tells unfinished arrays where it holds them."""
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.below: list[list[Any]] = []  # the stacks under every open MARK
-        self.memo: dict[int, Any] = {}
+    def __setitem__(self, key: int, value: object) -> None:
+        super().__setitem__(key, value)
+        if isinstance(value, _Unfinished):
+            value.memo_keys.append(key)
 
-    def run(self, stream: BytesIO) -> Any:  # noqa: ANN401
-        """Follow the instructions to the end and open the box that they leave.
 
-        Raises:
-            _ForeignError: an instruction or a name that data does not need.
-            Exception: any, where the stream is damaged.
-        """
-        for instruction, argument, _ in pickletools.genops(stream):
-            if instruction.name in VALUES:
-                self.stack.append(argument)
-            else:
-                self.follow(instruction.name, argument)
-        (result,) = self.stack
-        if not isinstance(result, _Boxed):
-            raise _ForeignError(f"a {type(result).__name__} where its header announces an object")
-        return result.content
+_PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]  # its methods have no types
 
-    def follow(self, instruction: str, argument: Any) -> None:  # noqa: ANN401
-        """Follow one instruction; what each means stands in `pickletools`."""
-        match instruction:
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                self.stack.append(CONSTANTS[instruction])
-            case "MARK":
-                self.below.append(self.stack)
-                self.stack = []
-            case "EMPTY_TUPLE":
-                self.stack.append(())
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                self.stack.append(self.last(int(instruction[-1])))
-            case "TUPLE":
-                items = self.since_mark()  # first, as it changes which stack is in use
-                self.stack.append(tuple(items))
-            case "EMPTY_LIST":
-                self.stack.append([])
-            case "LIST":
-                items = self.since_mark()
-                self.stack.append(items)
-            case "APPEND":
-                self.extend(self.last(1))
-            case "APPENDS":
-                self.extend(self.since_mark())
-            case "EMPTY_DICT":
-                self.stack.append({})
-            case "DICT":
-                items = self.since_mark()
-                self.stack.append({})
-                self.fill(items)
-            case "SETITEM":
-                self.fill(self.last(2))
-            case "SETITEMS":
-                self.fill(self.since_mark())
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                self.put(argument)
-            case "MEMOIZE":
-                self.put(len(self.memo))
-            case "GET" | "BINGET" | "LONG_BINGET":
-                self.stack.append(self.memo[argument])
-            case "GLOBAL":
-                self.name(".".join(argument.split(" ", 1)))
-            case "STACK_GLOBAL":
-                self.name(".".join(self.last(2)))
-            case "REDUCE":
-                self.reduce(*self.last(2))
-            case "BUILD":
-                self.build(*self.last(2))
-            case _:
-                raise _ForeignError(f"the pickle instruction {instruction}")
 
-    def last(self, count: int) -> tuple[Any, ...]:
-        """Take some items off the stack."""
-        if count > len(self.stack):
-            raise ValueError("an instruction lacks what it works on")
-        cut = len(self.stack) - count
-        items = tuple(self.stack[cut:])
-        del self.stack[cut:]
-        return items
+class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
+    """Pickle's unpickler with an allow-list of names, of calls and of the types of a dictionary's keys."""
 
-    def since_mark(self) -> list[Any]:
-        """Take what lies above the last MARK off the stack, and the MARK."""
-        items, self.stack = self.stack, self.below.pop()
-        return items
+    def __init__(self, file: BytesIO, *, encoding: str) -> None:
+        super().__init__(file, encoding=encoding)
+        self.memo = _Memo()
 
-    def extend(self, items: Iterable[Any]) -> None:
-        """Lengthen the list on top."""
-        if type(self.stack[-1]) is not list:
-            raise ValueError("items for what is no list")
-        self.stack[-1].extend(items)
+    def find_class(self, module: str, name: str) -> _Constructor:
+        """Look a name up in the allow-list."""
+        if (full_name := f"{module}.{name}") not in CONSTRUCTORS:
+            raise _ForeignError(full_name)
+        return CONSTRUCTORS[full_name]
 
-    def fill(self, items: Sequence[Any]) -> None:
-        """Fill the dictionary on top with key, value, key, value, and so on."""
-        if type(self.stack[-1]) is not dict:
-            raise ValueError("keys for what is no dictionary")
-        self.stack[-1].update(_dictionary(zip(items[::2], items[1::2], strict=True)))
+    def load_reduce(self) -> None:
+        """Call a stand-in."""
+        arguments, called = self.stack.pop(), self.stack.pop()
+        if not isinstance(called, _Constructor) or called.construct is None:
+            name = called.name if isinstance(called, _Constructor) else f"a {type(called).__name__}"
+            raise _ForeignError(f"a call of {name}")
+        self.append(called.construct(*arguments))
 
-    def put(self, place: int) -> None:
-        """Remember the top of the stack."""
-        self.memo[place] = self.stack[-1]
-        if isinstance(self.stack[-1], _Begun):
-            self.stack[-1].places.append(place)
-
-    def name(self, name: str) -> None:
-        """Keep a name, if it is one of those that mean something."""
-        if _Name(name) not in ARRAYS and name not in MAKERS:
-            raise _ForeignError(name)
-        self.stack.append(_Name(name))
-
-    def reduce(self, name: object, arguments: tuple[Any, ...]) -> None:
-        """Make what a name and its arguments stand for."""
-        if not isinstance(name, _Name) or name in ARRAYS:
-            called = name.text if isinstance(name, _Name) else f"a {type(name).__name__}"
-            raise _ForeignError(f"a call of {called}")
-        self.stack.append(MAKERS[name.text](*arguments))
-
-    def build(self, begun: object, state: tuple[Any, ...]) -> None:
-        """Put the whole in the place of what was begun."""
-        if not isinstance(begun, _Begun):
+    def load_build(self) -> None:
+        """Complete an array or its dtype, and put it in the place of what was begun."""
+        state, begun = self.stack.pop(), self.stack.pop()
+        if not isinstance(begun, _Unfinished):
             raise _ForeignError(f"a state for a {type(begun).__name__}")
-        whole = _whole_array(*state) if begun.kind is None else _whole_kind(begun.kind, *state)
-        self.stack.append(whole)
-        self.memo.update(dict.fromkeys(begun.places, whole))
+        complete = _array(*state) if begun.dtype is None else _dtype(begun.dtype, *state)
+        self.append(complete)
+        self.memo.update(dict.fromkeys(begun.memo_keys, complete))
+
+    def load_setitem(self) -> None:
+        """Set one entry of a dictionary."""
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        """Set the entries of a dictionary that stand above the last mark."""
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        """Make a dictionary of what stands above the last mark."""
+        _check_keys(self.stack[::2])
+        super().load_dict()
+
+    dispatch = _PythonUnpickler.dispatch | {
+        pickle.REDUCE[0]: load_reduce,
+        pickle.BUILD[0]: load_build,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+    }
 
 
-def _dictionary(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[str | bytes, Any]:
-    """Make a dictionary, also for `collections.OrderedDict`: each keeps its order.
+def _check_keys(keys: Iterable[object]) -> None:
+    """Check that keys are text, before they are hashed.
 
     Raises:
-        _ForeignError: a key is no text; the hash of a deep tuple would end the process.
+        _ForeignError: one is not.
     """
-    table: dict[str | bytes, Any] = {}
-    for key, value in pairs:
+    for key in keys:
         if type(key) not in (str, bytes):
             raise _ForeignError(f"a dictionary with a {type(key).__name__} for a key")
-        table[key] = value
-    return table
 
 
-def _begun_array(of: object, shape: object, _: object) -> _Begun:
-    """Begin an array for `_reconstruct`, which always begins with an empty one."""
-    if of not in ARRAYS or shape not in ((0,), (0, 0)):
+def _begin_array(subtype: object, shape: object, _: object) -> _Unfinished:
+    """Stand in for `_reconstruct`, which always begins with an empty array."""
+    if subtype not in ARRAY_TYPES or shape not in ((0,), (0, 0)):
         raise _ForeignError("an array that does not begin as an empty ndarray")
-    return _Begun()
+    return _Unfinished()
 
 
-def _begun_kind(kind: Any, *_: object) -> _Begun:  # noqa: ANN401
-    """Begin a kind of numbers for `numpy.dtype`."""
+def _begin_dtype(kind: Any, *_: object) -> _Unfinished:  # noqa: ANN401
+    """Stand in for `numpy.dtype`."""
     if kind not in NUMBERS and kind not in OBJECTS:
         raise _ForeignError(f"an array of kind {kind}")
-    return _Begun(kind)
+    return _Unfinished(kind)
 
 
-def _whole_kind(kind: str, _: object, order: Any, *parts: object) -> np.dtype[Any]:  # noqa: ANN401
-    """End a kind of numbers: its state tells the order of bytes, and that it has no parts."""
+def _dtype(kind: str, _: object, order: Any, *parts: object) -> np.dtype[Any]:  # noqa: ANN401
+    """Complete a dtype by its state: the order of bytes, and that it has no parts."""
     if order not in ("<", ">", "=", "|") or any(part is not None for part in parts[:3]):
         raise _ForeignError("an array of numbers in parts")
     return np.dtype(object) if kind in OBJECTS else np.dtype(NUMBERS[kind]).newbyteorder(order)
 
 
-def _whole_array(_: object, shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:  # noqa: ANN401
-    """End an array: its numbers are the bytes that lie in the file, no fewer and no more."""
+def _array(_: object, shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:  # noqa: ANN401
+    """Complete an array by its state: its numbers are bytes of the file, no fewer and no more."""
     if not isinstance(dtype, np.dtype):
-        raise TypeError("an array of no kind")
+        raise TypeError("an array without a dtype")
     if dtype.hasobject:
-        return _boxed(shape, data)
-    data = data if isinstance(data, bytes) else _encoded(data, "latin1")
+        if shape != () or type(data) is not list or len(data) != 1:
+            raise _ForeignError("an array of more objects than one")
+        return _Boxed(data[0])
+    data = data if isinstance(data, bytes) else _encode(data, "latin1")
     if not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError("an array of no shape")
+        raise ValueError("an array without a shape")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise _ForeignError(f"an array of shape {shape} in {len(data)} bytes")
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
 
-def _boxed(shape: object, content: list[Any]) -> _Boxed:
-    """End the array of one object, of which the file is one and has no other."""
-    if shape != () or type(content) is not list or len(content) != 1:
-        raise _ForeignError("an array of more objects than one")
-    return _Boxed(content[0])
-
-
-def _scalar(dtype: np.dtype[Any], data: bytes | str) -> float:
-    """Make a number for `scalar`."""
+def _scalar(dtype: np.dtype[Any], data: bytes | str) -> Any:  # noqa: ANN401  int or float
+    """Stand in for `scalar`."""
     if dtype.hasobject:
         raise _ForeignError("an object for a number")
-    (number,) = np.frombuffer(data if isinstance(data, bytes) else _encoded(data, "latin1"), dtype)
+    (number,) = np.frombuffer(data if isinstance(data, bytes) else _encode(data, "latin1"), dtype)
     return number.item()
 
 
-def _encoded(text: str, encoding: str) -> bytes:
-    """Make bytes for `_codecs.encode`, which writes them as latin1, as we read Python 2's text."""
+def _encode(text: str, encoding: str) -> bytes:
+    """Stand in for `_codecs.encode`, by which Python 3 writes bytes in old protocols: as latin1."""
     if encoding != "latin1":
         raise _ForeignError(f"text to be encoded as {encoding}")
     return text.encode("latin1")
 
 
-ARRAYS = tuple(  # what calls itself a matrix is read as the array that it is
-    _Name(f"numpy.{kind}") for kind in ("ndarray", "matrix", "matrixlib.defmatrix.matrix")
+def _ordered_dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[str | bytes, Any]:
+    """Stand in for `collections.OrderedDict`; every dictionary keeps its order."""
+    entries = [(key, value) for key, value in pairs]
+    _check_keys(key for key, _ in entries)
+    return dict(entries)
+
+
+ARRAY_TYPES = tuple(  # numpy.matrix is read as the array that it is
+    _Constructor(f"numpy.{kind}") for kind in ("ndarray", "matrix", "matrixlib.defmatrix.matrix")
 )
-MAKERS: dict[str, Callable[..., Any]] = {
-    **{f"numpy.{core}.multiarray._reconstruct": _begun_array for core in ("core", "_core")},
-    **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
-    "numpy.dtype": _begun_kind,
-    "_codecs.encode": _encoded,
-    "collections.OrderedDict": _dictionary,
+CONSTRUCTORS = {each.name: each for each in ARRAY_TYPES} | {
+    name: _Constructor(name, construct)
+    for name, construct in (
+        ("numpy.core.multiarray._reconstruct", _begin_array),
+        ("numpy._core.multiarray._reconstruct", _begin_array),
+        ("numpy.core.multiarray.scalar", _scalar),
+        ("numpy._core.multiarray.scalar", _scalar),
+        ("numpy.dtype", _begin_dtype),
+        ("_codecs.encode", _encode),
+        ("collections.OrderedDict", _ordered_dict),
+    )
 }
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-VALUES = frozenset(  # instructions that push their argument
-    {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
-    | {"STRING", "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
-    | {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
-)

@@ -1,4 +1,4 @@
-"""Graphs as ours are, for tests that write them down in the authors' form or describe them."""
+"""Graphs of ours, for tests that write them in the authors' form or describe them."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,13 @@ CLASSES = 15
 
 
 @pytest.fixture(scope="session")
-def ours():
-    """Make graphs of random detections."""
-    return made
+def make_graphs():
+    """Return a function that computes graphs of random detections."""
+    return _make_graphs
 
 
-def made(seed=0, counts=(9, 30, 1, 0)):
-    """Graphs of random detections: n = 20, d = 20, as the authors' are."""
+def _make_graphs(seed=0, counts=(9, 30, 1, 0)):
+    """Compute graphs of random detections: n = 20, d = 20, like the authors'."""
     random = np.random.default_rng(seed)
     total = sum(counts)
     corner, extent = random.random((2, total, 2)) * [[[300]], [[90]]]

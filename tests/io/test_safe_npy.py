@@ -1,3 +1,5 @@
+"""Pickles of strangers: plain data is read, and nothing that a file names is run."""
+
 import collections
 import copyreg
 import functools
@@ -20,7 +22,7 @@ MATRIX = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 class Call:
-    """Pickled, it is a call that any ordinary reader would make."""
+    """An object whose pickle is a call that an ordinary reader would make."""
 
     def __init__(self, *call):
         self.call = call
@@ -35,19 +37,19 @@ def header(descr="|O", shape=()):
     return stream.getvalue()
 
 
-def boxed(content):
-    box = np.empty((), object)
-    box[()] = content
-    return box
+def box(content):
+    array = np.empty((), object)
+    array[()] = content
+    return array
 
 
-def pickled(content, protocol):
-    """What `np.save` writes, with any protocol."""
-    return header() + pickle.dumps(boxed(content), protocol)
+def saved(content, protocol):
+    """Return the bytes that `np.save` writes, with any protocol."""
+    return header() + pickle.dumps(box(content), protocol)
 
 
 def around(content):
-    """A pickle, protocol 2, of the array of one object, around the instructions that make the object."""
+    """Return a file of protocol 2 whose one object is built by these instructions."""
     return (
         header()
         + b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85U\x01b\x87R"
@@ -57,7 +59,7 @@ def around(content):
 
 
 def python_2(array):
-    """How Python 2 pickles an array of float64: its bytes are text, its names are those of old."""
+    """Return how Python 2 pickles an array of float64: its bytes are text, its names old."""
     data = array.astype("<f8").tobytes()
     shape = b"".join(b"K" + bytes([size]) for size in array.shape)
     return (
@@ -68,7 +70,7 @@ def python_2(array):
 
 
 def same(one, other):
-    """Whether two plain things are one: kinds, order and every bit."""
+    """Compare plain data: types, order and every bit."""
     if isinstance(one, np.ndarray):
         return (
             type(other) is np.ndarray
@@ -118,22 +120,22 @@ PLAIN = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(NAMES, PLAIN, max_size=4), st.integers(0, 4))
-def test_what_was_saved_is_read(file, content, protocol):
-    assert same(content, safe_load_npy(file(pickled(content, protocol))))
+def test_saved_data_is_read(file, content, protocol):
+    assert same(content, safe_load_npy(file(saved(content, protocol))))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_what_numpy_itself_saves_is_read(tmp_path, order):
+def test_a_file_of_numpy_itself_is_read(tmp_path, order):
     path = tmp_path / "a.npy"
     matrix = np.asarray(MATRIX, order=order)
     content = {"a": matrix, "b": [np.float64(0.1), np.int32(3)], "c": matrix > 2, "a again": matrix}
     content["ordered"] = collections.OrderedDict([("z", 1), ("a", [[0.5]])])
     content["empty"] = np.zeros((0, 20))
     np.save(path, content)
-    found = safe_load_npy(path)
-    assert same(matrix, found["a"]) and same(dict(content["ordered"]), found["ordered"])
-    assert found["b"] == [0.1, 3] and found["c"].tolist() == (MATRIX > 2).tolist()
-    assert found["a again"] is found["a"] and found["empty"].shape == (0, 20)
+    loaded = safe_load_npy(path)
+    assert same(matrix, loaded["a"]) and same(dict(content["ordered"]), loaded["ordered"])
+    assert loaded["b"] == [0.1, 3] and loaded["c"].tolist() == (MATRIX > 2).tolist()
+    assert loaded["a again"] is loaded["a"] and loaded["empty"].shape == (0, 20)
 
 
 def test_a_file_of_python_2_is_read_as_pickle_reads_it(file):
@@ -145,20 +147,26 @@ def test_a_file_of_python_2_is_read_as_pickle_reads_it(file):
     assert same(expected, safe_load_npy(file(data)))
 
 
-def test_a_container_that_holds_itself_ends(file):
+def test_a_container_that_holds_itself_is_read(file):
     content = {"a": []}
     content["a"].append(content)
-    found = safe_load_npy(file(pickled(content, 4)))
-    assert found["a"][0] is found
+    loaded = safe_load_npy(file(saved(content, 4)))
+    assert loaded["a"][0] is loaded
 
 
-def refused(file, data):
+def test_a_deep_tuple_is_read(file):
+    loaded = safe_load_npy(file(around(b")" + b"\x85" * 200_000)))
+    assert type(loaded) is tuple and len(loaded) == 1
+
+
+def refuse(file, data):
+    """Assert that a file is refused in one short, printable line, and return the line without the path."""
     path = file(data)
     with pytest.raises(DataError) as error:
         safe_load_npy(path)
-    said = str(error.value)
-    assert said.startswith(str(path)) and said.isprintable() and len(said) < len(str(path)) + 300
-    return said.removeprefix(str(path))
+    line = str(error.value)
+    assert line.startswith(str(path)) and line.isprintable() and len(line) < len(str(path)) + 300
+    return line.removeprefix(str(path))
 
 
 CALLS = {
@@ -174,36 +182,36 @@ CALLS = {
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
-def test_what_calls_itself_a_matrix_is_read_as_an_array(tmp_path):
-    """As scipy's `todense` gives, of which much code for graph networks makes its adjacency."""
+def test_a_numpy_matrix_is_read_as_an_array(tmp_path):
+    """scipy's `todense` returns one, and much code for graph networks uses it for the adjacency."""
     path = tmp_path / "dense.npy"
-    path.write_bytes(pickled({"a.txt": np.matrix(MATRIX)}, 2))
-    found = safe_load_npy(path)["a.txt"]
-    assert type(found) is np.ndarray and np.array_equal(found, MATRIX)
+    path.write_bytes(saved({"a.txt": np.matrix(MATRIX)}, 2))
+    loaded = safe_load_npy(path)["a.txt"]
+    assert type(loaded) is np.ndarray and np.array_equal(loaded, MATRIX)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_is_named_and_not_made(file, tmp_path, name, protocol):
+def test_a_call_is_named_and_not_run(file, tmp_path, name, protocol):
     trace = tmp_path / "trace"
     old = {"builtins": "__builtin__", "copyreg": "copy_reg"} if protocol < 3 else {}
     module, word = name.split(".")
     for content in (CALLS[name](trace), {"a.txt": [MATRIX.tolist(), CALLS[name](trace)]}):
-        said = refused(file, pickled(content, protocol))
-        assert said.startswith(f" holds {old.get(module, module)}.{word}; expected one dictionary")
+        line = refuse(file, saved(content, protocol))
+        assert line.startswith(f" holds {old.get(module, module)}.{word}; expected one dictionary")
     assert not trace.exists()
 
 
-def test_pickle_itself_would_make_such_calls(tmp_path):
+def test_pickle_itself_runs_such_calls(tmp_path):
     for name in ("posix.system", "builtins.eval", "numpy.memmap"):
-        pickle.loads(pickle.dumps(boxed({"a": CALLS[name](tmp_path / name)})))
+        pickle.loads(pickle.dumps(box({"a": CALLS[name](tmp_path / name)})))
         assert (tmp_path / name).exists()
 
 
-def begun(
+def begin_array(
     kind=b"f8", state=b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb", size=b"K\x01"
 ):
-    """An array of one float64 up to the bytes of its number; `around` has remembered the names."""
+    """Return an array of one float64 up to the bytes of its number; `around` memoizes the names."""
     return (
         b"h\x00h\x01K\x00\x85U\x01b\x87R(K\x01" + size + b"\x85h\x02U"
         + bytes([len(kind)]) + kind + b"K\x00K\x01\x87R" + state + b"\x89"
@@ -224,19 +232,19 @@ FOREIGN = {
     "a call of numpy.ndarray": b"h\x01" + HUGE + b"\x85\x85R",
     "a call of a str": b"U\x01a)R",
     "an array that does not begin as an empty ndarray": b"h\x00h\x01" + HUGE + b"\x85U\x01b\x87R",
-    "an array of shape (1099511627776,) in 8 bytes": begun(size=HUGE) + NUMBER,
-    "an array of shape (1,) in 4 bytes": begun() + b"U\x04abcdtb",
-    "an array of kind V8": begun(b"V8") + NUMBER,
-    "an array of kind M8": begun(b"M8") + NUMBER,
-    "an array of numbers in parts": begun(state=b"(K\x03U\x01<NU\x01a}NNNtb") + NUMBER,
-    "an array of more objects than one": begun(b"O8") + b"]K\x01atb",
-    "an array of objects inside another": begun(b"O8", size=b")0").replace(b")0\x85", b")")
+    "an array of shape (1099511627776,) in 8 bytes": begin_array(size=HUGE) + NUMBER,
+    "an array of shape (1,) in 4 bytes": begin_array() + b"U\x04abcdtb",
+    "an array of kind V8": begin_array(b"V8") + NUMBER,
+    "an array of kind M8": begin_array(b"M8") + NUMBER,
+    "an array of numbers in parts": begin_array(state=b"(K\x03U\x01<NU\x01a}NNNtb") + NUMBER,
+    "an array of more objects than one": begin_array(b"O8") + b"]K\x01atb",
+    "an array of objects inside another": begin_array(b"O8", size=b")0").replace(b")0\x85", b")")
     + b"]K\x01atb",
     "an array that never ends": b"h\x00h\x01K\x00\x85U\x01b\x87R",
     "a state for a dict": b"}}b",
     "a state for a list": b"]}b",
     "a name where data should be": b"h\x01",
-    "a kind of numbers where data should be": b"h\x02U\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNtb",
+    "a dtype where data should be": b"h\x02U\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNtb",
     "an object for a number": (
         b"cnumpy.core.multiarray\nscalar\nh\x02U\x02O8K\x00K\x01\x87R(K\x03U\x01|NNNtbU\x08aaaaaaaa\x86R"
     ),
@@ -256,17 +264,17 @@ FOREIGN = {
 }
 
 
-def test_a_number_in_these_forms_is_read(file):
-    assert safe_load_npy(file(around(begun() + NUMBER))).tolist() == [0]
-    memo = b"r\xff\xff\xff\x7f"  # a place for which pickle would take 16 GB
+def test_the_instructions_of_these_tests_are_read_where_they_are_sound(file):
+    assert safe_load_npy(file(around(begin_array() + NUMBER))).tolist() == [0]
+    memo = b"r\xff\xff\xff\x7f"  # an index for which the unpickler in C takes 16 GB
     assert safe_load_npy(file(around(b"K\x05" + memo))) == 5
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_what_data_does_not_need_is_named(file, what):
-    assert refused(file, around(FOREIGN[what])).startswith(f" holds {what}; expected")
+def test_anything_but_plain_data_is_named_and_refused(file, what):
+    assert refuse(file, around(FOREIGN[what])).startswith(f" holds {what}; expected")
     inside = around(b"}U\x01a]" + FOREIGN[what] + b"as")
-    assert refused(file, inside).startswith(f" holds {what}; expected")
+    assert refuse(file, inside).startswith(f" holds {what}; expected")
 
 
 @pytest.mark.parametrize(
@@ -289,68 +297,66 @@ def test_what_data_does_not_need_is_named(file, what):
         (around(b"h\x63"), "99"),
         (around(b"a"), "damaged"),
         (around(b"0000000"), "POP"),
-        (around(b"(K\x01u"), "damaged"),
+        (around(b"(U\x01au"), "damaged"),
         (around(b"\xff"), "unknown"),
         (around(b"S'\\z'\n"), "escape"),
         (around(b"L" + b"9" * 5000 + b"\n"), "digits"),
     ],
 )
-def test_damage_is_told_in_a_line(file, data, says):
+def test_damage_is_explained_in_one_line(file, data, says):
     if says is None:
         assert safe_load_npy(file(data)) == 1
     else:
-        assert says in refused(file, data)
+        assert says in refuse(file, data)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none.npy cannot be read: No such file"):
         safe_load_npy(tmp_path / "none.npy")
 
 
-HONEST = [pickled({"adj_matrix": {"a.txt": MATRIX}, "b": [[0.5, 1]]}, n) for n in (0, 2, 4)]
+SOUND = [saved({"adj_matrix": {"a.txt": MATRIX}, "b": [[0.5, 1]]}, n) for n in (0, 2, 4)]
 
 
-@pytest.mark.parametrize("honest", HONEST, ids=["0", "2", "4"])
-def test_a_file_cut_anywhere_is_refused(file, honest):
-    for length in range(len(honest)):
-        refused(file, honest[:length])
+@pytest.mark.parametrize("sound", SOUND, ids=["0", "2", "4"])
+def test_a_file_cut_anywhere_is_refused(file, sound):
+    for length in range(len(sound)):
+        refuse(file, sound[:length])
 
 
 @settings(max_examples=500, deadline=None)
 @given(
-    st.sampled_from([*HONEST, around(b"}U\x01a" + begun() + NUMBER + b"s")]),
+    st.sampled_from([*SOUND, around(b"}U\x01a" + begin_array() + NUMBER + b"s")]),
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(-1, 2), st.binary(max_size=6)), min_size=1, max_size=4),
 )  # fmt: skip
-def test_a_changed_file_is_read_or_refused_and_nothing_else(file, honest, changes):
-    data = honest
-    for place, more, new in changes:
-        place %= len(data)
-        data = (
-            data[:place] + new + data[place + len(new) + more if len(new) + more > 0 else place :]
-        )
+def test_a_changed_file_is_read_or_refused_and_nothing_else(file, sound, changes):
+    data = sound
+    for start, more, new in changes:
+        start %= len(data)
+        data = data[:start] + new + data[max(start + len(new) + more, start) :]
     try:
-        found = safe_load_npy(file(data))
+        loaded = safe_load_npy(file(data))
     except DataError:
-        refused(file, data)
+        refuse(file, data)
     else:
-        assert_plain(found)
+        assert_plain(loaded)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_instructions_are_read_or_refused_and_nothing_else(file, instructions):
     try:
-        found = safe_load_npy(file(around(instructions)))
+        loaded = safe_load_npy(file(around(instructions)))
     except DataError:
         return
-    assert_plain(found)
+    assert_plain(loaded)
 
 
-def assert_plain(found, depth=0):
+def assert_plain(loaded, depth=0):
     kinds = (dict, list, tuple, np.ndarray, str, bytes, int, float, bool, type(None))
-    assert type(found) in kinds
-    if isinstance(found, np.ndarray):
-        assert found.dtype.kind in "fiu" and not found.flags.writeable
-    if isinstance(found, dict | list | tuple) and depth < 9:
-        for part in found.values() if isinstance(found, dict) else found:
+    assert type(loaded) in kinds
+    if isinstance(loaded, np.ndarray):
+        assert loaded.dtype.kind in "fiu" and not loaded.flags.writeable
+    if isinstance(loaded, dict | list | tuple) and depth < 9:
+        for part in loaded.values() if isinstance(loaded, dict) else loaded:
             assert_plain(part, depth + 1)
