@@ -1,12 +1,13 @@
 """DREA: from the detections of an image to a representation matrix X and an adjacency matrix A.
 
-    detections  pad_by_score      detections checked, sorted, laid out in batches
-    denoise     suppress_redundant  the best detections that do not repeat each other
-    drea        node_features       X
-    edges       adjacency_matrix    A
-    drea        build_graphs      all of it
-    denoise_report, visualize     why a region was dropped; a drawing of it
-    import_published, describe_matrices   the authors' own X and A instead, and what they look like
+    detections         checked, sorted by score, laid out in padded batches
+    denoise            the best detections that do not repeat each other
+    edges              A: proximity, salience, normalisation
+    drea               X, and all of it together: `build_graphs`
+    denoise_report     why a region was dropped
+    visualize          a drawing of it
+    import_published   the authors' own X and A instead
+    describe_matrices  what they look like, in numbers
 
 The paper says what DREA does and gives no formula, and its code was never released: the formulas are our
 reconstruction, one named function a step (`docs/how/drea.md`).

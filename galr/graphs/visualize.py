@@ -30,6 +30,7 @@ LIGHT = 170  # of 255; on images brighter than this edges are dark
 MAX_CLASSES, MAX_LABEL, MAX_LINE = 20, 20, 38  # lines for classes; characters of a label and a line
 MIN_EDGE = 0.03  # relative to the heaviest edge; lighter ones would be a grey veil
 MANY = 60  # dropped regions of one status; more are drawn fainter
+NO_LINE = Line2D([], [], linestyle="none")
 LINE_STYLES: dict[RegionStatus, Any] = {  # lengths in widths of the line
     "kept": "solid",
     "redundant": (0, (4.5, 2.5)),
@@ -62,7 +63,12 @@ def draw_graph(
         canvas = FigureCanvasAgg(figure)
         subtitle = f"{image.width} x {image.height} pixels"
         needed = _draw_legend(
-            figure, report, class_names, colours, edges, f"{_shorten(title, MAX_LINE)}\n{subtitle}"
+            figure,
+            report,
+            class_names,
+            colours,
+            edges,
+            f"{_shorten(title, MAX_LINE)}\n{subtitle}\n",
         )
         page_height = max(height, needed)
         figure.set_size_inches((width + LEGEND_WIDTH) / DPI, page_height / DPI)
@@ -257,42 +263,24 @@ def _draw_legend(
     Returns:
         The height that the legend needs, in pixels.
     """
-    classes: list[tuple[Artist, str]] = [
-        (
-            Patch(facecolor=colour, edgecolor=INK),
-            f"{class_names[number]}: {_num_kept(report, number)}",
-        )
-        for number, colour in list(colours.items())[:MAX_CLASSES]
-    ]
+    rows: list[tuple[Artist, str]] = [(NO_LINE, "kept, by class")]
+    for number, colour in list(colours.items())[:MAX_CLASSES]:
+        name = f"{class_names[number]}: {_num_kept(report, number)}"
+        rows.append((Patch(facecolor=colour, edgecolor=INK), name))
     if others := list(colours)[MAX_CLASSES:]:
         count = sum(_num_kept(report, number) for number in others)
-        classes.append((Line2D([], []), f"{len(others)} more classes: {count}"))
-    regions: list[tuple[Artist, str]] = [
-        (
-            Line2D([], [], color=INK, linestyle=LINE_STYLES[status], linewidth=2),
-            f"{description}: {report.count(status)}",
-        )
-        for status, description in report.descriptions.items()
-    ]
-    weights = [weight for _, _, weight in edges]
-    shown = (
-        dict.fromkeys((weights[-1], max(weights[-1] / 2, weights[0]), weights[0]))
-        if weights
-        else ()
-    )
-    lines: list[tuple[Artist, str]] = []
-    for weight in shown:
-        line_width, alpha = _edge_style(weight / weights[-1])
-        lines.append(
-            (Line2D([], [], color=INK, linewidth=line_width, alpha=alpha), f"{weight:.2g}")
-        )
-    sections = (("kept, by class", classes), ("regions", regions), ("edges, by weight", lines))
-    rows = [
-        row
-        for name, section in sections
-        if section
-        for row in [(Line2D([], [], linestyle="none"), f"\n{name}"), *section]
-    ]
+        rows.append((NO_LINE, f"{len(others)} more classes: {count}"))
+    rows.append((NO_LINE, "\nregions"))
+    for status, description in report.descriptions.items():
+        line = Line2D([], [], color=INK, linestyle=LINE_STYLES[status], linewidth=2)
+        rows.append((line, f"{description}: {report.count(status)}"))
+    if edges:
+        heaviest, lightest = edges[-1][2], edges[0][2]
+        rows.append((NO_LINE, "\nedges, by weight"))
+        for weight in dict.fromkeys((heaviest, max(heaviest / 2, lightest), lightest)):
+            line_width, alpha = _edge_style(weight / heaviest)
+            line = Line2D([], [], color=INK, linewidth=line_width, alpha=alpha)
+            rows.append((line, f"{weight:.2g}"))
     legend = figure.legend(
         [handle for handle, _ in rows],
         [text if text.startswith("\n") else _shorten(text, MAX_LINE) for _, text in rows],
