@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import galr
-from galr import store
 from galr.__main__ import main
 from galr.errors import ConfigError, DataError, DeviceError, ShapeError, StoreError
+from galr.io.formats import Graphs, Similarity
 
 from .make_run import CLASSES, IMAGES, SIZE, SPLITS, sample_regions, write_run  # isort: skip
 
@@ -49,15 +49,15 @@ def image_paths(run):
 
 def stored(run):
     """Embeddings and sentences of the test split in similarity.h5."""
-    with store.reading(run / "similarity.h5", store.SIMILARITY) as file:
-        tables = file["image_embeddings"][:], file["sentence_embeddings"][:]
-        return *tables, store.texts(file["sentences"])
+    with Similarity.open(run / "similarity.h5") as file:
+        tables = file.image_embeddings[:], file.sentence_embeddings[:]
+        return *tables, file.sentences
 
 
 def graphs_of(run):
-    with store.reading(run.with_name("graphs.h5"), store.GRAPHS) as file:
-        tables = ("representation", "adjacency", "mask")
-        return {name: file[name][:][TEST] for name in tables}
+    with Graphs.open(run.with_name("graphs.h5")) as file:
+        tables = file.arrays(Graphs.representation, Graphs.adjacency, Graphs.mask)
+        return {name: table[TEST] for name, table in tables.items()}
 
 
 def same(one, two):

@@ -8,17 +8,15 @@ Behind `seed` follow the parameters that validation chose, the tie rule, what ch
 sentences that several images share leave to reach, and the share that intervals cover.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from galr import store
 from galr.errors import StoreError
 from galr.evaluate import bootstrap, table
 from galr.evaluate.ranks import RetrievalRanks
 from galr.io import matrix_files
+from galr.io.formats import Ranks
 from galr.options import OptionGroup, option
-
-RANK_TABLES = tuple(each.name for each in fields(RetrievalRanks))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +47,8 @@ def read_fold_result(path: Path) -> table.FoldResult:
     Raises:
         StoreError: the file is unusable, or its ranks are not of one fold of one variant.
     """
-    with store.reading(path, store.RANKS) as file:
-        origin = store.provenance(file)
+    with Ranks.open(path) as file:
+        origin, reranks = file.provenance, file.reranks
         try:
             return table.FoldResult(
                 dataset=origin["dataset"],
@@ -59,11 +57,8 @@ def read_fold_result(path: Path) -> table.FoldResult:
                 seed=origin["seed"],
                 ties=origin["ties"],
                 bootstrap_seed=origin["bootstrap_seed"],
-                image_of_sentence=file["image_of_sentence"][:],
-                ranks={
-                    name: RetrievalRanks(**{each: file[name][each][:] for each in RANK_TABLES})
-                    for name in origin["reranks"]
-                },
+                image_of_sentence=file.image_of_sentence[:],
+                ranks={name: RetrievalRanks(**reranks[name].arrays()) for name in origin["reranks"]},
                 params=origin["chosen"],
                 upper_bound=origin["ceiling"],
             )

@@ -20,7 +20,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import store
 from galr.data.dataset_spec import read_dataset_spec
 from galr.data.find_images import images_by_stem, list_files
 from galr.data.layouts import read_annotations
@@ -30,10 +29,10 @@ from galr.data.write_dataset import (
     store_images,
     store_sentences,
     summarize,
-    update_provenance,
     write_report,
 )
 from galr.errors import ConfigError
+from galr.io.formats import Dataset
 from galr.options import OptionGroup, option
 
 
@@ -80,12 +79,12 @@ def run(options: Options) -> None:
     )
     check_splits(images, dataset.splits)
     known = dataset_provenance(dataset, options.folder, listing.files, options.size)
-    with store.writing(options.output, store.DATASET, known) as file:
+    with Dataset.create(options.output, known) as file:
         stored = store_images(file, options.folder, images, options.size)
         apply_policies(stored.corrupt, policies)
         check_splits(stored.images, dataset.splits)
         spoken = store_sentences(file, stored.images)
-        update_provenance(file, images_sha256=stored.sha256, sentences_sha256=spoken)
+        file.update_provenance(images_sha256=stored.sha256, sentences_sha256=spoken)
     dropped += stored.corrupt
     write_report(options.report, dropped)
     pictures = sum(map(len, present.values()))

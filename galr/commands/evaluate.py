@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from galr import store
 from galr.evaluate import bootstrap, qbnorm, table, topk
 from galr.evaluate.evaluate import MatrixSource, RankingSource, RerankName, RerankResult, evaluate
 from galr.evaluate.grid_search import check_grid
 from galr.evaluate.metrics import t2i_upper_bound
 from galr.evaluate.ranks import TieRule, default_image_of_sentence
 from galr.io import matrix_files
+from galr.io.formats import Ranks
 from galr.io.matrix_files import read_banks
 from galr.options import OptionGroup, option
 from galr.provenance import file_sha256
@@ -186,7 +186,7 @@ def write_ranks(
         if inputs.sentences
         else {},
     }
-    with store.writing(path, store.RANKS, dict(inputs.provenance) | origin) as file:
-        store.write_arrays(file, image_of_sentence=inputs.image_of_sentence.astype(np.int32))
+    with Ranks.create(path, dict(inputs.provenance) | origin) as file:
+        file.write(image_of_sentence=inputs.image_of_sentence)
         for name, each in results.items():
-            store.write_arrays(file.create_group(name), **vars(each.ranks))
+            Ranks.reranks.create(file, name).write(**vars(each.ranks))

@@ -26,12 +26,12 @@ class Options(OptionGroup):
 def run(options: Options) -> None:
     """Draw and store the folds."""
     # Imported here, so that --help starts without pandas.
-    from galr import store
     from galr.io.atomic import atomic_write
+    from galr.io.formats import Dataset
     from galr.train.splits import draw_folds
 
-    with store.reading(options.dataset, store.DATASET) as dataset:
-        names, splits = store.texts(dataset["names"]), store.texts(dataset["splits"])
+    with Dataset.open(options.dataset) as dataset:
+        names, splits = dataset.names, dataset.splits
     folds = draw_folds(
         names,
         splits,

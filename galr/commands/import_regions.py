@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr import store
+from galr.io.formats import Dataset, Regions
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
 from galr.regions.region_set import read_coco_results
@@ -41,9 +41,9 @@ class Options(OptionGroup):
 
 def run(options: Options) -> None:
     """Read the images' names and the boxes, store regions."""
-    with store.reading(options.dataset, store.DATASET) as dataset:
-        names, sizes = store.texts(dataset["names"]), dataset["sizes"][:]
-        title = store.provenance(dataset).get("dataset")
+    with Dataset.open(options.dataset) as dataset:
+        names, sizes = dataset.names, dataset.sizes[:]
+        title = dataset.provenance.get("dataset")
     found = read_coco_results(
         options.results,
         names,
@@ -59,8 +59,6 @@ def run(options: Options) -> None:
         "dropped": found.num_dropped,
         "versions": code_versions(),
     }
-    with store.writing(options.output, store.REGIONS, origin) as file:
-        store.write_arrays(file, **vars(found.detections))
-        store.write_texts(file, "names", names)
-        store.write_texts(file, "class_names", found.class_names)
+    with Regions.create(options.output, origin) as file:
+        file.write(names=names, class_names=found.class_names, **vars(found.detections))
     print(f"{options.name}: {found.describe()}", file=sys.stderr)

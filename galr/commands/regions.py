@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from galr import store
 from galr.devices import resolve_device
+from galr.io.formats import Dataset, Regions
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
 from galr.regions import network
@@ -51,9 +51,9 @@ def run(options: Options) -> None:
     device = resolve_device(options.device)
     detector = read_network_spec(options.detector)
     model = network.load_network(detector, options.checkpoint, device)
-    with store.reading(options.dataset, store.DATASET) as dataset:
-        names, files = store.texts(dataset["names"]), store.texts(dataset["files"])
-        sizes, title = dataset["sizes"][:], store.provenance(dataset).get("dataset")
+    with Dataset.open(options.dataset) as dataset:
+        names, files = dataset.names, dataset.files
+        sizes, title = dataset.sizes[:], dataset.provenance.get("dataset")
     pictures = (
         partial(load_checked, options.folder / file, size)
         for file, size in zip(files, sizes, strict=True)
@@ -72,10 +72,8 @@ def run(options: Options) -> None:
         "dropped": dropped,
         "versions": code_versions(),
     }
-    with store.writing(options.output, store.REGIONS, origin) as file:
-        store.write_arrays(file, sizes=sizes, **tables)
-        store.write_texts(file, "names", names)
-        store.write_texts(file, "class_names", detector.classes)
+    with Regions.create(options.output, origin) as file:
+        file.write(names=names, sizes=sizes, class_names=detector.classes, **tables)
     print(
         f"{detector.name}: {len(tables['scores'])} regions in {len(files)} images;"
         f" {dropped} boxes of no area dropped",

@@ -62,9 +62,9 @@ def run(options: Options) -> None:
     # Imported here, so that --help starts without torch.
     import torch
 
-    from galr import store
     from galr.devices import resolve_device
     from galr.io.atomic import atomic_write
+    from galr.io.formats import Dataset
     from galr.model.checkpoint import save_checkpoint
     from galr.model.galr import count_parameters
     from galr.train import run as training
@@ -75,7 +75,7 @@ def run(options: Options) -> None:
 
     torch.set_num_threads(options.threads)
     seed = fold_seed(options.seed, options.fold)
-    with store.reading(options.dataset, store.DATASET) as dataset:
+    with Dataset.open(options.dataset) as dataset:
         inputs = training.load_inputs(dataset, options.graphs, options.folds, options.fold, options)
         fabric = launch_fabric(resolve_device(options.device), options.processes, options.precision)
         torch.manual_seed(seed)

@@ -2,22 +2,20 @@
 
 import csv
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from tqdm import tqdm
 
-from galr import store
 from galr.data import download
 from galr.data.dataset_spec import DatasetSpec
 from galr.data.validate import MatchedImage, Problem
 from galr.errors import DataError
+from galr.io.formats import Dataset
 from galr.io.images import load_resized
 from galr.provenance import code_versions, file_sha256
 
@@ -32,25 +30,20 @@ class StoredImages:
 
 
 def store_images(
-    file: h5py.File, folder: Path, images: Sequence[MatchedImage], size: int
+    file: Dataset, folder: Path, images: Sequence[MatchedImage], size: int
 ) -> StoredImages:
     """Decode every picture and store it with its name, file, split and original size.
 
     One picture is in memory at a time, and one chunk on disk.
 
     Args:
-        file: an empty `store.DATASET`.
+        file: an empty dataset file.
         folder: what the pictures lie below.
         images: which to store, in this order; those that cannot be decoded are left out.
         size: width and height to store, in pixels.
     """
-    table = file.create_dataset(
-        "images",
-        (len(images), size, size, 3),
-        np.uint8,
-        chunks=(1, size, size, 3),
-        maxshape=(len(images), size, size, 3),
-    )
+    shape = (len(images), size, size, 3)
+    table = file.allocate(Dataset.images, shape)
     digest = hashlib.sha256()
     kept: list[MatchedImage] = []
     corrupt: list[Problem] = []
@@ -66,14 +59,16 @@ def store_images(
         kept.append(image)
         sizes.append((picture.width, picture.height))
     table.resize(len(kept), axis=0)
-    store.write_arrays(file, sizes=np.array(sizes, np.int32).reshape(-1, 2))
-    store.write_texts(file, "names", [image.name for image in kept])
-    store.write_texts(file, "files", [str(image.file) for image in kept])
-    store.write_texts(file, "splits", [image.split for image in kept])
+    file.write(
+        sizes=np.array(sizes, np.int32).reshape(-1, 2),
+        names=[image.name for image in kept],
+        files=[str(image.file) for image in kept],
+        splits=[image.split for image in kept],
+    )
     return StoredImages(kept, corrupt, digest.hexdigest())
 
 
-def store_sentences(file: h5py.File, images: Sequence[MatchedImage]) -> str:
+def store_sentences(file: Dataset, images: Sequence[MatchedImage]) -> str:
     """Store every image's sentences and which image each is of.
 
     Returns:
@@ -81,16 +76,9 @@ def store_sentences(file: h5py.File, images: Sequence[MatchedImage]) -> str:
     """
     sentences = [sentence for image in images for sentence in image.sentences]
     counts = [len(image.sentences) for image in images]
-    store.write_texts(file, "sentences", sentences)
-    store.write_arrays(
-        file, image_of_sentence=np.repeat(np.arange(len(images), dtype=np.int32), counts)
-    )
+    owners = np.repeat(np.arange(len(images), dtype=np.int32), counts)
+    file.write(sentences=sentences, image_of_sentence=owners)
     return hashlib.sha256("".join(f"{sentence}\0" for sentence in sentences).encode()).hexdigest()
-
-
-def update_provenance(file: h5py.File, **facts: str) -> None:
-    """Add to a file's provenance what is only known once its tables are filled."""
-    file.attrs["provenance"] = json.dumps(store.provenance(file) | facts, sort_keys=True)
 
 
 def write_report(path: Path, dropped: Iterable[Problem]) -> None:

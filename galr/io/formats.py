@@ -1,171 +1,137 @@
-"""The HDF5 formats of the pipeline: one class a file, one attribute a table."""
+"""The formats of the pipeline's HDF5 files, one class each; the page of formats is written from them."""
 
-import numpy as np
-
-from galr.io.hdf5 import Array, HDF5File, Subgroup, TableGroup, Text
+from galr.io.hdf5 import HDF5File
+from galr.io.tables import Group, NamedGroups, Strings, Table, TableGroup
 
 
 class Dataset(HDF5File):
-    """`results/<dataset>/dataset.h5`: every image at one size, its sentences and its split."""
+    """The images of a dataset, each decoded once, and their sentences."""
 
-    kind, version, command = "dataset", 1, "galr data"
+    kind = "dataset"
+    version = 1
+    made_by = "galr data"
 
-    images = Array("uint8", "image", "size", "size", 3, meaning="RGB pixels; one chunk an image")
-    names = Text("image", meaning="name of each image, unique")
-    files = Text("image", meaning="path of its file below the dataset's folder")
-    sizes = Array("int32", "image", 2, meaning="width and height of the original, pixels")
-    splits = Text("image", meaning="`train`, `val` or `test`")
-    sentences = Text("sentence", meaning="sentences as they came")
-    image_of_sentence = Array(
-        "int32", "sentence", meaning="row of the image of each sentence, non-decreasing"
+    images = Table("uint8", ("images", "size", "size", 3), "pixels in RGB, a chunk for each image")
+    names = Strings(("images",), "name of each image, unique")
+    files = Strings(("images",), "path of its file below the dataset's folder")
+    sizes = Table("int32", ("images", 2), "width and height of the original", unit="pixels")
+    splits = Strings(("images",), "train, val or test")
+    sentences = Strings(("sentences",), "the sentences as they were given")
+    image_of_sentence = Table(
+        "int32",
+        ("sentences",),
+        "row of the image of each sentence, never decreasing",
+        index_into="images",
     )
-
-    def content_problem(self) -> str | None:
-        """A sentence belongs to a row of the images."""
-        return owner_problem(self.image_of_sentence[:], self.images.shape[0])
 
 
 class Regions(HDF5File):
-    """`results/<dataset>/regions.h5`: the regions of every image, one image after the other."""
+    """The regions that a detector found in every image: boxes with class and score."""
 
-    kind, version, command = "regions", 1, "galr regions"
+    kind = "regions"
+    version = 1
+    made_by = "galr regions"
 
-    names = Text("image", meaning="name of each image, as in dataset.h5")
-    sizes = Array("int32", "image", 2, meaning="width and height of the image, pixels")
-    offsets = Array(
-        "int64", "image + 1", meaning="image i has the regions `offsets[i]:offsets[i + 1]`"
+    names = Strings(("images",), "names of the images, as in dataset.h5")
+    sizes = Table("int32", ("images", 2), "width and height of the original", unit="pixels")
+    offsets = Table(
+        "int64",
+        ("images+1",),
+        "image i has rows offsets[i]:offsets[i+1] of the tables of regions",
+        offsets_into="regions",
     )
-    boxes = Array("float32", "region", 4, meaning="x1, y1, x2, y2 in pixels of the original image")
-    scores = Array("float32", "region", meaning="score in [0, 1], descending within an image")
-    classes = Array("int32", "region", meaning="row in `class_names`")
-    class_names = Text("class", meaning="name of each class")
-
-    def content_problem(self) -> str | None:
-        """The offsets divide the regions among the images."""
-        offsets, regions = self.offsets[:], self.boxes.shape[0]
-        if (np.diff(offsets, prepend=0, append=regions) < 0).any() or offsets[0] != 0:
-            return f"has offsets that do not divide its {regions} regions among its images"
-        if offsets[-1] != regions:
-            return f"has offsets up to {offsets[-1]} for {regions} regions"
-        return None
+    boxes = Table("float32", ("regions", 4), "x1, y1, x2, y2 in the original image", unit="pixels")
+    scores = Table("float32", ("regions",), "score, descending within an image", unit="in [0, 1]")
+    classes = Table("int32", ("regions",), "row of class_names", index_into="classes")
+    class_names = Strings(("classes",), "names of the classes")
 
 
 class Graphs(HDF5File):
-    """`results/<dataset>/<variant>/graphs.h5`: what DREA made of the regions of every image."""
+    """The graph of every image: n regions with d features each, and the edges between them."""
 
-    kind, version, command = "graphs", 2, "galr graphs"
+    kind = "graphs"
+    version = 2
+    made_by = "galr graphs"
 
-    names = Text("image", meaning="name of each image, as in dataset.h5")
-    representation = Array(
-        "float32", "image", "row", "feature",
-        meaning="X: class one-hot, score, centre x and y, width, height; zero in padding",
-    )  # fmt: skip
-    adjacency = Array("float32", "image", "row", "row", meaning="A: symmetric, zero in padding")
-    mask = Array(
-        "bool", "image", "row", meaning="whether a row is a region; the others are padding"
+    names = Strings(("images",), "names of the images, as in dataset.h5")
+    representation = Table(
+        "float32",
+        ("images", "n", "d"),
+        "features of the regions, zero where padding; of DREA class one-hot, score, centre x and y, width, height",
+        unit="in [0, 1]",
     )
-    region_index = Array(
-        "int32", "image", "row",
-        meaning="index of the row's region among the image's regions; -1 in padding or where not known",
-    )  # fmt: skip
-    num_redundant = Array("int32", "image", meaning="regions dropped as redundant")
-
-
-class SplitTables(TableGroup):
-    """Embeddings and similarity of one split."""
-
-    similarity = Array("float32", "image", "sentence", meaning="cosines")
-    image_embeddings = Array("float32", "image", "embedding", meaning="rows of unit length")
-    sentence_embeddings = Array("float32", "sentence", "embedding", meaning="rows of unit length")
-    names = Text("image", meaning="name of each image")
-    sentences = Text("sentence", meaning="the sentences")
-    image_of_sentence = Array("int32", "sentence", meaning="row of the image of each sentence")
-
-    def content_problem(self) -> str | None:
-        """A sentence belongs to a row of the images."""
-        return owner_problem(self.image_of_sentence[:], self.similarity.shape[0])
-
-
-class BankTables(TableGroup):
-    """Embeddings of a fold's training images and of their distinct sentences."""
-
-    image_embeddings = Array("float32", "image", "embedding", meaning="rows of unit length")
-    sentence_embeddings = Array("float32", "sentence", "embedding", meaning="rows of unit length")
-
-
-class Similarity(HDF5File, SplitTables):
-    """`results/<dataset>/<variant>/fold<k>/similarity.h5`: the test split; beside it the validation images."""
-
-    kind, version, command = "similarity", 2, "galr similarity"
-
-    validation = Subgroup(
-        SplitTables, meaning="the same six tables of the fold's validation images"
+    adjacency = Table(
+        "float32", ("images", "n", "n"), "weights of the edges, symmetric, zero where padding"
     )
-    bank = Subgroup(
-        BankTables,
-        meaning="`image_embeddings` and `sentence_embeddings` of the fold's training images and their distinct"
-        " sentences, for `qbnorm`",
-        optional=True,
+    mask = Table("bool", ("images", "n"), "False where a row is padding")
+    region_index = Table(
+        "int32",
+        ("images", "n"),
+        "which of the image's regions each row is, from 0; -1 where padding or not known",
+    )
+    num_redundant = Table("int32", ("images",), "number of regions suppressed as redundant")
+
+
+class SplitSimilarity(TableGroup):
+    """The embeddings of one split, and their similarity matrix."""
+
+    similarity = Table(
+        "float32", ("images", "sentences"), "cosine of each image and sentence", unit="in [-1, 1]"
+    )
+    image_embeddings = Table("float32", ("images", "embed_dim"), "unit rows")
+    sentence_embeddings = Table("float32", ("sentences", "embed_dim"), "unit rows")
+    names = Strings(("images",), "names of the images")
+    sentences = Strings(("sentences",), "the sentences")
+    image_of_sentence = Table(
+        "int32", ("sentences",), "row of the image of each sentence", index_into="images"
     )
 
 
-class RankTables(TableGroup):
-    """Ranks under one rerank."""
+class TrainingBank(TableGroup):
+    """The embeddings of the training split, which the rerank qbnorm needs."""
 
-    i2t = Array("float64", "image", meaning="rank of an image's best own sentence, from 0")
-    t2i = Array("float64", "sentence", meaning="rank of a sentence's image, from 0")
-    i2t_hits = Array("float64", "image", 3, meaning="probability that the rank is below 1, 5, 10")
-    t2i_hits = Array("float64", "sentence", 3, meaning="the same for a sentence")
+    image_embeddings = Table("float32", ("training_images", "embed_dim"), "unit rows")
+    sentence_embeddings = Table(
+        "float32", ("training_sentences", "embed_dim"), "of the distinct sentences, unit rows"
+    )
+
+
+class Similarity(HDF5File, SplitSimilarity):
+    """The test split of a fold, encoded by a trained model; beside it the validation and training splits."""
+
+    kind = "similarity"
+    version = 2
+    made_by = "galr similarity"
+    shared_axes = ("embed_dim",)
+
+    validation = Group(SplitSimilarity, "the same tables of the fold's validation split")
+    bank = Group(TrainingBank, "embeddings of the fold's training split; absent with --no-bank")
+
+
+class RerankRanks(TableGroup):
+    """The ranks in both directions after one rerank."""
+
+    i2t = Table("float64", ("images",), "rank of the best sentence of each image, counted from 0")
+    t2i = Table("float64", ("sentences",), "rank of the image of each sentence, counted from 0")
+    i2t_hits = Table(
+        "float64",
+        ("images", 3),
+        "probability that the rank is below 1, 5 and 10, less than 1 only where ties are broken at random",
+        unit="in [0, 1]",
+    )
+    t2i_hits = Table("float64", ("sentences", 3), "the same of each sentence", unit="in [0, 1]")
 
 
 class Ranks(HDF5File):
-    """`results/<dataset>/<variant>/fold<k>/ranks.h5`: ranks of the test split, a group for each rerank."""
+    """The ranks of all queries of the test split, for each rerank."""
 
-    kind, version, command = "ranks", 1, "galr evaluate"
+    kind = "ranks"
+    version = 1
+    made_by = "galr evaluate"
+    shared_axes = ("images", "sentences")
 
-    image_of_sentence = Array("int32", "sentence", meaning="row of the image of each sentence")
-
-    @property
-    def reranks(self) -> dict[str, RankTables]:
-        """The groups by name of the rerank, in alphabetical order."""
-        groups = self.group.items()
-        return {name: RankTables(group) for name, group in groups if name not in self.tables()}
-
-    def write_rerank(self, name: str, **tables: np.ndarray) -> None:
-        """Write the ranks under one rerank."""
-        RankTables(self.group.create_group(name)).write(**tables)
-
-    def content_problem(self) -> str | None:
-        """Every rerank has ranks for the same images and sentences."""
-        owners = self.image_of_sentence[:]
-        for name, tables in self.reranks.items():
-            if wrong := tables.problem():
-                return f"{wrong} (in the group {name})"
-            if tables.t2i.shape != owners.shape:
-                return f"has {name}/t2i of shape {tables.t2i.shape}, expected {owners.shape}"
-            if wrong := owner_problem(owners, tables.i2t.shape[0]):
-                return wrong
-        return None
-
-    @classmethod
-    def describe(cls) -> list[str]:
-        """The tables of the file, then those of every rerank."""
-        inner = [line.replace("| `", "| `<rerank>/", 1) for line in RankTables.describe()[2:]]
-        return super().describe() + inner
-
-
-def owner_problem(image_of_sentence: np.ndarray, images: int) -> str | None:
-    """Say which sentence belongs to no image.
-
-    Args:
-        image_of_sentence: (sentence,) row of the image of each sentence.
-        images: number of images.
-    """
-    wrong = (image_of_sentence < 0) | (image_of_sentence >= images)
-    if not wrong.any():
-        return None
-    first = int(wrong.argmax())
-    return f"has image_of_sentence[{first}] = {image_of_sentence[first]}, expected a row of {images} images"
+    image_of_sentence = Table("int32", ("sentences",), "row of the image of each sentence")
+    reranks = NamedGroups(RerankRanks, "rerank", "a group for each rerank: none, mr-paper, …")
 
 
 FORMATS: tuple[type[HDF5File], ...] = (Dataset, Regions, Graphs, Similarity, Ranks)

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import h5py
 import numpy as np
 
-from galr import store
 from galr.errors import ConfigError, DataError
 from galr.evaluate.qbnorm import QueryBank
 from galr.evaluate.ranks import SimilarityMatrix, check_matrix, default_image_of_sentence
+from galr.io.formats import Similarity, SplitSimilarity, TrainingBank
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +54,16 @@ def read_similarity(path: Path, image_of_sentence: Path | None) -> SimilarityInp
             check_matrix(similarity)
             given = default_image_of_sentence(*similarity.shape)
         return SimilarityInput(SimilarityMatrix(similarity, given), None, None, {})
-    with store.reading(path, store.SIMILARITY) as file:
+    with Similarity.open(path) as file:
         test = SimilarityMatrix(
-            file["similarity"][:], file["image_of_sentence"][:] if given is None else given
+            file.similarity[:], file.image_of_sentence[:] if given is None else given
         )
         validation = None
-        if "validation" in file:
-            group = file["validation"]
-            validation = SimilarityMatrix(group["similarity"][:], group["image_of_sentence"][:])
-        return SimilarityInput(
-            test, validation, store.texts(file["sentences"]), store.provenance(file)
-        )
+        if file.validation is not None:
+            validation = SimilarityMatrix(
+                file.validation.similarity[:], file.validation.image_of_sentence[:]
+            )
+        return SimilarityInput(test, validation, file.sentences, file.provenance)
 
 
 def check_inputs(similarity: Path | None, images: Path | None, sentences: Path | None) -> None:
@@ -87,8 +85,8 @@ def read_matrix(path: Path) -> np.ndarray:
     """
     if path.suffix not in (".h5", ".hdf5"):
         return read_array(path)
-    with store.reading(path, store.SIMILARITY) as file:
-        return file["similarity"][:]
+    with Similarity.open(path) as file:
+        return file.similarity[:]
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -181,16 +179,15 @@ def read_banks(path: Path) -> QueryBanks:
     """
     if path.suffix not in (".h5", ".hdf5"):
         raise ConfigError(f"{path} is a bare matrix, {BANK_HINT}")
-    with store.reading(path, store.SIMILARITY) as file:
-        if "bank" not in file:
+    with Similarity.open(path) as file:
+        if file.bank is None or file.validation is None:
             raise ConfigError(f"{path} was made with --no-bank, {BANK_HINT}")
-        return QueryBanks(_query_banks(file, file), _query_banks(file, file["validation"]))
+        return QueryBanks(_query_banks(file.bank, file), _query_banks(file.bank, file.validation))
 
 
-def _query_banks(file: h5py.File, part: h5py.Group) -> tuple[QueryBank, QueryBank]:
-    """The same bank, before the candidates of one part."""
-    bank = file["bank"]
+def _query_banks(bank: TrainingBank, split: SplitSimilarity) -> tuple[QueryBank, QueryBank]:
+    """The training images as queries for a split's sentences, and the training sentences for its images."""
     return (
-        QueryBank(bank["image_embeddings"][:], part["sentence_embeddings"][:]),
-        QueryBank(bank["sentence_embeddings"][:], part["image_embeddings"][:]),
+        QueryBank(bank.image_embeddings[:], split.sentence_embeddings[:]),
+        QueryBank(bank.sentence_embeddings[:], split.image_embeddings[:]),
     )

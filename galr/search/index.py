@@ -24,7 +24,7 @@ import numpy as np
 
 from galr.errors import ConfigError, StoreError
 from galr.io.atomic import atomic_write
-from galr.io.hdf5 import Strings, Table
+from galr.io.tables import Strings, Table
 from galr.search.tile_table import IndexFile
 from galr.search.vector_index import VectorIndex
 from galr.search.windows import GeoTransform, Window

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 from galr.errors import StoreError
-from galr.io.hdf5 import HDF5File, Strings, Table
+from galr.io.hdf5 import HDF5File
+from galr.io.tables import Strings, Table
 from galr.search.windows import GeoTransform, Window
 
 
@@ -36,7 +37,7 @@ class IndexFile(HDF5File):
     )
 
     @classmethod
-    def _remake_hint(cls, path: Path) -> str:
+    def remake_hint(cls, path: Path) -> str:
         """Say how a file is made anew."""
         return "run galr index again into an empty folder"
 

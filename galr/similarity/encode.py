@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 
-from galr import store
 from galr.data.vocabulary import Vocabulary
 from galr.errors import StoreError
 from galr.evaluate.tiled_products import compute_similarity
+from galr.io.formats import Dataset, Similarity, SplitSimilarity
 from galr.model.checkpoint import load_checkpoint
 from galr.provenance import file_sha256
 from galr.train.embed import embed_images, embed_sentences
@@ -55,8 +54,8 @@ def write_similarity(
         "validation_mr": trained.mr,
         "encoded": encoding_info(batch_size, device),
     }
-    with store.reading(dataset, store.DATASET) as file:
-        names = store.texts(file["names"])
+    with Dataset.open(dataset) as file:
+        names = file.names
         graph_store = GraphStore.open(graphs, names)
         expected = (trained.architecture["max_regions"], trained.architecture["node_dim"])
         if graph_store.shape != expected:
@@ -68,11 +67,11 @@ def write_similarity(
             read_folds(folds),
             trained.provenance["fold"],
             names,
-            store.texts(file["sentences"]),
-            file["image_of_sentence"][:],
+            file.sentences,
+            file.image_of_sentence[:],
         )
         graph_store = graph_store.to(device)
-        images = StreamedImages(file["images"], device)  # each image is used once
+        images = StreamedImages(file.images, device)  # each image is used once
 
         def encode_images(split: SplitData) -> np.ndarray:
             return embed_images(
@@ -88,10 +87,10 @@ def write_similarity(
             token_ids = vocabulary.encode(sentences, trained.max_words)
             return embed_sentences(model, token_ids, batch_size=batch_size, device=device)
 
-        with store.writing(output, store.SIMILARITY, provenance) as written:
+        with Similarity.create(output, provenance) as written:
             for group, split in (
                 (written, splits["test"]),
-                (written.create_group("validation"), splits["val"]),
+                (Similarity.validation.create(written), splits["val"]),
             ):
                 _write_split(
                     group,
@@ -102,8 +101,7 @@ def write_similarity(
                 )
             if bank:
                 train = splits["train"]
-                store.write_arrays(
-                    written.create_group("bank"),
+                Similarity.bank.create(written).write(
                     image_embeddings=encode_images(train),
                     sentence_embeddings=encode_sentences(list(dict.fromkeys(train.sentences))),
                 )
@@ -115,7 +113,7 @@ def encoding_info(batch_size: int, device: torch.device) -> dict[str, Any]:
 
 
 def _write_split(
-    group: h5py.Group,
+    group: SplitSimilarity,
     split: SplitData,
     names: list[str],
     image_embeddings: np.ndarray,
@@ -130,12 +128,11 @@ def _write_split(
         image_embeddings: (images, embed_dim) float32, unit rows.
         sentence_embeddings: (sentences, embed_dim) float32, unit rows.
     """
-    store.write_arrays(
-        group,
+    group.write(
         similarity=compute_similarity(image_embeddings, sentence_embeddings, torch.device("cpu")),
         image_embeddings=image_embeddings,
         sentence_embeddings=sentence_embeddings,
         image_of_sentence=split.image_of_sentence,
+        names=names,
+        sentences=split.sentences,
     )
-    store.write_texts(group, "names", names)
-    store.write_texts(group, "sentences", split.sentences)

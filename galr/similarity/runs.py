@@ -2,15 +2,15 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from galr import store
 from galr.errors import StoreError, VerifyError
 from galr.evaluate.ranks import RetrievalRanks
+from galr.io.formats import Dataset, Graphs, Ranks, Similarity
 from galr.model.checkpoint import Checkpoint, load_checkpoint
 from galr.provenance import file_sha256
 from galr.train.splits import SplitData, read_folds, split_by_fold
@@ -49,13 +49,13 @@ class TrainedRun:
 
     def splits(self) -> dict[str, SplitData]:
         """The splits `train`, `val` and `test` of its fold, by name."""
-        with store.reading(self.dataset, store.DATASET) as file:
+        with Dataset.open(self.dataset) as file:
             return split_by_fold(
                 read_folds(self.folds),
                 self.checkpoint.provenance["fold"],
-                store.texts(file["names"]),
-                store.texts(file["sentences"]),
-                file["image_of_sentence"][:],
+                file.names,
+                file.sentences,
+                file.image_of_sentence[:],
             )
 
 
@@ -75,11 +75,11 @@ def open_trained_run(folder: Path, dataset: Path | None = None) -> TrainedRun:
     resolved = folder.resolve()
     dataset = dataset or resolved.parents[1] / "dataset.h5"
     graphs = resolved.parent / "graphs.h5" if provenance["graphs_sha256"] else None
-    with store.reading(dataset, store.DATASET) as file:
-        image_size = int(file["images"].shape[1])
+    with Dataset.open(dataset) as file:
+        image_size = int(file.images.shape[1])
     check_sha256(dataset, provenance["dataset_sha256"], path)
     if graphs is not None:
-        with store.reading(graphs, store.GRAPHS):
+        with Graphs.open(graphs):
             check_sha256(graphs, provenance["graphs_sha256"], path)
     return TrainedRun(checkpoint, file_sha256(path), folder, dataset, graphs, image_size)
 
@@ -131,15 +131,13 @@ def open_stored(run: TrainedRun) -> StoredRun:
     """
     similarity, ranks = run.folder / "similarity.h5", run.folder / "ranks.h5"
     metrics = run.folder / "metrics.csv"
-    with store.reading(similarity, store.SIMILARITY) as file:
-        similarity_provenance = store.provenance(file)
-    with store.reading(ranks, store.RANKS) as file:
-        provenance = store.provenance(file)
-        image_of_sentence = file["image_of_sentence"][:]
+    with Similarity.open(similarity) as file:
+        similarity_provenance = file.provenance
+    with Ranks.open(ranks) as file:
+        provenance = file.provenance
+        image_of_sentence = file.image_of_sentence[:]
         ranks_by_rerank = {
-            rerank: RetrievalRanks(
-                **{each.name: file[rerank][each.name][:] for each in fields(RetrievalRanks)}
-            )
+            rerank: RetrievalRanks(**file.reranks[rerank].arrays())
             for rerank in provenance["reranks"]
         }
     _check_provenance(similarity, similarity_provenance, "encoded", "checkpoint_sha256")

@@ -13,17 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 
-from galr import store
 from galr.errors import VerifyError
 from galr.evaluate import table
 from galr.evaluate.evaluate import MatrixSource, evaluate
 from galr.evaluate.metrics import retrieval_metrics
 from galr.evaluate.ranks import RetrievalRanks
 from galr.io import matrix_files
+from galr.io.formats import Similarity
 from galr.similarity.encode import encoding_info, write_similarity
 from galr.similarity.runs import StoredRun, TrainedRun, read_metric_rows
 
@@ -224,8 +223,8 @@ def _count_changed_ranks(stored: StoredRun, ranks: Mapping[str, RetrievalRanks])
 
 def _has_bank(similarity: Path) -> bool:
     """Whether a similarity.h5 holds the embeddings of the training split."""
-    with store.reading(similarity, store.SIMILARITY) as file:
-        return "bank" in file
+    with Similarity.open(similarity) as file:
+        return file.bank is not None
 
 
 def _max_deviation(stored: Path, again: Path) -> float:
@@ -235,32 +234,21 @@ def _max_deviation(stored: Path, again: Path) -> float:
         VerifyError: they are of other images or sentences.
     """
     deviation = 0.0
-    with (
-        store.reading(stored, store.SIMILARITY) as old,
-        store.reading(again, store.SIMILARITY) as new,
-    ):
-        for name in _table_paths(new):
-            is_float = new[name].dtype.kind == "f"
-            same = name in old and old[name].shape == new[name].shape
+    with Similarity.open(stored) as old_file, Similarity.open(again) as new_file:
+        old = old_file.flat_tables()
+        for name, table in new_file.flat_tables().items():
+            is_float = table.dtype.kind == "f"
+            same = name in old and old[name].shape == table.shape
             if same and not is_float:
-                same = np.array_equal(old[name][:], new[name][:])
+                same = np.array_equal(old[name][:], table[:])
             if not same:
                 raise VerifyError(
                     f"{stored} holds another {name} than its checkpoint and its dataset give;"
                     f" delete {stored} and run snakemake again"
                 )
             if is_float:
-                difference = np.abs(new[name][:].astype(np.float64) - old[name][:])
+                difference = np.abs(table[:].astype(np.float64) - old[name][:])
                 if name.endswith("embeddings"):
                     difference = np.linalg.norm(difference, axis=1)
                 deviation = float(np.maximum(deviation, difference.max()))  # keeps NaN
     return deviation
-
-
-def _table_paths(file: h5py.File) -> list[str]:
-    """The paths of all tables in a file."""
-    paths: list[str] = []
-    file.visititems(
-        lambda name, item: paths.append(name) if isinstance(item, h5py.Dataset) else None
-    )
-    return paths

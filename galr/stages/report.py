@@ -11,10 +11,9 @@ The table of results is also printed.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from galr import store
 from galr.errors import ConfigError
+from galr.io import formats
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
 from galr.report import curves, facts, metrics, table
@@ -62,37 +61,38 @@ def run(flags: Flags) -> None:
     graphs = {variant_of(path, similarities): path for path in flags.graphs}
     made = {variant: _graphs(path) for variant, path in graphs.items()}
     became = outcomes(regions, made)
-    with store.reading(flags.dataset, store.DATASET) as dataset:
-        sentences = store.texts(dataset["sentences"])
+    with formats.Dataset.open(flags.dataset) as dataset:
+        sentences = dataset.sentences
         html = render(
             scores,
             panels({run_of(path): curves.read(path) for path in flags.histories}),
             gallery(
                 shown,
                 _scored(similarities[shown]),
-                Images(dataset["images"], store.texts(dataset["names"]), dataset["sizes"][:]),
+                Images(dataset.images, dataset.names, dataset.sizes[:]),
                 regions,
                 made,
                 count=flags.examples,
                 seed=flags.seed,
             ),
-            facts.splits(
-                store.texts(dataset["splits"]), sentences, dataset["image_of_sentence"][:]
-            ),
+            facts.splits(dataset.splits, sentences, dataset.image_of_sentence[:]),
             facts.dropped(flags.data_report),
             facts.region_facts(regions),
             became,
             origin(
                 {
                     "metrics.csv": {"sha256": file_sha256(flags.metrics)},
-                    "dataset.h5": store.provenance(dataset),
-                    "regions.h5": _provenance(flags.regions, store.REGIONS),
+                    "dataset.h5": dataset.provenance,
+                    "regions.h5": formats.Regions.read_provenance(flags.regions),
                 }
                 | {
-                    f"{variant}/graphs.h5": _provenance(path, store.GRAPHS)
+                    f"{variant}/graphs.h5": formats.Graphs.read_provenance(path)
                     for variant, path in graphs.items()
                 },
-                {run: _provenance(path, store.SIMILARITY) for run, path in similarities.items()},
+                {
+                    run: formats.Similarity.read_provenance(path)
+                    for run, path in similarities.items()
+                },
                 code_versions(),
             ),
         )
@@ -103,42 +103,36 @@ def run(flags: Flags) -> None:
 
 def _regions(path: Path) -> Regions:
     """Read the detections."""
-    with store.reading(path, store.REGIONS) as file:
+    with formats.Regions.open(path) as file:
         return Regions(
-            names=store.texts(file["names"]),
-            offsets=file["offsets"][:],
-            boxes=file["boxes"][:],
-            scores=file["scores"][:],
-            classes=file["classes"][:],
-            class_names=store.texts(file["class_names"]),
+            names=file.names,
+            offsets=file.offsets[:],
+            boxes=file.boxes[:],
+            scores=file.scores[:],
+            classes=file.classes[:],
+            class_names=file.class_names,
         )
 
 
 def _graphs(path: Path) -> Graphs:
     """Read what a variant's graphs tell of the regions."""
-    with store.reading(path, store.GRAPHS) as file:
+    with formats.Graphs.open(path) as file:
         return Graphs(
-            names=store.texts(file["names"]),
-            mask=file["mask"][:],
-            kept=file["kept"][:],
-            redundant=file["redundant"][:],
-            settings=store.provenance(file).get("settings", {}),
-            content=content(file[table][:] for table in store.GRAPHS.tables if table != "names"),
+            names=file.names,
+            mask=file.mask[:],
+            kept=file.region_index[:],
+            redundant=file.num_redundant[:],
+            settings=file.provenance.get("settings", {}),
+            content=content(file.arrays().values()),
         )
 
 
 def _scored(path: Path) -> Scored:
     """Read a run's similarities of the test split."""
-    with store.reading(path, store.SIMILARITY) as file:
+    with formats.Similarity.open(path) as file:
         return Scored(
-            file["similarity"][:],
-            store.texts(file["names"]),
-            store.texts(file["sentences"]),
-            file["image_of_sentence"][:],
+            file.similarity[:],
+            file.names,
+            file.sentences,
+            file.image_of_sentence[:],
         )
-
-
-def _provenance(path: Path, layout: store.Layout) -> dict[str, Any]:
-    """Read what a file says of its own making."""
-    with store.reading(path, layout) as file:
-        return store.provenance(file)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from galr import store
 from galr.errors import DataError
 from galr.graphs.edges import EdgeConfig
+from galr.io.formats import Graphs
 from galr.model.galr import GraphBatch
 from galr.train.image_store import Rows
 
@@ -42,12 +42,13 @@ class GraphStore:
         """
         if path is None:
             return cls(*empty_graphs(len(names)), None)
-        with store.reading(path, store.GRAPHS) as file:
-            if store.texts(file["names"]) != names:
+        with Graphs.open(path) as file:
+            if file.names != names:
                 raise DataError(f"{path} is of other images than dataset.h5; run snakemake again")
-            settings = store.provenance(file)["settings"]
+            settings = file.provenance["settings"]
             representation, adjacency, mask = (
-                torch.from_numpy(file[t][:]) for t in ("representation", "adjacency", "mask")
+                torch.from_numpy(table[:])
+                for table in (file.representation, file.adjacency, file.mask)
             )
         edges = EdgeConfig.from_options(settings) if "proximity" in settings else None
         return cls(representation, adjacency, mask, edges)

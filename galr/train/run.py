@@ -9,10 +9,10 @@ import h5py
 import pandas as pd
 from lightning_fabric import Fabric
 
-from galr import store
 from galr.data.vocabulary import Vocabulary
 from galr.errors import ConfigError
 from galr.io.atomic import atomic_write
+from galr.io.formats import Dataset, Graphs
 from galr.model.checkpoint import Checkpoint
 from galr.model.galr import GaLR
 from galr.model.pretrained import load_backbone, load_skipthoughts
@@ -65,18 +65,18 @@ def load_inputs(
         DataError: graphs or folds are of other images, or a split is empty.
         StoreError: a file is damaged.
     """
-    if (size := dataset["images"].shape[1]) < options.input_size:
+    if (size := dataset.images.shape[1]) < options.input_size:
         raise ConfigError(
             f"model.input_size is {options.input_size} and data.size {size};"
             " input_size is at most size"
         )
-    names = store.texts(dataset["names"])
+    names = dataset.names
     splits = split_by_fold(
         read_folds(folds),
         fold,
         names,
-        store.texts(dataset["sentences"]),
-        dataset["image_of_sentence"][:],
+        dataset.sentences,
+        dataset.image_of_sentence[:],
     )
     graph_store = GraphStore.open(graphs, names)
     if options.augment_regions and graphs is not None and graph_store.edges is None:
@@ -87,7 +87,7 @@ def load_inputs(
     vocabulary = Vocabulary.build(
         splits["train"].sentences, options.min_word_count, stop_words=options.stop_words
     )
-    return TrainInputs(dataset["images"], splits, graph_store, vocabulary)
+    return TrainInputs(dataset.images, splits, graph_store, vocabulary)
 
 
 def model_architecture(inputs: TrainInputs, options: ModelOptions) -> dict[str, Any]:
@@ -224,8 +224,8 @@ def run_provenance(
         The provenance of checkpoint.pt; with how the graphs were made, so that graphs can be made for other
         images with the model alone.
     """
-    with store.reading(dataset, store.DATASET) as file:
-        name, size = store.provenance(file)["dataset"], int(file["images"].shape[1])
+    with Dataset.open(dataset) as file:
+        name, size = file.provenance["dataset"], int(file.images.shape[1])
     return {
         "dataset": name,
         "dataset_sha256": file_sha256(dataset),
@@ -274,6 +274,6 @@ def _graph_provenance(graphs: Path | None) -> dict[str, Any] | None:
     """DREA's settings and the names of the features; None without graphs."""
     if graphs is None:
         return None
-    with store.reading(graphs, store.GRAPHS) as file:
-        provenance = store.provenance(file)
+    with Graphs.open(graphs) as file:
+        provenance = file.provenance
     return {key: provenance[key] for key in ("settings", "columns") if key in provenance}

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from galr import store
 from galr.__main__ import main
 from galr.data.validate import PROBLEM_KINDS
+from galr.io.formats import Dataset
 from galr.io.images import load_resized
 
 SIZE = 16
@@ -61,10 +61,9 @@ def run(house, size=SIZE, **policies):
 
 
 def stored(house):
-    with store.reading(house / "dataset.h5", store.DATASET) as file:
-        texts = {t: store.texts(file[t]) for t in ("names", "files", "splits", "sentences")}
-        arrays = {t: file[t][:] for t in ("images", "sizes", "image_of_sentence")}
-        return texts | arrays | {"chunks": file["images"].chunks, "origin": store.provenance(file)}
+    with Dataset.open(house / "dataset.h5") as file:
+        texts = {t: getattr(file, t) for t in ("names", "files", "splits", "sentences")}
+        return texts | file.arrays() | {"chunks": file.images.chunks, "origin": file.provenance}
 
 
 def decoded_alone(house, files):

@@ -6,12 +6,12 @@ import h5py
 import numpy as np
 import pytest
 
-from galr import store
 from galr.__main__ import main
 from galr.evaluate.metrics import random_metrics, retrieval_metrics, t2i_upper_bound
 from galr.evaluate.qbnorm import bank_stats, qbnorm_scores
 from galr.evaluate.ranks import RetrievalRanks, compute_ranks
 from galr.evaluate.rerank import rerank_direction
+from galr.io.formats import Ranks, Similarity
 
 NUMBERS = [
     "i2t_r1",
@@ -49,20 +49,18 @@ def write_similarity(
     path, fold, variant="corrected", image_of_sentence=IMAGE_OF_SENTENCE, bank=True
 ):
     origin = {"dataset": "demo", "variant": variant, "fold": fold, "seed": 42, "validation_mr": 1.0}
-    with store.writing(path, store.SIMILARITY, origin) as file:
-        for group, seed in ((file, fold), (file.create_group("validation"), 100 + fold)):
-            store.write_arrays(
-                group,
+    with Similarity.create(path, origin) as file:
+        for group, seed in ((file, fold), (Similarity.validation.create(file), 100 + fold)):
+            group.write(
                 similarity=similarity_of(seed),
                 image_embeddings=embeddings_of(seed, 12),
                 sentence_embeddings=embeddings_of(seed, len(image_of_sentence)),
-                image_of_sentence=image_of_sentence.astype(np.int32),
+                image_of_sentence=image_of_sentence,
+                names=[f"{n}.png" for n in range(12)],
+                sentences=SENTENCES,
             )
-            store.write_texts(group, "names", [f"{n}.png" for n in range(12)])
-            store.write_texts(group, "sentences", SENTENCES)
         if bank:
-            store.write_arrays(
-                file.create_group("bank"),
+            Similarity.bank.create(file).write(
                 image_embeddings=embeddings_of(7, 9),
                 sentence_embeddings=embeddings_of(8, 40),
             )
@@ -176,10 +174,10 @@ def evaluate(folder, fold, *flags, reranks=("none", "mr-code", "mr-paper"), **si
 
 
 def test_evaluate_with_reranks_names_them_and_says_what_it_chose(tmp_path):
-    with store.reading(evaluate(tmp_path, 0), store.RANKS) as file:
-        origin = store.provenance(file)
-        plain = file["none/t2i"][:]
-        relevance = file["image_of_sentence"][:]
+    with Ranks.open(evaluate(tmp_path, 0)) as file:
+        origin = file.provenance
+        plain = file.reranks["none"].t2i[:]
+        relevance = file.image_of_sentence[:]
     header, rows = table(tmp_path / "metrics0.csv")
     assert header == ["rerank", *NUMBERS]
     assert [row["rerank"] for row in rows] == origin["reranks"] == ["none", "mr-code", "mr-paper"]
@@ -206,10 +204,8 @@ def test_evaluate_with_reranks_names_them_and_says_what_it_chose(tmp_path):
 
 def test_every_rerank_is_a_row_and_qbnorm_asks_the_bank_of_the_file(tmp_path):
     reranks = ["reciprocal", "none", "qbnorm"]
-    with store.reading(
-        evaluate(tmp_path, 0, "--beta", 2, 9, "--threads", 2, reranks=reranks), store.RANKS
-    ) as file:
-        origin, found = store.provenance(file), {name: file[name]["t2i"][:] for name in reranks}
+    with Ranks.open(evaluate(tmp_path, 0, "--beta", 2, 9, "--threads", 2, reranks=reranks)) as file:
+        origin, found = file.provenance, {name: file.reranks[name].t2i[:] for name in reranks}
     _, rows = table(tmp_path / "metrics0.csv")
     assert [row["rerank"] for row in rows] == origin["reranks"] == reranks
     assert origin["chosen"]["reciprocal"]["k"] in (5, 12)

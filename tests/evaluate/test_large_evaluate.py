@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from galr import store
 from galr.__main__ import main
 from galr.evaluate.tiled_products import compute_similarity
+from galr.io.formats import Ranks
 
 
 @pytest.fixture
@@ -41,14 +41,11 @@ def test_tables_give_the_numbers_of_their_matrix(saved, ties):
     assert call(saved, "--similarity", "S.npy", "--output", "a.csv", "--ranks", "a.h5", *how) == 0
     assert call(saved, *tables, "--output", "b.csv", "--ranks", "b.h5", *how) == 0
     pd.testing.assert_frame_equal(pd.read_csv(saved / "a.csv"), pd.read_csv(saved / "b.csv"))
-    with (
-        store.reading(saved / "a.h5", store.RANKS) as a,
-        store.reading(saved / "b.h5", store.RANKS) as b,
-    ):
-        assert store.provenance(b).keys() >= {"images_sha256", "sentences_sha256", "chosen"}
+    with Ranks.open(saved / "a.h5") as a, Ranks.open(saved / "b.h5") as b:
+        assert b.provenance.keys() >= {"images_sha256", "sentences_sha256", "chosen"}
         for rerank in ("none", "reciprocal", "mr-code", "mr-paper"):
-            for name, ranks in a[rerank].items():
-                assert np.array_equal(ranks[:], b[rerank][name][:]), (rerank, name)
+            for name, ranks in a.reranks[rerank].arrays().items():
+                assert np.array_equal(ranks, b.reranks[rerank].arrays()[name]), (rerank, name)
 
 
 @pytest.mark.parametrize(

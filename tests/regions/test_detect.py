@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torchvision.ops import box_iou
 
-from galr import store
 from galr.commands import regions as stage
 from galr.errors import DataError, DeviceError, StoreError
+from galr.io.formats import Dataset, Regions
 from galr.io.images import load_rgb
 from galr.regions import network
 from galr.regions.detect import SliceBatch, detect, detect_slices, has_spare_core, iter_batches
@@ -213,17 +213,16 @@ def test_a_batch_reaches_the_device_in_one_piece():
 
 def dataset_of(path, files, sizes):
     """Write what the stage reads of a dataset.h5."""
-    with store.writing(path, store.DATASET, {}) as file:
-        store.write_arrays(
-            file,
+    with Dataset.create(path, {}) as file:
+        file.write(
             images=np.zeros((len(files), 4, 4, 3), np.uint8),
             sizes=np.array(sizes, np.int32),
             image_of_sentence=np.zeros(0, np.int32),
+            names=[f.split(".")[0] for f in files],
+            files=files,
+            splits=["test"] * len(files),
+            sentences=[],
         )
-        for table, texts in (("names", [f.split(".")[0] for f in files]), ("files", files)):
-            store.write_texts(file, table, texts)
-        store.write_texts(file, "splits", ["test"] * len(files))
-        store.write_texts(file, "sentences", [])
 
 
 @pytest.fixture
@@ -256,12 +255,12 @@ def flags(trained, tmp_path):
 
 def test_the_stage_writes_regions_of_every_image(flags, model, pictures):
     stage.run(flags())
-    with store.reading(flags().output, store.REGIONS) as file:
-        origin = store.provenance(file)
-        assert store.texts(file["names"]) == ["0", "deep/empty", "1"]
-        assert store.texts(file["class_names"]) == ["square", "bar"]
-        offsets = file["offsets"][:]
-        boxes, scores = file["boxes"][:], file["scores"][:]
+    with Regions.open(flags().output) as file:
+        origin = file.provenance
+        assert file.names == ["0", "deep/empty", "1"]
+        assert file.class_names == ["square", "bar"]
+        offsets = file.offsets[:]
+        boxes, scores = file.boxes[:], file.scores[:]
         strong = [(scores[a:b] > 0.3).sum() for a, b in pairwise(offsets)]
     assert strong[1] == 0
     expected = list(detect(model, opening(pictures[:2]), WHOLE))
@@ -280,9 +279,9 @@ def test_images_without_any_region_are_fine(flags, tmp_path):
     text = flags().detector.read_text().replace("score: 0.05", "score: 1.0")
     (tmp_path / "blind.yaml").write_text(text)
     stage.run(flags(detector=tmp_path / "blind.yaml"))
-    with store.reading(flags().output, store.REGIONS) as file:
-        assert file["offsets"][:].tolist() == [0, 0, 0, 0]
-        assert file["boxes"].shape == (0, 4)
+    with Regions.open(flags().output) as file:
+        assert file.offsets[:].tolist() == [0, 0, 0, 0]
+        assert file.boxes.shape == (0, 4)
 
 
 def test_a_picture_that_changed_or_is_gone_is_named(flags, tmp_path):

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from galr import store
 from galr.__main__ import main
+from galr.io.formats import Dataset, Regions
 from galr.provenance import file_sha256
 
 NAMES = ["ärial_1", "empty", "b"]
@@ -15,14 +15,14 @@ CLASSES = ["plane", "ship"]
 def dataset(tmp_path):
     """A dataset of three images; only what the stage reads of it is as in life."""
     path = tmp_path / "dataset.h5"
-    with store.writing(path, store.DATASET, {"dataset": "ucm"}) as file:
-        for table in ("files", "splits", "sentences"):
-            store.write_texts(file, table, [])
-        store.write_texts(file, "names", NAMES)
-        store.write_arrays(
-            file,
+    with Dataset.create(path, {"dataset": "ucm"}) as file:
+        file.write(
             images=np.zeros((3, 8, 8, 3), np.uint8),
             sizes=np.array([[200, 100], [64, 64], [300, 300]], np.int32),
+            names=NAMES,
+            files=NAMES,
+            splits=["test"] * 3,
+            sentences=[],
             image_of_sentence=np.zeros(0, np.int32),
         )
     return path
@@ -68,12 +68,8 @@ def run(tmp_path, dataset, rows, *more, classes=CLASSES):
 
 
 def read(path):
-    with store.reading(path, store.REGIONS) as file:
-        tables = {
-            name: file[name][:] for name in ("offsets", "boxes", "scores", "classes", "sizes")
-        }
-        texts = store.texts(file["names"]), store.texts(file["class_names"])
-        return tables, texts, store.provenance(file)
+    with Regions.open(path) as file:
+        return file.arrays(), (file.names, file.class_names), file.provenance
 
 
 def test_regions_come_back_from_results_as_they_were(tmp_path, dataset, capsys):

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galr import store
 from galr.__main__ import main
 from galr.evaluate import table
 from galr.evaluate.ranks import compute_ranks
+from galr.io.formats import Dataset, Graphs, Regions, Similarity
 
 ODD = 'boats < "quais" & <script>alert(1)</script> — été 港'
 IMAGES, TEST, EACH, SIZE = 14, 10, 3, 24  # images, those of the test split, sentences each, pixels
@@ -90,17 +90,16 @@ def _sentences():
 def _write_data(folder, dataset, random):
     folder.mkdir(parents=True)
     known = {"dataset": dataset, "archives": [{"file": f"{dataset}.zip", "sha256": "ab" * 32}]}
-    with store.writing(folder / "dataset.h5", store.DATASET, known) as file:
-        store.write_arrays(
-            file,
+    with Dataset.create(folder / "dataset.h5", known) as file:
+        file.write(
             images=random.integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8),
             sizes=np.tile(np.array([[60, 40]], np.int32), (IMAGES, 1)),
             image_of_sentence=np.repeat(np.arange(IMAGES, dtype=np.int32), EACH),
+            names=_names(),
+            files=[f"{name}.jpg" for name in _names()],
+            splits=["test"] * TEST + ["train"] * (IMAGES - TEST),
+            sentences=_sentences(),
         )
-        store.write_texts(file, "names", _names())
-        store.write_texts(file, "files", [f"{name}.jpg" for name in _names()])
-        store.write_texts(file, "splits", ["test"] * TEST + ["train"] * (IMAGES - TEST))
-        store.write_texts(file, "sentences", _sentences())
     (folder / "data_report.csv").write_text(
         "item,kind,reason\n9,blank_sentence,holds no word: '<i>'\n8,missing_image,not there\n"
         "7,blank_sentence,holds no word: ''\n"
@@ -112,17 +111,16 @@ def _write_regions(folder, dataset, random, mean):
     total = counts.sum()
     corners = random.uniform(0, 8, (total, 2))  # near enough for some to repeat each other
     known = {"dataset": dataset, "detector": "drawn"}
-    with store.writing(folder / "regions.h5", store.REGIONS, known) as file:
-        store.write_arrays(
-            file,
+    with Regions.create(folder / "regions.h5", known) as file:
+        file.write(
             sizes=np.tile(np.array([[60, 40]], np.int32), (IMAGES, 1)),
             offsets=np.concatenate([[0], counts.cumsum()]),
             boxes=np.hstack([corners, corners + random.uniform(9, 30, (total, 2))]).astype("f4"),
             scores=random.uniform(0, 1, total).astype("f4"),
             classes=random.integers(0, len(CLASSES), total).astype("i4"),
+            names=_names(),
+            class_names=CLASSES,
         )
-        store.write_texts(file, "names", _names())
-        store.write_texts(file, "class_names", CLASSES)
 
 
 def _write_graphs(folder, variant):
@@ -133,16 +131,15 @@ def _write_graphs(folder, variant):
         assert main([*argv, *DREA[variant], "--output", str(path)]) == 0
     elif variant == "published":
         random = np.random.default_rng(3)
-        with store.writing(path, store.GRAPHS, {"settings": {"published": "UCM"}}) as file:
-            store.write_arrays(
-                file,
+        with Graphs.create(path, {"settings": {"published": "UCM"}}) as file:
+            file.write(
                 representation=random.random((IMAGES, MOST, 7), np.float32),
                 adjacency=random.random((IMAGES, MOST, MOST), np.float32),
                 mask=random.integers(0, MOST + 1, IMAGES)[:, None] > np.arange(MOST),
-                kept=np.full((IMAGES, MOST), -1, np.int32),
-                redundant=np.zeros(IMAGES, np.int32),
+                region_index=np.full((IMAGES, MOST), -1, np.int32),
+                num_redundant=np.zeros(IMAGES, np.int32),
+                names=_names(),
             )
-            store.write_texts(file, "names", _names())
 
 
 def _write_run(results, dataset, variant, fold, random, noise):
@@ -153,16 +150,15 @@ def _write_run(results, dataset, variant, fold, random, noise):
     similarity = (own + noise * random.normal(size=own.shape)).round(1).astype("f4")
     results.similarity[variant, fold] = similarity
     origin = {"dataset": dataset, "variant": variant, "fold": fold, "seed": 7, "epochs": 3}
-    with store.writing(folder / "similarity.h5", store.SIMILARITY, origin) as file:
-        store.write_arrays(
-            file,
+    with Similarity.create(folder / "similarity.h5", origin) as file:
+        file.write(
             similarity=similarity,
             image_embeddings=np.zeros((TEST, 2), np.float32),
             sentence_embeddings=np.zeros((TEST * EACH, 2), np.float32),
             image_of_sentence=owners,
+            names=_names()[:TEST],
+            sentences=_sentences()[: TEST * EACH],
         )
-        store.write_texts(file, "names", _names()[:TEST])
-        store.write_texts(file, "sentences", _sentences()[: TEST * EACH])
     history = pd.DataFrame(
         {"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5 + fold], "mr": [5.0, 9.0, 8.0]}
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galr import store
 from galr.evaluate.metrics import RECALL_NAMES
+from galr.io.formats import Dataset, Graphs, Regions
 from galr.report.peers import PUBLISHED
 
 ALL = "99"  # more examples than there are queries
@@ -116,8 +116,8 @@ def test_words_stay_words(draw):
     page = Reader(results.page("--examples", ALL))
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "i"}
-    with store.reading(results.folder / "dataset.h5", store.DATASET) as file:
-        odd = store.texts(file["sentences"])[6]
+    with Dataset.open(results.folder / "dataset.h5") as file:
+        odd = file.sentences[6]
     assert "<script>" in odd
     assert page.text.count(odd) >= 2  # as a query and as an answer
     assert "<b>dock</b>" in page.text
@@ -164,10 +164,10 @@ def test_the_boxes_are_the_kept_regions_in_their_pixels(draw):
     results = draw()
     html = results.page("--examples", ALL)
     with (
-        store.reading(results.folder / "regions.h5", store.REGIONS) as found,
-        store.reading(results.folder / "corrected" / "graphs.h5", store.GRAPHS) as graph,
+        Regions.open(results.folder / "regions.h5") as found,
+        Graphs.open(results.folder / "corrected" / "graphs.h5") as graph,
     ):
-        offsets, boxes, kept = found["offsets"][:], found["boxes"][:], graph["kept"][:]
+        offsets, boxes, kept = found.offsets[:], found.boxes[:], graph.region_index[:]
     pictures = re.findall(r'<svg class="picture".*?</svg>', html, flags=re.DOTALL)
     assert pictures
     for picture in pictures:
@@ -238,12 +238,12 @@ def test_every_way_to_make_graphs_has_a_row(draw):
         ("no_drea", "closeness uniform, measure none, no salience"),
         ("published", "published UCM"),
     ]
-    with store.reading(results.folder / "regions.h5", store.REGIONS) as file:
-        scores = file["scores"][:]
+    with Regions.open(results.folder / "regions.h5") as file:
+        scores = file.scores[:]
     for name, row in rows.items():
         path = results.folder / name.split(",")[0] / "graphs.h5"
-        with store.reading(path, store.GRAPHS) as file:
-            mask, redundant = file["mask"][:], file["redundant"][:]
+        with Graphs.open(path) as file:
+            mask, redundant = file.mask[:], file.num_redundant[:]
         assert int(row["kept"]) == mask.sum()
         assert int(row["empty"]) == (~mask.any(axis=1)).sum()
         assert row["an_image"] == f"{mask.sum() / len(mask):.2f}"
@@ -306,15 +306,10 @@ def test_a_broken_table_is_refused_in_one_line(draw, capsys, file, change, says)
 
 def test_files_of_other_images_are_refused(draw, capsys):
     results = draw()
-    with store.reading(results.folder / "regions.h5", store.REGIONS) as file:
-        tables = {
-            name: file[name][:] for name in ("sizes", "offsets", "boxes", "scores", "classes")
-        }
-        names, classes = store.texts(file["names"]), store.texts(file["class_names"])
-    with store.writing(results.folder / "regions.h5", store.REGIONS, {}) as file:
-        store.write_arrays(file, **tables)
-        store.write_texts(file, "names", names[::-1])
-        store.write_texts(file, "class_names", classes)
+    with Regions.open(results.folder / "regions.h5") as file:
+        tables, names, classes = file.arrays(), file.names, file.class_names
+    with Regions.create(results.folder / "regions.h5", {}) as file:
+        file.write(names=names[::-1], class_names=classes, **tables)
     assert results.report() == 2
     assert "name different images" in capsys.readouterr().err
 

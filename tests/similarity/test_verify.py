@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from galr import store
 from galr.__main__ import main
 from galr.commands import verify as command
 from galr.errors import StoreError, VerifyError
+from galr.io.formats import Ranks
 from galr.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from galr.provenance import file_sha256
 from galr.similarity import verify as verification
@@ -125,8 +125,8 @@ def test_a_rank_that_differs_by_one_is_reported(run, capsys, monkeypatch):
         assert hits[query].tolist() == [0, 1, 1] and ranks[query] in (1, 2)
         ranks[query] = 3 - ranks[query]
     table = pd.read_csv(run / "metrics.csv", dtype=str)
-    with store.reading(run / "ranks.h5", store.RANKS) as file:
-        ranks = file["none/t2i"][:]
+    with Ranks.open(run / "ranks.h5") as file:
+        ranks = file.reranks["none"].t2i[:]
     table.loc[0, ["t2i_medr", "t2i_meanr"]] = [
         str(np.median(ranks) + 1),
         str(round(ranks.mean() + 1, 4)),

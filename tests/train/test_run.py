@@ -14,6 +14,7 @@ import yaml
 from lightning_fabric import Fabric
 
 from galr.errors import ConfigError, DataError
+from galr.io.formats import Dataset
 from galr.provenance import file_sha256
 from galr.train.loop import TrainResult
 from galr.train.options import ModelOptions, TrainOptions, VariantOptions
@@ -40,7 +41,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def dataset(folder):
-    with h5py.File(folder / "dataset.h5") as file:
+    with Dataset.open(folder / "dataset.h5") as file:
         yield file
 
 

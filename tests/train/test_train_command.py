@@ -16,9 +16,9 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from galr import store
 from galr.__main__ import main
 from galr.config import merge_config
+from galr.io.formats import Dataset, Graphs, Similarity
 from galr.model.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -45,28 +45,27 @@ def folder(tmp_path_factory):
         f"{'zwei große ' * (200 if i == 2 else 1)}flugzeuge {i % 7}"
         for i in range(len(image_of_sentence))
     ]
-    with store.writing(folder / "dataset.h5", store.DATASET, {"dataset": "small"}) as file:
-        store.write_arrays(
-            file,
+    with Dataset.create(folder / "dataset.h5", {"dataset": "small"}) as file:
+        file.write(
             images=random.integers(0, 255, (images, 40, 40, 3), dtype=np.uint8),
             sizes=np.full((images, 2), 40, dtype=np.int32),
             image_of_sentence=image_of_sentence,
+            names=names,
+            files=names,
+            sentences=sentences,
+            splits=["train"] * 10 + ["test"] * 4,
         )
-        for table, texts in (("names", names), ("files", names), ("sentences", sentences)):
-            store.write_texts(file, table, texts)
-        store.write_texts(file, "splits", ["train"] * 10 + ["test"] * 4)
     mask = np.arange(3) < random.integers(0, 4, images)[:, None]
     mask[::3] = False
-    with store.writing(folder / "graphs.h5", store.GRAPHS, {"settings": {}}) as file:
-        store.write_arrays(
-            file,
+    with Graphs.create(folder / "graphs.h5", {"settings": {}}) as file:
+        file.write(
             representation=(random.random((images, 3, 7)) * mask[..., None]).astype(np.float32),
             adjacency=(np.eye(3) * mask[..., None]).astype(np.float32),
             mask=mask,
             region_index=np.where(mask, 0, -1).astype(np.int32),
             num_redundant=np.zeros(images, dtype=np.int32),
+            names=names,
         )
-        store.write_texts(file, "names", names)
     run("folds", folder, "--count 1 --validation 0.3 --seed 5 --output folds.csv")
     return folder
 
@@ -103,9 +102,9 @@ def encode(folder, name, graphs="--graphs graphs.h5"):
 
 def distinct_training_sentences(folder):
     folds = pd.read_csv(folder / "folds.csv").set_index("name")["fold0"]
-    with store.reading(folder / "dataset.h5", store.DATASET) as file:
-        images = np.array(store.texts(file["names"]))[file["image_of_sentence"][:]]
-        sentences = store.texts(file["sentences"])
+    with Dataset.open(folder / "dataset.h5") as file:
+        images = np.array(file.names)[file.image_of_sentence[:]]
+        sentences = file.sentences
     pairs = zip(sentences, images, strict=True)
     return {sentence for sentence, image in pairs if folds[image] == "train"}
 
@@ -120,28 +119,26 @@ def test_training_writes_a_checkpoint_that_similarity_encodes_with(folder, branc
     best = history[history["best"]].iloc[0]
     checkpoint = load_checkpoint(folder / f"{branches}.pt")
     assert (checkpoint.epoch, checkpoint.mr) == (best["epoch"], pytest.approx(best["mr"]))
-    with store.reading(folder / f"{branches}.h5", store.SIMILARITY) as file:
-        assert file["similarity"].shape == (4, sum(COUNTS[10:]))
-        assert file["validation/similarity"].shape[0] == 3
-        for group in (file, file["validation"]):
-            images, sentences = group["image_embeddings"][:], group["sentence_embeddings"][:]
-            np.testing.assert_allclose(group["similarity"][:], images @ sentences.T, atol=1e-6)
+    with Similarity.open(folder / f"{branches}.h5") as file:
+        assert file.similarity.shape == (4, sum(COUNTS[10:]))
+        assert file.validation.similarity.shape[0] == 3
+        for group in (file, file.validation):
+            images, sentences = group.image_embeddings[:], group.sentence_embeddings[:]
+            np.testing.assert_allclose(group.similarity[:], images @ sentences.T, atol=1e-6)
             np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
-        tables = [
-            group["image_embeddings"][:] for group in (file, file["validation"], file["bank"])
-        ]
+        tables = [group.image_embeddings[:] for group in (file, file.validation, file.bank)]
         assert [len(table) for table in tables] == [4, 3, 7]
         assert len(np.unique(np.concatenate(tables).round(5), axis=0)) == 14  # no image twice
-        assert len(file["bank/sentence_embeddings"]) == len(distinct_training_sentences(folder))
-        assert store.texts(file["names"]) == [f"bild-{i}-é.tif" for i in range(10, 14)]
-        assert np.bincount(file["image_of_sentence"][:]).tolist() == COUNTS[10:]
-        provenance = store.provenance(file)
+        assert len(file.bank.sentence_embeddings) == len(distinct_training_sentences(folder))
+        assert file.names == [f"bild-{i}-é.tif" for i in range(10, 14)]
+        assert np.bincount(file.image_of_sentence[:]).tolist() == COUNTS[10:]
+        provenance = file.provenance
     assert provenance["variant"] == branches
     assert provenance["fold"] == 0 and provenance["seed"] == 5
     assert len(provenance["checkpoint_sha256"]) == len(provenance["dataset_sha256"]) == 64
     assert encode(folder, branches, f"{graphs} --no-bank") == 0
-    with store.reading(folder / f"{branches}.h5", store.SIMILARITY) as file:
-        assert "bank" not in file
+    with Similarity.open(folder / f"{branches}.h5") as file:
+        assert file.bank is None
 
 
 def weights_of(folder, name):
@@ -276,10 +273,10 @@ def test_other_options_train_and_encode(folder, more):
     assert train(folder, name, more=more) == 0
     with pytest.warns(UserWarning, match="words were cut"):
         assert encode(folder, name) == 0
-    with store.reading(folder / f"{name}.h5", store.SIMILARITY) as file:
-        lengths = np.linalg.norm(file["image_embeddings"][:], axis=1)
+    with Similarity.open(folder / f"{name}.h5") as file:
+        lengths = np.linalg.norm(file.image_embeddings[:], axis=1)
         np.testing.assert_allclose(lengths, 1, atol=1e-5)
-        settings = store.provenance(file)["settings"]
+        settings = file.provenance["settings"]
     key = "loss" if "loss" in more else "text_encoder"
     assert as_flag(key, settings[key]) in more
 
