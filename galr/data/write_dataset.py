@@ -1,6 +1,5 @@
 """Fill dataset.h5: every picture decoded once, sentences beside them, hashes of both."""
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from galr.data import download
 from galr.data.dataset_spec import DatasetSpec
 from galr.data.validate import MatchedImage, Problem
 from galr.errors import DataError
+from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset
 from galr.io.images import load_resized
 from galr.provenance import code_versions, file_sha256
@@ -82,12 +82,9 @@ def store_sentences(file: Dataset, images: Sequence[MatchedImage]) -> str:
 
 
 def write_report(path: Path, dropped: Iterable[Problem]) -> None:
-    """Write `item,kind,reason` of everything that was dropped; the header stands there anyway."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("item", "kind", "reason"))
-        rows.writerows((offence.item, offence.kind, offence.reason) for offence in dropped)
+    """Write `item,kind,reason` of everything that was dropped; if nothing was, the header alone."""
+    rows = ((problem.item, problem.kind, problem.reason) for problem in dropped)
+    write_csv(path, ("item", "kind", "reason"), rows)
 
 
 def summarize(images: Sequence[MatchedImage], dropped: Sequence[Problem], pictures: int) -> str:

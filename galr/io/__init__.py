@@ -1,1 +1,1 @@
-"""The room io."""
+"""Files: the pipeline's formats as classes (`formats`), atomic writing, images, arrays, CSV and COCO."""

@@ -1,6 +1,5 @@
 """Average precision (AP) of regions against boxes in COCO form, by pycocotools."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from galr.io.coco import CocoDataset
+from galr.io.csv_io import write_csv
 from galr.regions.detect import ImageDetections
 from galr.regions.mmdet_imports import COCO, COCOeval, suppress_output
 
@@ -57,13 +57,16 @@ def average_precision(
 
 def write_ap(path: Path, rows: Sequence[ClassAP]) -> None:
     """Write rows as CSV: class,images,boxes,ap,ap50; what is unknown stays empty."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["class", "images", "boxes", "ap", "ap50"])
-        for row in rows:
-            shares = ["" if math.isnan(share) else f"{share:.4f}" for share in (row.ap, row.ap50)]
-            table.writerow([row.name, row.images, row.boxes, *shares])
+    cells = (
+        (
+            row.name,
+            row.images,
+            row.boxes,
+            *("" if math.isnan(ap) else f"{ap:.4f}" for ap in (row.ap, row.ap50)),
+        )
+        for row in rows
+    )
+    write_csv(path, ("class", "images", "boxes", "ap", "ap50"), cells)
 
 
 def describe_ap(rows: Sequence[ClassAP]) -> str:

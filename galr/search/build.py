@@ -1,6 +1,5 @@
 """Bring an index up to date with a source: embed new images, remove the missing, write a new generation."""
 
-import csv
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from galr.errors import DataError
-from galr.io.atomic import atomic_write
+from galr.io.csv_io import write_csv
 from galr.search import IndexKind
 from galr.search.generation import (
     NameEntry,
@@ -209,7 +208,6 @@ def _parts(
 
 def _write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
     """Write `name,reason` of every image that was skipped; with none, the header alone."""
-    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("name", "reason"))
-        rows.writerows((name, " ".join(reason.split())) for name, reason in skipped)
+    write_csv(
+        path, ("name", "reason"), ((name, " ".join(reason.split())) for name, reason in skipped)
+    )

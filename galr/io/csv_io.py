@@ -1,0 +1,61 @@
+"""CSV files of the pipeline, written whole or not at all, and read with their columns checked."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from galr.errors import DataError
+from galr.io.atomic import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a header and rows; without rows, the header alone. None is an empty cell.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def read_csv(
+    path: Path, columns: Sequence[str], text_columns: Iterable[str] = ()
+) -> "pd.DataFrame":
+    """Read a CSV file that the pipeline wrote.
+
+    Args:
+        path: the file.
+        columns: those that it must have.
+        text_columns: those that are text whatever they hold, such as `007` or `NA`; an empty cell is missing.
+
+    Returns:
+        All its columns and rows, in order.
+
+    Raises:
+        DataError: it is missing, not a CSV file, or lacks a column.
+    """
+    import pandas as pd  # takes a second to import, and not every command that writes needs it
+
+    try:
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(text_columns, str), keep_default_na=False, na_values=""
+        )
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; run: snakemake {path}") from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is not a CSV file ({error}); make it anew with: snakemake --force {path}"
+        ) from error
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}; expected at least {', '.join(columns)};"
+            f" make it anew with: snakemake --force {path}"
+        )
+    return table
