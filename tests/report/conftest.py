@@ -19,8 +19,8 @@ MOST = 3  # regions in a graph
 DREA = {  # what the variants that look at regions change; whichever is not here looks at none
     "corrected": (),
     "still": (),
-    "iou": ("--measure", "iou", "--redundant", "0.5"),
-    "no_drea": ("--measure", "none", "--closeness", "uniform", "--no-salience"),
+    "iou": ("--similarity", "iou", "--similarity-threshold", "0.5"),
+    "no_drea": ("--similarity", "none", "--proximity", "uniform", "--no-salience"),
 }
 
 
@@ -127,7 +127,7 @@ def _write_graphs(folder, variant):
     """The graphs of a variant, if it looks at regions; those of `published` are imported."""
     path = folder / variant / "graphs.h5"
     if variant in DREA:
-        argv = ["graphs", "--regions", str(folder / "regions.h5"), "--most", str(MOST)]
+        argv = ["graphs", "--regions", str(folder / "regions.h5"), "--max-regions", str(MOST)]
         assert main([*argv, *DREA[variant], "--output", str(path)]) == 0
     elif variant == "published":
         random = np.random.default_rng(3)
