@@ -10,7 +10,7 @@ from galr.errors import ConfigError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-SOURCES = ("archives", "folder", "drawn")
+SOURCES = ("archives", "folder", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PrecompLayout:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What a dataset file says; exactly one of `archives`, `folder` and `drawn` is given."""
+    """What a dataset file says; exactly one of `archives`, `folder` and `synthetic` is given."""
 
     name: str
     title: str
@@ -109,7 +109,7 @@ def read_dataset_spec(path: Path) -> DatasetSpec:
         citation=document["citation"],
         archives=read_archives(document),
         folder=Path(document["folder"]) if "folder" in document else None,
-        synthetic=SyntheticSpec(**document["drawn"]) if "drawn" in document else None,
+        synthetic=SyntheticSpec(**document["synthetic"]) if "synthetic" in document else None,
         layout=_parse_layout(document["layout"]),
         splits={split: tuple(document["splits"][split]) for split in SPLITS},
         unused=tuple(document["splits"].get("unused", ())),
@@ -135,8 +135,8 @@ def _check_contradictions(document: Mapping[str, Any], path: Path) -> None:
     given = [source for source in SOURCES if source in document]
     if len(given) != 1:
         raise ConfigError(
-            f"{path} has {' and '.join(given) or 'neither archives, folder nor drawn'};"
-            " give exactly one of archives, folder and drawn"
+            f"{path} has {' and '.join(given) or 'neither archives, folder nor synthetic'};"
+            " give exactly one of archives, folder and synthetic"
         )
     files = [archive["file"] for archive in document.get("archives", ())]
     names = [name for split in document["splits"].values() for name in split]

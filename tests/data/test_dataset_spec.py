@@ -72,8 +72,8 @@ def test_a_dataset_file_is_read_whole(tmp_path):
 
 def test_a_folder_or_a_drawing_may_stand_for_archives(tmp_path):
     assert read_dataset_spec(written(tmp_path)).folder == Path("pictures")
-    drawn = {"images": 9, "size": 64, "sentences": 3, "seed": 1}
-    dataset = read_dataset_spec(written(tmp_path, folder=..., drawn=drawn))
+    synthetic = {"images": 9, "size": 64, "sentences": 3, "seed": 1}
+    dataset = read_dataset_spec(written(tmp_path, folder=..., synthetic=synthetic))
     assert dataset.synthetic == SyntheticSpec(9, 64, 3, 1)
     layout = {"kind": "karpathy", "file": ["a.json", "b.json"]}
     assert read_dataset_spec(written(tmp_path, layout=layout)).layout == KarpathyLayout(
@@ -87,7 +87,7 @@ def test_a_folder_or_a_drawing_may_stand_for_archives(tmp_path):
         ({"title": ...}, "lacks 'title'"),
         ({"titel": "T"}, "unknown key 'titel'.*did you mean 'title'"),
         ({"archives": [ZIP]}, "has archives and folder; give exactly one"),
-        ({"folder": ...}, "neither archives, folder nor drawn"),
+        ({"folder": ...}, "neither archives, folder nor synthetic"),
         ({"folder": ..., "archives": [ZIP, ZIP]}, "archive 'a.zip' twice"),
         ({"folder": ..., "archives": [ZIP | {"sha256": "ABC"}]}, "sha256.*64 small hexadecimal"),
         ({"folder": ..., "archives": [ZIP | {"file": "../a.zip"}]}, "plain file name"),
