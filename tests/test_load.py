@@ -158,7 +158,7 @@ def test_foreign_files_are_errors(tmp_path, local):
     ):
         galr.load(tmp_path / "y.safetensors")
     (tmp_path / "z.pt").write_text("nothing of the kind")
-    with pytest.raises(StoreError, match=r"z\.pt is damaged or no checkpoint"):
+    with pytest.raises(StoreError, match=r"z\.pt is damaged or not a checkpoint"):
         galr.load(tmp_path / "z.pt")
 
 

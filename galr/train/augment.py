@@ -97,7 +97,7 @@ def resize(images: Tensor, input_size: int) -> Tensor:
 
 
 def transform_graph(graph: GraphBatch, views: ViewParams, edges: EdgeConfig) -> GraphBatch:
-    """Rotate and crop regions with their images, and compute their edges anew (our reconstruction).
+    """Rotate and crop regions with their images, and recompute their edges (our reconstruction).
 
     The released code leaves boxes where they are. Here a box becomes the smallest upright box around the
     rotated one, cut at the crop's border. Regions outside the crop are removed, and the rows after them move

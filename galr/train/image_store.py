@@ -186,7 +186,7 @@ def read_images(images: h5py.Dataset, rows: Rows, *, pinned: bool) -> Tensor:
         except OSError as error:
             raise StoreError(
                 f"{images.file.filename} has images that cannot be read, from row {first} to"
-                f" {first + count - 1} ({error}); try again, or make it anew with galr data"
+                f" {first + count - 1} ({error}); try again, or write it again with galr data"
             ) from error
     return batch
 

@@ -48,7 +48,7 @@ class TrainInputs:
 
 
 def load_inputs(
-    dataset: h5py.File, graphs: Path | None, folds: Path, fold: int, options: VariantOptions
+    dataset: Dataset, graphs: Path | None, folds: Path, fold: int, options: VariantOptions
 ) -> TrainInputs:
     """Load the inputs of a training, and check that they fit its options.
 

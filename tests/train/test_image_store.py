@@ -131,7 +131,7 @@ def test_a_damaged_image_is_one_clear_error(tmp_path):
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(bytes(8))  # the chunk no longer matches its checksum
-    message = r"damaged.h5 has images that cannot be read, from row 2 to 2 .*run snakemake again"
+    message = r"damaged.h5 has images that cannot be read, from row 2 to 2 .*write it again with galr data"
     with h5py.File(path) as file:
         with pytest.raises(StoreError, match=message):
             for _ in StreamedImages(file["images"], CPU).batches([[0], [2], [4]]):

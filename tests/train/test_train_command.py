@@ -142,7 +142,7 @@ def test_training_writes_a_checkpoint_that_similarity_encodes_with(folder, branc
 
 
 def weights_of(folder, name):
-    return load_checkpoint(folder / f"{name}.pt").state
+    return load_checkpoint(folder / f"{name}.pt").state_dict
 
 
 def equal(one, other):
@@ -298,9 +298,9 @@ def test_graphs_of_another_shape_are_an_error(folder, capsys):
         ("--batch 1", "train.batch must be at least 2"),
         ("--fold 3", "there is no fold3; known: fold0"),
         ("--text-encoder skipthoughts --text-weights nowhere", "nowhere"),
-        ("--text-weights nowhere", "model.text is not skipthoughts"),
+        ("--text-weights nowhere", "model.text_encoder is not skipthoughts"),
         ("--dropout 1", "model.dropout must be in [0, 1), got 1.0"),
-        ("--text-dropout 0.5", "model.text_dropout is 0.5 and model.text"),
+        ("--text-dropout 0.5", "model.text_dropout is 0.5 and model.text_encoder bigru"),
         ("--processes 0", "--processes must be at least 1, got 0"),
         ("--processes 9", "train.batch must be at least --processes"),
         ("--graphs none", "model.branches 'both' needs --graphs"),
