@@ -63,7 +63,7 @@ class Table:
     def __get__(self, instance: "TableGroup", owner: type) -> h5py.Dataset: ...
     def __get__(self, instance: "TableGroup | None", owner: type) -> Any:
         """The table of an open file; of a class, its declaration."""
-        return self if instance is None else instance.hdf5[self.name]
+        return self if instance is None else instance.table(self)
 
     @property
     def shape_text(self) -> str:
@@ -148,7 +148,7 @@ class Strings(Table):
         if instance is None:
             return self
         try:
-            return [str(text) for text in instance.hdf5[self.name].asstr()[:]]
+            return [str(text) for text in instance.table(self).asstr()[:]]
         except UnicodeDecodeError as error:
             raise StoreError(f"{instance.path}: {self.name} is not UTF-8 ({error})") from error
 
@@ -173,6 +173,7 @@ class TableGroup:
     def __init__(self, path: Path, hdf5: h5py.Group) -> None:
         self.path = path
         self.hdf5 = hdf5
+        self._found: dict[str, h5py.Dataset] = {}
 
     @classmethod
     def tables(cls) -> dict[str, Table]:
@@ -183,6 +184,13 @@ class TableGroup:
     def groups(cls) -> dict[str, "Group[Any] | NamedGroups[Any]"]:
         """The declared groups by name, in order."""
         return _members(cls, (Group, NamedGroups))
+
+    def table(self, declaration: Table) -> h5py.Dataset:
+        """A table as h5py gives it, also one of strings, of which some can be read by `.asstr()[start:stop]`."""
+        name = declaration.name
+        if name not in self._found:  # looking up a dataset takes longer than reading a row of it
+            self._found[name] = self.hdf5[name]
+        return self._found[name]
 
     def write(self, **values: ArrayLike | Sequence[str]) -> None:
         """Store tables under their names."""

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faiss
-import h5py
 import numpy as np
 
 from galr.errors import ConfigError, StoreError
@@ -95,10 +94,9 @@ class Index:
     def tile_records(self, rows: Sequence[int]) -> list[TileRecord]:
         """Read what some rows are, in the order given."""
         with IndexNames.open(self.folder / self.manifest["generation"] / NAMES) as file:
-            tables = dict(file.hdf5)  # looking up a dataset takes longer than reading a row of it
             images = np.searchsorted(self.offsets, rows, side="right") - 1
             return [
-                _read_tile_record(tables, row, int(image))
+                _read_tile_record(file, row, int(image))
                 for row, image in zip(rows, images, strict=True)
             ]
 
@@ -216,21 +214,23 @@ def sampled_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_tile_record(tables: Mapping[str, h5py.Dataset], row: int, image: int) -> TileRecord:
+def _read_tile_record(file: IndexNames, row: int, image: int) -> TileRecord:
     """Read what a row, which belongs to an image, is."""
-    first, last = tables["name_offsets"][image : image + 2]
-    names = [str(name) for name in tables["names"].asstr()[first:last]]
-    coefficients = tuple(float(number) for number in tables["transforms"][image])
+    first, last = file.name_offsets[image : image + 2]
+    names = [str(name) for name in file.table(IndexNames.names).asstr()[first:last]]
+    coefficients = tuple(float(number) for number in file.transforms[image])
     geo_transform = None
     if np.isfinite(coefficients).all():
-        geo_transform = GeoTransform(coefficients, str(tables["systems"].asstr()[image]))
-    width, height = (int(side) for side in tables["sizes"][image])
+        geo_transform = GeoTransform(
+            coefficients, str(file.table(IndexNames.systems).asstr()[image])
+        )
+    width, height = (int(side) for side in file.sizes[image])
     return TileRecord(
         names[0],
         tuple(names[1:]),
-        int(tables["source_of_name"][first]),
+        int(file.source_of_name[first]),
         (width, height),
-        Window(*(int(number) for number in tables["windows"][row])),
+        Window(*(int(number) for number in file.windows[row])),
         geo_transform,
     )
 
