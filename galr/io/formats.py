@@ -30,7 +30,7 @@ class Regions(HDF5File):
 
     kind = "regions"
     version = 1
-    made_by = "galr regions"
+    made_by = "galr regions or galr import-regions"
 
     names = Strings(("images",), "names of the images, as in dataset.h5")
     sizes = Table("int32", ("images", 2), "width and height of the original", unit="pixels")
@@ -51,7 +51,7 @@ class Graphs(HDF5File):
 
     kind = "graphs"
     version = 2
-    made_by = "galr graphs"
+    made_by = "galr graphs or galr import-graphs"
 
     names = Strings(("images",), "names of the images, as in dataset.h5")
     representation = Table(

@@ -36,7 +36,7 @@ class HDF5File(TableGroup):
     Attributes:
         kind: its name, which is also stored in the file.
         version: grows when the meaning or the shape of a table changes.
-        made_by: the command that writes it.
+        made_by: the command or commands that write it.
         shared_axes: axes that have one length in all groups of a file.
     """
 
@@ -105,7 +105,7 @@ class HDF5File(TableGroup):
             f"## {cls.kind}.h5",
             "",
             " ".join((cls.__doc__ or "").split()),
-            f"Version {cls.version}, written by `{cls.made_by}`.",
+            f"Version {cls.version}, written by {cls.made_by}.",
             "",
             "| table | dtype | shape | meaning |",
             "|---|---|---|---|",

@@ -165,6 +165,15 @@ def test_a_sentence_of_an_image_that_is_not_there_is_an_error(wrong, tmp_path):
     assert "expected rows of 3 images; " in problem(Dataset, path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "group"), [(Similarity, "validation"), (Similarity, "bank"), (Ranks, "none")]
+)
+def test_a_table_in_the_place_of_a_group_is_named(kind, group, tmp_path):
+    path = write_example(kind, tmp_path / "x.h5")
+    replace(path, group, np.zeros(3))
+    assert f"{group} is a table, expected a group; make it anew" in problem(kind, path)
+
+
 @formats
 def test_another_version_says_how_to_make_the_file_anew(kind, tmp_path):
     path = write_example(kind, tmp_path / "x.h5")
