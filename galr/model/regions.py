@@ -4,7 +4,6 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch_geometric.nn import DenseGINConv
 
 
 class RegionGCN(nn.Module):
@@ -31,6 +30,9 @@ class RegionGCN(nn.Module):
     """
 
     def __init__(self, max_regions: int, node_dim: int, embed_dim: int) -> None:
+        # Imported here: a model without a local branch does not wait for it.
+        from torch_geometric.nn import DenseGINConv
+
         super().__init__()
         widths = (node_dim, node_dim, node_dim // 2, node_dim)
         self.layers = nn.ModuleList(

@@ -165,3 +165,13 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert f"usage: galr {command}" in done.stdout
+
+
+def test_training_imports_only_what_it_uses():
+    """scikit-learn draws folds, PyTorch Geometric builds local branches, TensorBoard draws curves."""
+    code = (
+        "import sys, galr.train.run, galr.similarity.encode;"
+        " unused = {'sklearn', 'torch_geometric', 'tensorboard', 'matplotlib'} & set(sys.modules);"
+        " assert not unused, unused"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
