@@ -1,4 +1,4 @@
-"""Front door: read the config, open the rooms in order, name what must leave the house.
+"""Front door: read the config, include the rules in their order, name the results.
 
     snakemake --cores 8 results/rsitmd/metrics.csv
 
@@ -31,5 +31,5 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        "results/demo/metrics.csv",
-        "results/demo/report.html",
+        expand("results/{dataset}/metrics.csv", dataset=config["datasets"]),
+        expand("results/{dataset}/report.html", dataset=config["datasets"]),

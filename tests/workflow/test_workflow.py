@@ -40,7 +40,9 @@ COLUMNS = [
 ]
 
 SMALL = {
+    "datasets": ["demo"],
     "run": ["corrected", "global"],
+    "regions": {"detector": "demo"},
     "folds": {"count": 1, "validation": 0.3},
     "data": {"size": 64},
     "graphs": {"max_regions": 8, "min_score": 0.0},
@@ -80,7 +82,7 @@ target, *names = sys.argv[1:]
 for name in names:
     print(f"== {name}", flush=True)
     with contextlib.suppress(SystemExit):
-        main(["--dry-run", "--cores", "2", "--configfile", name, "--", target])
+        main(["--dry-run", "--cores", "2", "--configfile", name, "--", *target.split()])
 """
 
 
@@ -237,6 +239,7 @@ PAPER_JOBS = {
     "download": 5, "extract": 1, "data": 1, "regions": 1, "graphs": 1,
     "folds": 1, "train": 6, "similarity": 6, "evaluate": 6, "aggregate": 1,
 }  # fmt: skip
+REPORTED = {"aggregate": 1, "all": 1, "report": 1}
 DETECTOR_JOBS = {  # and the jobs that train or download its weights, or replace it
     "demo": {"draw": 1, "train_detector": 1},
     "hrplanes": {"download_boxes": 1, "extract_boxes": 1, "train_detector": 1},
@@ -259,6 +262,19 @@ def test_a_paper_dataset_plans_with_every_detector(tmp_path):
     for name, jobs in DETECTOR_JOBS.items():
         expected = {rule: count for rule, count in (PAPER_JOBS | jobs).items() if count}
         assert planned[f"{name}.yaml"] == expected, name
+
+
+def test_without_a_target_the_datasets_of_the_config_are_planned(tmp_path):
+    """The default config plans a real dataset with a detector for real images; the demo stands in its own file."""
+    folder = workflow_copy(tmp_path)
+    (folder / "default.yaml").write_text("{}")
+    default, demo = plans(folder, "", ["default.yaml", "config/demo.yaml"]).values()
+    assert default == PAPER_JOBS | DETECTOR_JOBS["rtmdet-coco"] | REPORTED
+    jobs = {
+        rule: count for rule, count in PAPER_JOBS.items() if rule not in ("download", "extract")
+    }
+    jobs |= {"train": 4, "similarity": 4, "evaluate": 4}
+    assert demo == jobs | DETECTOR_JOBS["demo"] | REPORTED
 
 
 @pytest.mark.slow
