@@ -29,7 +29,7 @@ def write_similarity(
     batch_size: int,
     device: torch.device,
 ) -> None:
-    """Encode the test and validation splits of a checkpoint's fold, and compare the images and sentences of each.
+    """Encode the test and validation splits of a checkpoint's fold, and compare images and sentences of each.
 
     Args:
         checkpoint: checkpoint.pt.

@@ -1,4 +1,4 @@
-"""Trained runs read back: the model with the files it was trained on, and the results that the pipeline stored."""
+"""Trained runs read back: the model, the files it was trained on, and the results that were stored."""
 
 import csv
 from collections.abc import Mapping

@@ -99,10 +99,10 @@ def resize(images: Tensor, input_size: int) -> Tensor:
 def transform_graph(graph: GraphBatch, views: ViewParams, edges: EdgeConfig) -> GraphBatch:
     """Rotate and crop regions with their images, and recompute their edges (our reconstruction).
 
-    The released code leaves boxes where they are. Here a box becomes the smallest upright box around the
-    rotated one, cut at the crop's border. Regions outside the crop are removed, and the rows after them move
-    up. The result is the graph that DREA gives for the transformed boxes, computed for the whole batch on the
-    device.
+    The released code leaves boxes where they are (`docs/how/reconstructed.md`). Here a box becomes the smallest
+    upright box around the rotated one, cut at the crop's border. Regions outside the crop are removed, and the
+    rows after them move up. The result is the graph that DREA gives for the transformed boxes, computed for the
+    whole batch on the device.
 
     Args:
         graph: of B images; its representation ends in score and box, as DREA writes it.
@@ -172,7 +172,8 @@ def _resample_normalized(
     Args:
         images: (B, 3, size, size) uint8.
         input_size: side of the result in pixels.
-        resample: gives the resampled images of a slice of the batch, (chunk, 3, input_size, input_size) float32.
+        resample: gives the resampled images of a slice of the batch, (chunk, 3, input_size, input_size)
+            float32.
 
     Returns:
         (B, 3, input_size, input_size) float32, channels last in memory.

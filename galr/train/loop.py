@@ -54,7 +54,7 @@ def fit(
     """Train a model and keep the epoch with the best validation mR.
 
     If an earlier call with the same arguments was killed, the training goes on from its last saved state. On a
-    CPU it then ends with the same weights, to the last bit.
+    CPU it then ends with the same weights, to the last bit. Source: `docs/how/figure.md`, section Training.
 
     Args:
         train_step: trains its model in place.

@@ -1,4 +1,4 @@
-"""The state of an unfinished training as a file beside the checkpoint, from which the same command goes on."""
+"""The state of an unfinished training, in a file beside the checkpoint from which the same command goes on."""
 
 import json
 import time

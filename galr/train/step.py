@@ -17,6 +17,7 @@ class TrainStep:
 
     Of several processes, each encodes its share of a step's pairs. The embeddings are gathered, and every
     process computes the loss over all pairs of the step, so more processes change the speed and not the loss.
+    Source: `docs/how/figure.md`, section Training.
 
     Args:
         model: newly built; moved to Fabric's device and trained in place.
