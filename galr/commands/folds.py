@@ -26,7 +26,7 @@ class Options(OptionGroup):
 def run(options: Options) -> None:
     """Draw and store the folds."""
     # Imported here, so that --help starts without pandas.
-    from galr.io.atomic import atomic_write
+    from galr.io.csv_io import write_csv
     from galr.io.formats import Dataset
     from galr.train.splits import draw_folds
 
@@ -39,5 +39,4 @@ def run(options: Options) -> None:
         validation_fraction=options.validation,
         seed=options.seed,
     )
-    with atomic_write(options.output) as partial:
-        folds.to_csv(partial)
+    write_csv(options.output, ["name", *folds.columns], folds.itertuples(name=None))

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import pandas as pd
 from lightning_fabric import Fabric
 
 from galr.data.vocabulary import Vocabulary
 from galr.errors import ConfigError
-from galr.io.atomic import atomic_write
+from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset, Graphs
 from galr.model.checkpoint import Checkpoint
 from galr.model.galr import GaLR
@@ -263,11 +262,13 @@ def build_checkpoint(
 
 
 def write_history(path: Path, result: TrainResult) -> None:
-    """Write history.csv: a row for each epoch, `best` True in that of the best one."""
-    history = pd.DataFrame(result.history)
-    history["best"] = history["epoch"] == result.epoch
-    with atomic_write(path) as partial:
-        history.to_csv(partial, index=False)
+    """Write history.csv: a row for each epoch, `best` True in that of the best one.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    rows = [row | {"best": row["epoch"] == result.epoch} for row in result.history]
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _graph_provenance(graphs: Path | None) -> dict[str, Any] | None:

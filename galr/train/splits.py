@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from galr.errors import ConfigError, DataError
+from galr.io.csv_io import read_csv
 
 SPLITS = ("train", "val", "test")
 
@@ -73,8 +74,12 @@ def draw_folds(
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """Read folds.csv, all cells as text: an image may be named `NA` or `007`."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False).set_index("name")
+    """Read folds.csv, names as text: an image may be named `NA` or `007`.
+
+    Raises:
+        DataError: the file is missing, or is not a table of folds.
+    """
+    return read_csv(path, ["name", "fold0"], text_columns=["name"]).set_index("name")
 
 
 def split_by_fold(

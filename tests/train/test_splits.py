@@ -62,6 +62,15 @@ def test_images_may_be_named_like_missing_values_or_numbers(tmp_path):
     assert read_folds(tmp_path / "folds.csv").index.tolist() == ["NA", "007", "null"]
 
 
+def test_a_missing_or_foreign_table_of_folds_is_an_error(tmp_path):
+    path = tmp_path / "folds.csv"
+    with pytest.raises(DataError, match=r"folds\.csv does not exist"):
+        read_folds(path)
+    path.write_text("name,split\na,train\n")
+    with pytest.raises(DataError, match=r"folds\.csv lacks fold0"):
+        read_folds(path)
+
+
 def test_folds_of_another_dataset_are_errors():
     folds = draw(1)
     with pytest.raises(DataError, match="other images"):
