@@ -26,10 +26,24 @@ def read_yaml(path: Path, schema: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}); write it or correct the name"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not YAML: it is not UTF-8 text") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {error}") from error
+        raise ConfigError(f"{path} is not YAML: {explain_yaml_error(error)}") from error
     check_schema(document, schema, str(path))
     return document
+
+
+def explain_yaml_error(error: yaml.YAMLError) -> str:
+    """Say in one line what is wrong with a YAML file, and where."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return " ".join(str(error).split())
+    context = getattr(error, "context", None)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" + (
+        f" ({context})" if context else ""
+    )
 
 
 def check_schema(document: Any, schema: Path, location: str) -> None:  # noqa: ANN401  whatever YAML held
@@ -79,3 +93,37 @@ def merge_config(document: dict[str, Any], changes: dict[str, Any]) -> dict[str,
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = merge_config(merged[key], value) if both else value
     return merged
+
+
+def drop_keys(section: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Copy a section without some of its keys."""
+    return {key: value for key, value in section.items() if key not in keys}
+
+
+def load_variants(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Merge the changes of every variant that runs into the sections graphs, model and train.
+
+    Args:
+        config: the whole config, checked against its schema.
+
+    Returns:
+        The three sections of each variant, in the order of `run`.
+
+    Raises:
+        ConfigError: a variant is unknown, or the folder of its text weights does not exist.
+    """
+    unknown = [name for name in config["run"] if name not in config["variants"]]
+    if unknown:
+        known = ", ".join(config["variants"])
+        raise ConfigError(f"run: variant '{unknown[0]}' is unknown; choose from {known}")
+    sections = {section: config[section] for section in ("graphs", "model", "train")}
+    variants = {name: merge_config(sections, config["variants"][name]) for name in config["run"]}
+    for name, variant in variants.items():
+        folder = variant["model"]["text_weights"]
+        if folder != "none" and not Path(folder).is_dir():
+            raise ConfigError(
+                f"variant {name}: model.text_weights: no folder {folder}; put dictionary.txt, utable.npy"
+                " and uni_skip.npz of skip-thoughts there, or set text_weights: none to start from"
+                " random numbers"
+            )
+    return variants

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from galr.errors import DataError
+from galr.targets import make_hint
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -19,7 +20,7 @@ def list_files(folder: Path) -> list[PurePosixPath]:
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is no folder; correct the dataset file, or run: snakemake {folder}"
+            f"{folder} is no folder; correct the dataset file, or {make_hint(folder, 'galr extract')}"
         )
     found = []
     seen = set()

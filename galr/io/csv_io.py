@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from galr.errors import DataError
 from galr.io.atomic import atomic_write
+from galr.targets import make_hint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,15 +48,15 @@ def read_csv(
             path, dtype=dict.fromkeys(text_columns, str), keep_default_na=False, na_values=""
         )
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; run: snakemake {path}") from error
+        raise DataError(f"{path} does not exist; {make_hint(path)}") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} is not a CSV file ({error}); make it anew with: snakemake --force {path}"
+            f"{path} is not a CSV file ({error}); {make_hint(path, force=True)}"
         ) from error
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(
             f"{path} lacks {', '.join(missing)}; expected at least {', '.join(columns)};"
-            f" make it anew with: snakemake --force {path}"
+            f" {make_hint(path, force=True)}"
         )
     return table

@@ -28,6 +28,7 @@ import numpy as np
 from galr.errors import ShapeError, StoreError
 from galr.io.atomic import atomic_hdf5
 from galr.io.tables import TableError, TableGroup
+from galr.targets import make_hint
 
 
 class HDF5File(TableGroup):
@@ -54,7 +55,7 @@ class HDF5File(TableGroup):
             StoreError: it is missing, in use, cut short, of another kind or version, or a table is missing or
                 has another dtype or shape.
         """
-        with _open_hdf5(path, cls.remake_hint(path)) as hdf5:
+        with _open_hdf5(path, cls.made_by) as hdf5:
             file = cls(path, hdf5)
             file._check_file()
             yield file
@@ -146,10 +147,10 @@ class HDF5File(TableGroup):
     @classmethod
     def remake_hint(cls, path: Path) -> str:
         """Say how a file is made anew."""
-        return f"make it anew with {cls.made_by}, or: snakemake --force {path}"
+        return make_hint(path, cls.made_by, force=True)
 
 
-def _open_hdf5(path: Path, remake_hint: str) -> h5py.File:
+def _open_hdf5(path: Path, made_by: str) -> h5py.File:
     """Open any HDF5 file to read.
 
     Raises:
@@ -159,8 +160,9 @@ def _open_hdf5(path: Path, remake_hint: str) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         reason = _one_line(error)
+        remake_hint = make_hint(path, made_by, force=True)
         if error.errno == errno.ENOENT:
-            message = f"does not exist; run: snakemake {path}"
+            message = f"does not exist; {make_hint(path, made_by)}"
         elif "unable to lock" in reason or "already open" in reason:
             message = (
                 "is in use: another program has it open for writing, or it cannot be locked"

@@ -23,6 +23,7 @@ from safetensors.torch import save
 
 from galr.errors import StoreError
 from galr.model.galr import GaLR
+from galr.targets import make_hint
 
 VERSION = 3
 FIX_HINT = "delete it and run snakemake again"
@@ -76,7 +77,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             not fit its architecture.
     """
     if not path.is_file():
-        raise StoreError(f"no checkpoint at {path}; run: snakemake {path}")
+        raise StoreError(f"no checkpoint at {path}; {make_hint(path, 'galr train')}")
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damaged bytes happen to lead to

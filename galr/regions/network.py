@@ -27,6 +27,7 @@ from galr.regions.mmdet_imports import (
     revert_sync_batchnorm,
     suppress_output,
 )
+from galr.targets import make_hint
 
 MMDET_CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
@@ -211,7 +212,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DataError: the file is missing, damaged, or holds anything else.
     """
     if not path.exists():
-        raise DataError(f"no checkpoint at {path}; run: snakemake {path}")
+        raise DataError(f"no checkpoint at {path}; {make_hint(path, 'galr train-detector')}")
     try:
         with mmengine_safe_globals():
             found = torch.load(path, map_location="cpu", weights_only=True)

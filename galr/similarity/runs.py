@@ -13,6 +13,7 @@ from galr.evaluate.ranks import RetrievalRanks
 from galr.io.formats import Dataset, Graphs, Ranks, Similarity
 from galr.model.checkpoint import Checkpoint, load_checkpoint
 from galr.provenance import file_sha256
+from galr.targets import make_hint
 from galr.train.splits import SplitData, read_folds, split_by_fold
 
 
@@ -165,7 +166,7 @@ def read_metric_rows(metrics: Path) -> list[dict[str, str]]:
         StoreError: the file does not exist.
     """
     if not metrics.is_file():
-        raise StoreError(f"{metrics} does not exist; run: snakemake {metrics}")
+        raise StoreError(f"{metrics} does not exist; {make_hint(metrics, 'galr evaluate')}")
     with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -41,11 +41,11 @@ def test_a_failed_writer_leaves_the_older_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "does not exist; run: snakemake "),
+        (None, "does not exist; give another file"),
         (b"", r"is not a CSV file \(No columns"),
         (b"a,b\n1,2,3\n4,5,6,7\n", r"is not a CSV file \(Error tokenizing"),
         (b"a,b\n\xff\xfe,1\n", r"is not a CSV file \('utf-8' codec"),
-        (b"a,c\n1,2\n", "lacks b; expected at least a, b; make it anew with: snakemake --force"),
+        (b"a,c\n1,2\n", "lacks b; expected at least a, b; give another file"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(content, message, tmp_path):

@@ -96,7 +96,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, s
 
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
-    with pytest.raises(StoreError, match=r"no checkpoint at .*; run: snakemake"):
+    with pytest.raises(StoreError, match=r"no checkpoint at .*; make it with galr train"):
         load_checkpoint(path)
     save_checkpoint(path, make_checkpoint()[1])
     path.write_bytes(path.read_bytes()[:1000])

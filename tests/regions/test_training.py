@@ -145,7 +145,7 @@ def test_checkpoints_of_others_are_refused(detector_file, tmp_path, content, com
 
 def test_a_missing_and_a_cut_checkpoint_are_refused(trained, tmp_path):
     detector = read_network_spec(trained.file)
-    with pytest.raises(DataError, match=r"no checkpoint at .*; run: snakemake"):
+    with pytest.raises(DataError, match=r"no checkpoint at .*; make it with galr train-detector"):
         network.load_network(detector, tmp_path / "no.pth", CPU)
     (tmp_path / "cut.pth").write_bytes(trained.checkpoint.read_bytes()[:5000])
     with pytest.raises(DataError, match="cannot be read as a checkpoint"):

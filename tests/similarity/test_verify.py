@@ -198,7 +198,7 @@ def test_a_changed_checkpoint_is_named(run):
 @pytest.mark.parametrize("name", ["metrics.csv", "ranks.h5", "similarity.h5"])
 def test_a_missing_file_is_named(run, name):
     (run / name).unlink()
-    with pytest.raises(StoreError, match=rf"{name} does not exist; run: snakemake"):
+    with pytest.raises(StoreError, match=rf"{name} does not exist; make it with galr"):
         verify(run)
 
 

@@ -235,6 +235,61 @@ def test_a_mistake_stops_before_the_first_job(tmp_path, file, changes, says):
     assert "Traceback" not in ran.stderr
 
 
+REFUSALS = """
+import contextlib, io, json, sys
+from snakemake.cli import main
+answers = []
+for target in sys.argv[1:]:
+    words = target.split("@")
+    config = ["--configfile", words[1]] if words[1:] else []
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            main(["--dry-run", *config, "--", words[0]])
+        except SystemExit as end:
+            code = end.code
+    lines = [line for line in said.getvalue().splitlines() if line.startswith("galr:")]
+    answers.append([code, lines])
+print(json.dumps(answers))
+"""
+
+
+def test_a_target_that_cannot_be_made_ends_with_one_line(tmp_path):
+    folder = workflow_copy(tmp_path)
+    datasets = folder / "config/datasets"
+    (datasets / "._ucm.yaml").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
+    (datasets / "ucm.yaml~").write_text("[")
+    (datasets / "half.yaml").write_text("title: Half\nlicence: [\n")
+    shutil.copy(datasets / "demo.yaml", datasets / "a+b c.yaml")
+    mine = yaml.safe_load((datasets / "demo.yaml").read_text()) | {"folder": "pictures"}
+    del mine["synthetic"]
+    (datasets / "mine.yaml").write_text(yaml.safe_dump(mine))
+    for name in ("coco-results", "dota"):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"regions": {"detector": name}}))
+    expected = {
+        "results/a+b c/folds.csv": None,
+        "results/demo/metrics.csv": None,
+        "results/nosuch/metrics.csv": "no config/datasets/nosuch.yaml; there are a+b c, demo, mine, rsicd",
+        "results/half/metrics.csv": "config/datasets/half.yaml is not YAML: line 3, column 1: ",
+        "results/mine/dataset.h5": "pictures does not exist; correct the key folder in config/datasets/mine.yaml",
+        "results/demo/no_dre/graphs.h5": "variant 'no_dre' is unknown; did you mean 'no_drea'?",
+        "results/demo/global/fold9/metrics.csv": "there is no fold9; folds.count is 3",
+        "resources/detectors/nosuch/ap.csv": "no config/detectors/nosuch.yaml; there are coco-results, demo",
+        "results/demo/regions.h5@coco-results.yaml": "resources/boxes/demo.json does not exist; detector coco-results",
+        "resources/detectors/dota/files@dota.yaml": "resources/dota does not exist; put train/ and val/ of DOTA",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", REFUSALS, *expected],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    answers = json.loads(ran.stdout.splitlines()[-1])
+    for (target, message), (code, lines) in zip(expected.items(), answers, strict=True):
+        if message is None:
+            assert code == 0, (target, ran.stderr)
+        else:
+            assert code == 2 and len(lines) == 1 and message in lines[0], (target, lines)
+
+
 PAPER_JOBS = {
     "download": 5, "extract": 1, "data": 1, "regions": 1, "graphs": 1,
     "folds": 1, "train": 6, "similarity": 6, "evaluate": 6, "aggregate": 1,

@@ -1,6 +1,6 @@
 """Read the config, the dataset files and the detector files, and check them before any job starts.
 
-A mistake ends here with one line and exit code 2.
+A mistake ends with one line and exit code 2.
 """
 
 import sys
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from galr.config import check_schema, load_variants
 from galr.data.dataset_spec import read_dataset_spec
-from galr.errors import GalrError
+from galr.errors import ConfigError, GalrError
 from galr.regions.detector_spec import load_detector, read_detector_spec
+from galr.targets import one_of, read_specs, unknown_target
 
 CODE_VERSION = {  # raise a rule's number when its code would give other numbers from the same input
     "draw": 1,
@@ -28,34 +29,44 @@ CODE_VERSION = {  # raise a rule's number when its code would give other numbers
     "report": 2,
 }
 
+
+def stop(error):
+    """End with an explained error: one line, exit code 2."""
+    line = " ".join(str(error).split())
+    print(f"galr: {type(error).__name__}: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
 try:
     check_schema(
         config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml", "config"
     )
-    DATASETS = {
-        path.stem: read_dataset_spec(path)
-        for path in Path("config/datasets").glob("*.yaml")
-    }
-    DETECTORS = {
-        path.stem: read_detector_spec(path)
-        for path in Path("config/detectors").glob("*.yaml")
-    }
+    DATASET_SPECS = read_specs(Path("config/datasets"), read_dataset_spec)
+    DETECTOR_SPECS = read_specs(Path("config/detectors"), read_detector_spec)
+    DATASETS, DETECTORS = DATASET_SPECS.usable, DETECTOR_SPECS.usable
     VARIANTS = load_variants(config)
-    DETECTOR = load_detector(config["regions"]["detector"], DETECTORS, DATASETS)
+    if config["regions"]["detector"] in DETECTOR_SPECS.errors:
+        raise DETECTOR_SPECS.errors[config["regions"]["detector"]]
+    DETECTOR = load_detector(
+        config["regions"]["detector"], DETECTORS, {**DATASETS, **DATASET_SPECS.errors}
+    )
+    for name in config["datasets"]:
+        if name not in DATASETS:
+            raise ConfigError(f"datasets: {DATASET_SPECS.explain(name)}")
 except GalrError as error:
-    print(f"galr: {type(error).__name__}: {error}", file=sys.stderr)
-    sys.exit(2)
+    stop(error)
 
 FOLDS = range(config["folds"]["count"])
 
 
 wildcard_constraints:
-    dataset="|".join(DATASETS),
-    detector="|".join(DETECTORS),
-    variant="|".join(VARIANTS),
-    fold=r"\d+",
+    dataset=one_of(DATASETS),
+    detector=one_of(DETECTORS),
+    variant=one_of(VARIANTS),
+    fold=one_of(str(fold) for fold in FOLDS),
+    unknown=unknown_target(DATASETS, DETECTORS, VARIANTS, len(FOLDS)),
 
 
 def matching_names(named, condition):
-    """A wildcard constraint: the names of those for which the condition holds, or one that matches nothing."""
-    return "|".join(name for name, spec in named.items() if condition(spec)) or "(?!)"
+    """A wildcard constraint: the names of those for which the condition holds."""
+    return one_of(name for name, spec in named.items() if condition(spec))

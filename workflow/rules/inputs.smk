@@ -1,6 +1,23 @@
 """Input functions of the rules: where the files lie that a dataset, a detector or a variant needs; and which rules apply to them."""
 
+from pathlib import Path
+
+from galr.errors import ConfigError
 from galr.regions.detector_spec import DetectorSpec
+from galr.targets import explain_target
+
+
+def existing(path, advice):
+    """A file or folder that the user brings; a missing one ends the run with one line."""
+    if not Path(path).exists():
+        stop(ConfigError(f"{path} does not exist; {advice}"))
+    return path
+
+
+def unknown_name(wildcards):
+    """End the run with the name in a target that does not exist."""
+    known = (DATASET_SPECS, DETECTOR_SPECS, VARIANTS, config["variants"], len(FOLDS))
+    stop(explain_target(wildcards.unknown, *known))
 
 
 def has_archives(dataset):
@@ -59,7 +76,12 @@ def archives_of_boxes(wildcards):
 
 def folder_of(dataset):
     """The folder of a dataset's images: the user's own in place, or the one extracted or drawn here."""
-    return DATASETS[dataset].folder or f"resources/{dataset}/files"
+    if dataset not in DATASETS:
+        stop(DATASET_SPECS.explain(dataset))
+    folder = DATASETS[dataset].folder
+    if folder is None:
+        return f"resources/{dataset}/files"
+    return existing(folder, f"correct the key folder in config/datasets/{dataset}.yaml")
 
 
 def folder_of_dataset(wildcards):
@@ -72,24 +94,53 @@ def folder_of_boxes(wildcards):
     training = DETECTORS[wildcards.detector].train_config()
     if training.dataset is not None:
         return folder_of(training.dataset)
-    return training.folder or f"resources/detectors/{wildcards.detector}/files"
+    if training.folder is None:
+        return f"resources/detectors/{wildcards.detector}/files"
+    return existing(
+        training.folder,
+        f"correct train.folder in config/detectors/{wildcards.detector}.yaml",
+    )
 
 
 def dota_folder_of(wildcards):
     """The folder in DOTA's layout that a detector is trained on."""
-    return DETECTORS[wildcards.detector].train_config().dota.folder
+    return existing(
+        DETECTORS[wildcards.detector].train_config().dota.folder,
+        "put train/ and val/ of DOTA there, each with images/ and labelTxt/, or correct train.dota.folder"
+        f" in config/detectors/{wildcards.detector}.yaml",
+    )
 
 
 def precomputed_boxes_of(wildcards):
     """The boxes of another tool for a dataset, and the annotations that explain their ids."""
     boxes = DETECTOR.results
-    files = [boxes.file] + ([boxes.annotations] if boxes.annotations else [])
-    return [file.format(dataset=wildcards.dataset) for file in files]
+    files = [
+        existing(
+            boxes.file.format(**wildcards),
+            f"detector {DETECTOR.name} takes boxes that another tool found: put COCO results there, a JSON list of"
+            ' {"image_id": "an image\'s name", "category_id": 1, "bbox": [x, y, width, height], "score": 0.9},'
+            " in pixels of the original images, or correct results.file in"
+            f" config/detectors/{DETECTOR.name}.yaml",
+        )
+    ]
+    if boxes.annotations:
+        annotations = existing(
+            boxes.annotations.format(**wildcards),
+            "put the COCO annotations there whose images and categories the ids of the boxes mean, or correct"
+            f" results.annotations in config/detectors/{DETECTOR.name}.yaml",
+        )
+        files.append(annotations)
+    return files
 
 
-def weights_of(detector):
-    """A detector's weights: the user's own file in place, or the one downloaded or trained here."""
-    return detector.file or f"resources/detectors/{detector.name}/checkpoint.pth"
+def weights(wildcards):
+    """The detector's weights: the user's own file in place, or the one downloaded or trained here."""
+    if DETECTOR.file is None:
+        return f"resources/detectors/{DETECTOR.name}/checkpoint.pth"
+    return existing(
+        DETECTOR.file,
+        f"correct checkpoint.file in config/detectors/{DETECTOR.name}.yaml",
+    )
 
 
 def has_local_branch(variant):
@@ -109,7 +160,10 @@ def imports_graphs(variant):
 
 def published_graphs_of(wildcards):
     """The folder of the authors' published matrices of a dataset."""
-    return VARIANTS[wildcards.variant]["graphs"]["published"].format(**wildcards)
+    return existing(
+        VARIANTS[wildcards.variant]["graphs"]["published"].format(**wildcards),
+        f"put the authors' matrices there, or correct graphs.published of the variant {wildcards.variant}",
+    )
 
 
 def graphs_of(wildcards):

@@ -2,7 +2,7 @@
 Detect the regions of every image, with a detector that is trained here or brought; or take another tool's.
 
 IN   config/detectors/{detector}.yaml, and the boxes it trains on, its weights, or ready boxes
-     results/{dataset}/dataset.h5, and the dataset's pictures
+     results/{dataset}/dataset.h5, and the dataset's images
 OUT  resources/detectors/{detector}/archives/{archive}, SHA256SUMS, files/
      resources/detectors/{detector}/checkpoint.pth, ap.csv
      results/{dataset}/regions.h5
@@ -146,7 +146,7 @@ if runs_network(DETECTOR):
             dataset="results/{dataset}/dataset.h5",
             folder=folder_of_dataset,
             detector=f"config/detectors/{DETECTOR.name}.yaml",
-            checkpoint=weights_of(DETECTOR),
+            checkpoint=weights,
         output:
             regions="results/{dataset}/regions.h5",
         log:
