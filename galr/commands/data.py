@@ -14,6 +14,7 @@ OUT  results/{dataset}/dataset.h5
         /sentences          (sentences,) text as it came
         /image_of_sentence  (sentences,) int32
      results/{dataset}/data_report.csv      item,kind,reason of everything that was dropped
+     results/{dataset}/files.csv            file,bytes,modified_ns of a folder of your own, to notice changes
 """
 
 import sys
@@ -22,6 +23,14 @@ from pathlib import Path
 
 from galr.data.dataset_spec import read_dataset_spec
 from galr.data.find_images import images_by_stem, list_files
+from galr.data.folder_listing import (
+    COLUMNS,
+    describe_changes,
+    listing_hash,
+    listing_rows,
+    read_listing,
+    scan_folder,
+)
 from galr.data.layouts import read_annotations
 from galr.data.validate import PROBLEM_KINDS, Policy, apply_policies, check_splits, validate
 from galr.data.write_dataset import (
@@ -32,6 +41,7 @@ from galr.data.write_dataset import (
     write_report,
 )
 from galr.errors import ConfigError
+from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset
 from galr.options import OptionGroup, option
 
@@ -53,6 +63,10 @@ class Options(OptionGroup):
     unknown_image: Policy = option("a sentence belongs to no listed image")
     output: Path = option("the dataset.h5 to write")
     report: Path = option("the CSV of everything that was dropped")
+    listing: Path | None = option(
+        "a CSV of the folder's files, sizes and times, to say next time what was changed",
+        default=None,
+    )
 
     def __post_init__(self) -> None:
         """Refuse a size that no picture has."""
@@ -63,6 +77,9 @@ class Options(OptionGroup):
 def run(options: Options) -> None:
     """Read, validate, store."""
     dataset = read_dataset_spec(options.dataset)
+    stamps = scan_folder(options.folder)
+    if changes := describe_changes(read_listing(options.listing), stamps):
+        print(f"{dataset.name}: changed in {options.folder}: {changes}", file=sys.stderr)
     policies = {kind: getattr(options, kind) for kind in PROBLEM_KINDS}
     files = list_files(options.folder)
     present = images_by_stem(files)
@@ -79,6 +96,8 @@ def run(options: Options) -> None:
     )
     check_splits(images, dataset.splits)
     known = dataset_provenance(dataset, options.folder, listing.files, options.size)
+    if options.listing:
+        known["listing_sha256"] = listing_hash(stamps)
     with Dataset.create(options.output, known) as file:
         stored = store_images(file, options.folder, images, options.size)
         apply_policies(stored.corrupt, policies)
@@ -87,5 +106,7 @@ def run(options: Options) -> None:
         file.update_provenance(images_sha256=stored.sha256, sentences_sha256=spoken)
     dropped += stored.corrupt
     write_report(options.report, dropped)
+    if options.listing:
+        write_csv(options.listing, COLUMNS, listing_rows(stamps))
     pictures = sum(map(len, present.values()))
     print(f"{dataset.name}: {summarize(stored.images, dropped, pictures)}", file=sys.stderr)

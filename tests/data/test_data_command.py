@@ -186,3 +186,27 @@ def test_help_tells_what_comes_in_and_what_goes_out(stage, capsys):
     text = capsys.readouterr().out
     assert "IN   " in text
     assert "OUT  " in text
+
+
+def test_the_files_of_an_own_folder_are_listed_and_a_changed_one_is_named(house, capsys):
+    def run_with_listing():
+        words = ("data", "--dataset", f"{house}/mine.yaml", "--size", str(SIZE))
+        policies = (
+            word for kind in PROBLEM_KINDS for word in (f"--{kind.replace('_', '-')}", "error")
+        )
+        files = ("--output", f"{house}/dataset.h5", "--report", f"{house}/data_report.csv")
+        listing = ("--listing", f"{house}/files.csv")
+        folder = ("--folder", f"{house}/resources/mine/files")
+        assert main([*words, *policies, *files, *listing, *folder]) == 0
+        return Dataset.read_provenance(house / "dataset.h5")[
+            "listing_sha256"
+        ], capsys.readouterr().err
+
+    before, said = run_with_listing()
+    assert "changed" not in said
+    assert run_with_listing() == (before, said)
+    picture(9).save(house / "resources/mine/files/pictures/a.png")
+    after, said = run_with_listing()
+    assert after != before
+    assert "changed in" in said and "pictures/a.png (changed)" in said
+    assert (house / "files.csv").read_text().count("\n") == 6

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from galr.config import merge_config
 from galr.io.formats import Dataset, Graphs, Regions
@@ -288,6 +289,37 @@ def test_a_target_that_cannot_be_made_ends_with_one_line(tmp_path):
             assert code == 0, (target, ran.stderr)
         else:
             assert code == 2 and len(lines) == 1 and message in lines[0], (target, lines)
+
+
+def test_a_changed_file_of_an_own_folder_reruns_data_and_is_named(tmp_path):
+    folder = workflow_copy(tmp_path / "workflow")
+    mine = tmp_path / "mine"
+    (mine / "images").mkdir(parents=True)
+    images = [
+        {"filename": f"{n}.png", "split": split, "sentences": [{"raw": f"sentence {n}"}]}
+        for n, split in enumerate(("train", "train", "test", "test"))
+    ]
+    for n in range(len(images)):
+        Image.new("RGB", (40, 40), (60 * n, 0, 0)).save(mine / f"images/{n}.png")
+    (mine / "dataset.json").write_text(json.dumps({"images": images}))
+    spec = yaml.safe_load((folder / "config/datasets/demo.yaml").read_text())
+    spec = {key: spec[key] for key in ("title", "licence", "citation", "layout", "splits")}
+    spec["folder"] = str(mine)
+    (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(spec))
+    target = "results/mine/dataset.h5"
+    ran = snakemake(folder, "--", target)
+    assert ran.returncode == 0, ran.stderr
+    (mine / ".DS_Store").touch()
+    ran = snakemake(folder, "--dry-run", "--", target)
+    assert count_jobs(ran.stdout + ran.stderr) == {} and "changed" not in ran.stderr
+    (mine / "dataset.json").write_text(
+        json.dumps({"images": images}).replace("sentence", "Sentence")
+    )
+    (mine / "images/3.png").unlink()
+    ran = snakemake(folder, "--dry-run", "--", target)
+    assert count_jobs(ran.stdout) == {"data": 1}
+    named = [line for line in ran.stderr.splitlines() if line.startswith("galr:")]
+    assert named == [f"galr: changed in {mine}: dataset.json (changed), images/3.png (deleted)"]
 
 
 PAPER_JOBS = {

@@ -5,6 +5,7 @@ IN   config/datasets/{dataset}.yaml, and what it points at
 OUT  resources/{dataset}/archives/{archive}, resources/{dataset}/SHA256SUMS
      resources/{dataset}/files/
      results/{dataset}/dataset.h5, results/{dataset}/data_report.csv
+     results/{dataset}/files.csv, for a folder of the user's own; it outlives dataset.h5, so it is no output
 """
 
 
@@ -99,6 +100,8 @@ rule data:
         runtime="1h",
     params:
         flags=data_flags,
+        listing=listing_flag,
+        files=own_files,  # a hash: whatever changes in a folder of the user's own re-runs this
         code_version=CODE_VERSION["data"],
     shell:
         "python -m galr data"
@@ -106,5 +109,6 @@ rule data:
         " --folder {input.folder:q}"
         " --output {output.dataset:q}"
         " --report {output.report:q}"
+        " {params.listing}"
         " {params.flags}"
         " 2> {log:q}"

@@ -55,6 +55,7 @@ rule import_graphs:
         mem="2GB",
         runtime="30m",
     params:
+        files=published_files,
         code_version=CODE_VERSION["import_graphs"],
     shell:
         "python -m galr import-graphs"

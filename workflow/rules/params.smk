@@ -4,8 +4,16 @@ A change of a parameter re-runs its rule, so each holds what its command reads a
 """
 
 from dataclasses import asdict
+from functools import cache
+from pathlib import Path
 
 from galr.config import drop_keys
+from galr.data.folder_listing import (
+    describe_changes,
+    listing_hash,
+    read_listing,
+    scan_folder,
+)
 from galr.options import as_flag, as_flags
 
 
@@ -33,6 +41,41 @@ def draw_flags(wildcards):
 def data_flags(wildcards):
     """The section `data`, without the key that the rule `extract` takes."""
     return as_flags(drop_keys(config["data"], "unpack_limit_gb"))
+
+
+def listing_flag(wildcards):
+    """Where the files of a user's own folder are listed, to name those that change."""
+    own = DATASETS[wildcards.dataset].folder
+    return as_flag("--listing", f"results/{wildcards.dataset}/files.csv") if own else ""
+
+
+@cache
+def folder_hash(folder, listing=None):
+    """The hash of the names, sizes and times of a folder's files; those that changed since a listing are named."""
+    files = scan_folder(Path(folder))
+    if changes := describe_changes(read_listing(listing and Path(listing)), files):
+        print(f"galr: changed in {folder}: {changes}", file=sys.stderr)
+    return listing_hash(files)
+
+
+def own_files(wildcards):
+    """The state of a dataset's folder, if it is the user's own."""
+    own = DATASETS[wildcards.dataset].folder
+    return folder_hash(own, f"results/{wildcards.dataset}/files.csv") if own else ""
+
+
+def own_boxes(wildcards):
+    """The state of the folder that a detector is trained on, if it is the user's own."""
+    training = DETECTORS[wildcards.detector].train_config()
+    dota = training.dota.folder if training.dota else None
+    drawn = DATASETS[training.dataset].folder if training.dataset else None
+    own = training.folder or dota or drawn
+    return folder_hash(own) if own else ""
+
+
+def published_files(wildcards):
+    """The state of the folder of the authors' published matrices."""
+    return folder_hash(published_graphs_of(wildcards))
 
 
 def dota_flags(wildcards):

@@ -91,6 +91,7 @@ rule tile_dota:
         runtime="4h",
     params:
         flags=dota_flags,
+        files=own_boxes,
         code_version=CODE_VERSION["tile_dota"],
     shell:
         "python -m galr tile-dota"
@@ -127,6 +128,7 @@ rule train_detector:
         mem="8GB",
         runtime="4h",
     params:
+        files=own_boxes,
         code_version=CODE_VERSION["train_detector"],
     shell:
         "python -m galr train-detector"
