@@ -1,7 +1,7 @@
 """The formats of the pipeline's HDF5 files, one class each; the page of formats is written from them."""
 
 from galr.io.hdf5 import HDF5File
-from galr.io.tables import Group, NamedGroups, Strings, Table, TableGroup
+from galr.io.tables import NamedGroups, OptionalGroup, Strings, Table, TableGroup
 
 
 class Dataset(HDF5File):
@@ -104,8 +104,10 @@ class Similarity(HDF5File, SplitSimilarity):
     made_by = "galr similarity"
     shared_axes = ("embed_dim",)
 
-    validation = Group(SplitSimilarity, "the same tables of the fold's validation split")
-    bank = Group(TrainingBank, "embeddings of the fold's training split; absent with --no-bank")
+    validation = OptionalGroup(SplitSimilarity, "the same tables of the fold's validation split")
+    bank = OptionalGroup(
+        TrainingBank, "embeddings of the fold's training split; absent with --no-bank"
+    )
 
 
 class RerankRanks(TableGroup):

@@ -181,9 +181,9 @@ class TableGroup:
         return _members(cls, Table)
 
     @classmethod
-    def groups(cls) -> dict[str, "Group[Any] | NamedGroups[Any]"]:
+    def groups(cls) -> dict[str, "OptionalGroup[Any] | NamedGroups[Any]"]:
         """The declared groups by name, in order."""
-        return _members(cls, (Group, NamedGroups))
+        return _members(cls, (OptionalGroup, NamedGroups))
 
     def table(self, declaration: Table) -> h5py.Dataset:
         """A table as h5py gives it, also one of strings, of which some can be read by `.asstr()[start:stop]`."""
@@ -249,7 +249,9 @@ class TableGroup:
             unit = f"; {table.unit}" if table.unit else ""
             yield f"{prefix}{name}", table.dtype, table.shape_text, f"{table.meaning}{unit}"
         for name, spec in cls.groups().items():
-            shown = f"{prefix}{name}" if isinstance(spec, Group) else f"{prefix}<{spec.label}>"
+            shown = (
+                f"{prefix}{name}" if isinstance(spec, OptionalGroup) else f"{prefix}<{spec.label}>"
+            )
             yield f"{shown}/", "group", "", spec.meaning
             yield from spec.content.describe_tables(f"{shown}/")
 
@@ -257,7 +259,7 @@ class TableGroup:
 G = TypeVar("G", bound=TableGroup)
 
 
-class Group(Generic[G]):
+class OptionalGroup(Generic[G]):
     """A group that may be absent. As an attribute of an open file it is the group, or None."""
 
     name: str
@@ -271,7 +273,7 @@ class Group(Generic[G]):
         self.name = name
 
     @overload
-    def __get__(self, instance: None, owner: type) -> "Group[G]": ...
+    def __get__(self, instance: None, owner: type) -> "OptionalGroup[G]": ...
     @overload
     def __get__(self, instance: TableGroup, owner: type) -> G | None: ...
     def __get__(self, instance: TableGroup | None, owner: type) -> Any:

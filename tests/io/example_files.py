@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from galr.io.tables import Group, Strings
+from galr.io.tables import OptionalGroup, Strings
 
 # Every axis has its own length, so that no table fits another one's place by chance.
 LENGTHS = {
@@ -47,7 +47,7 @@ def fill(group):
     """Write all tables of a group, and its groups."""
     group.write(**{name: values_of(table) for name, table in type(group).tables().items()})
     for spec in type(group).groups().values():
-        if isinstance(spec, Group):
+        if isinstance(spec, OptionalGroup):
             fill(spec.create(group))
         else:
             for name in RERANKS:
@@ -65,6 +65,6 @@ def declared_tables(content, prefix=""):
     """Path in an example and declaration of every table of a format."""
     tables = [(f"{prefix}{name}", table) for name, table in content.tables().items()]
     for name, spec in content.groups().items():
-        for each in [name] if isinstance(spec, Group) else RERANKS:
+        for each in [name] if isinstance(spec, OptionalGroup) else RERANKS:
             tables += declared_tables(spec.content, f"{prefix}{each}/")
     return tables
