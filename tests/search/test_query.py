@@ -1,4 +1,4 @@
-"""`galr search`: answers, their order, and how they are told."""
+"""`galr search`: hits, their order, and the forms of a result."""
 
 import io
 import json
@@ -13,67 +13,70 @@ import pytest
 import rasterio
 import torch
 
+from galr.commands import search as search_command
 from galr.errors import ConfigError, DataError, StoreError
 from galr.evaluate.rerank import rerank
-from galr.model import checkpoint as checkpoints
+from galr.model.checkpoint import load_checkpoint
 from galr.model.text import pad_tokens
-from galr.search import text_query
 from galr.search.index import TEXT_ENCODER, open_index
 from galr.search.query import QueryRerank, rerank_scores, search
+from galr.search.text_query import read_text_encoder
 
-from .conftest import STAGES, call, draw  # isort: skip
+from .conftest import galr, write_image  # isort: skip
 
 QUERY = "two white squares beside a bar"
 
 
 @pytest.fixture
-def said(capsys):
-    """Search and read what was said: `said(index, *words)` gives its lines, messages and documents."""
+def run_search(capsys):
+    """Search and read the output: `run_search(index, *words)` has its lines, messages and documents."""
 
-    def search(index, *words):
-        capsys.readouterr()  # what indexing said
-        call("search", "--index", index, *words)
+    def run(index, *words):
+        capsys.readouterr()  # the output of indexing
+        galr("search", "--index", index, *words)
         out, err = capsys.readouterr()
         documents = [json.loads(line) for line in out.splitlines()] if "--json" in words else None
         return SimpleNamespace(lines=out.splitlines(), messages=err, documents=documents)
 
-    return search
+    return run
 
 
-def raster(path):
-    """A GeoTIFF of 120 by 90 pixels, half a metre each."""
+def write_geotiff(path):
+    """Write a GeoTIFF of 120 by 90 pixels, half a metre each."""
     bands = np.random.default_rng(7).integers(0, 255, (3, 90, 120), dtype=np.uint8)
-    place = rasterio.Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 4_650_000.0)
+    transform = rasterio.Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 4_650_000.0)
     with rasterio.open(
         path, "w", driver="GTiff", count=3, height=90, width=120, dtype="uint8",
-        crs="EPSG:32633", transform=place,
+        crs="EPSG:32633", transform=transform,
     ) as file:  # fmt: skip
         file.write(bands)
 
 
-def test_a_sentence_finds_what_the_whole_model_would(house, indexed, folder, said):
-    index = indexed(folder)
-    checkpoint = checkpoints.load_checkpoint(house.global_run / "checkpoint.pt")
-    asker = text_query.read_text_encoder(index / TEXT_ENCODER)
-    words, lengths = pad_tokens(asker.vocabulary.encode([QUERY], 20))
+def test_a_sentence_finds_the_tiles_that_the_whole_model_ranks_first(
+    runs, make_index, folder, run_search
+):
+    index = make_index(folder)
+    checkpoint = load_checkpoint(runs.global_run / "checkpoint.pt")
+    encoder = read_text_encoder(index / TEXT_ENCODER)
+    token_ids, lengths = pad_tokens(encoder.vocabulary.encode([QUERY], 20))
     with torch.inference_mode():
-        query = checkpoint.build_model().encode_sentences(words, lengths)[0].numpy()
-    table = open_index(index).vectors.rows
-    expected = np.argsort(-(table @ query), kind="stable")[:7]
-    found = said(index, QUERY, "--k", 7, "--json").documents[0]
-    assert found["query"] == QUERY and found["unknown_words"] == [] and found["rerank"] == "none"
-    assert [answer["place"] for answer in found["answers"]] == list(range(1, 8))
-    cosines = [answer["cosine"] for answer in found["answers"]]
-    np.testing.assert_allclose(cosines, (table @ query)[expected], atol=1e-5)
-    assert [each.row for each in search(open_index(index), query, 7, None)] == expected.tolist()
+        query = checkpoint.build_model().encode_sentences(token_ids, lengths)[0].numpy()
+    embeddings = open_index(index).vectors.embeddings
+    expected = np.argsort(-(embeddings @ query), kind="stable")[:7]
+    result = run_search(index, QUERY, "--k", 7, "--json").documents[0]
+    assert result["query"] == QUERY and result["unknown_words"] == [] and result["rerank"] == "none"
+    assert [answer["place"] for answer in result["answers"]] == list(range(1, 8))
+    cosines = [answer["cosine"] for answer in result["answers"]]
+    np.testing.assert_allclose(cosines, (embeddings @ query)[expected], atol=1e-5)
+    assert [hit.row for hit in search(open_index(index), query, 7, None)] == expected.tolist()
 
 
-def test_a_table_tells_tile_and_coordinates(indexed, folder, said):
-    raster(folder / "earth.tif")
-    index = indexed(folder)
-    found = said(index, QUERY, "--k", 1000, "--json").documents[0]["answers"]
-    assert len(found) == len(open_index(index).vectors.rows) == 18 + 12
-    tile = next(each for each in found if each["name"] == "earth.tif")
+def test_a_result_has_the_tile_and_its_coordinates(make_index, folder, run_search):
+    write_geotiff(folder / "earth.tif")
+    index = make_index(folder)
+    answers = run_search(index, QUERY, "--k", 1000, "--json").documents[0]["answers"]
+    assert len(answers) == len(open_index(index).vectors.embeddings) == 18 + 12
+    tile = next(answer for answer in answers if answer["name"] == "earth.tif")
     x, y = tile["window"]["x"], tile["window"]["y"]
     left, top = 500_000 + x / 2, 4_650_000 - y / 2
     assert tile["reference_system"] == "EPSG:32633" and tile["size"] == [120, 90]
@@ -83,9 +86,9 @@ def test_a_table_tells_tile_and_coordinates(indexed, folder, said):
         [left + 20, top - 20],
         [left, top - 20],
     ]
-    lines = said(index, QUERY, "--k", 1000).lines
+    lines = run_search(index, QUERY, "--k", 1000).lines
     assert lines[0].split() == [
-        "place",
+        "rank",
         "score",
         "name",
         "tile",
@@ -95,215 +98,243 @@ def test_a_table_tells_tile_and_coordinates(indexed, folder, said):
         "height)",
         "centre",
     ]
-    told = next(line for line in lines if f" {x} {y} 40 40 " in line and "earth.tif" in line)
-    assert told.endswith(f"{left + 10:.10g} {top - 10:.10g} EPSG:32633")
+    line = next(line for line in lines if f" {x} {y} 40 40 " in line and "earth.tif" in line)
+    assert line.endswith(f"{left + 10:.10g} {top - 10:.10g} EPSG:32633")
     assert any("a.png (and 1 more)" in line and line.rstrip().endswith("whole") for line in lines)
 
 
-def test_words_that_were_never_learnt_are_named(indexed, folder, said):
-    told = said(indexed(folder), "two Zeppelins, zeppelins beside a bar")
-    assert told.messages == "the model never learnt: zeppelins\n"
+def test_words_outside_the_vocabulary_are_named(make_index, folder, run_search):
+    result = run_search(make_index(folder), "two Zeppelins, zeppelins beside a bar")
+    assert result.messages == "not in the model's vocabulary: zeppelins\n"
 
 
-def test_a_session_reads_lines_and_outlives_nonsense(indexed, folder, said, monkeypatch):
-    index = indexed(folder)
+def test_a_session_answers_every_line_and_continues_after_an_error(
+    make_index, folder, run_search, monkeypatch
+):
+    index = make_index(folder)
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUERY}\n\n  ?!  \none bar\n"))
-    told = said(index, "--json", "--k", 2, "--html", index / "page.html")
-    nonsense = "the query '?!' has no word; say what the picture shows"
-    assert [each["query"] for each in told.documents] == [QUERY, "?!", "one bar"]
-    assert told.documents[1] == {"query": "?!", "error": nonsense}
-    assert told.messages == f"galr: ConfigError: {nonsense}\n"
-    alone = said(index, "one bar", "--k", 2, "--json").documents
-    assert alone == told.documents[2:]
+    session = run_search(index, "--json", "--k", 2, "--html", index / "page.html")
+    message = "the query '?!' has no word; describe what the image shows"
+    assert [document["query"] for document in session.documents] == [QUERY, "?!", "one bar"]
+    assert session.documents[1] == {"query": "?!", "error": message}
+    assert session.messages == f"galr: ConfigError: {message}\n"
+    alone = run_search(index, "one bar", "--k", 2, "--json").documents
+    assert alone == session.documents[2:]
     page = (index / "page.html").read_text()
     assert page.count("<h2>") == 2 and page.count("<img ") == 4
 
 
-def test_the_tables_of_a_session_stand_under_what_was_asked(indexed, folder, said, monkeypatch):
-    index = indexed(folder)
-    tables = {each: said(index, each, "--k", 2).lines for each in (QUERY, "one bar")}
+def test_a_session_prints_each_table_under_its_query(make_index, folder, run_search, monkeypatch):
+    index = make_index(folder)
+    tables = {query: run_search(index, query, "--k", 2).lines for query in (QUERY, "one bar")}
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUERY}\n?\none bar\n"))
-    assert said(index, "--k", 2).lines == [
-        line for each, table in tables.items() for line in (each, *table, "")
+    assert run_search(index, "--k", 2).lines == [
+        line for query, table in tables.items() for line in (query, *table, "")
     ]
 
 
-def test_a_stray_byte_is_a_strange_word(indexed, folder, said, monkeypatch):
+def test_a_byte_that_is_no_utf8_is_read_as_an_unknown_word(
+    make_index, folder, run_search, monkeypatch
+):
     line = f"caf\xe9 {QUERY}\n".encode("latin-1")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line), encoding="utf-8"))
-    told = said(indexed(folder), "--json", "--html", folder / "page.html")
-    assert told.documents[0]["unknown_words"] == ["caf\ufffd"]
+    session = run_search(make_index(folder), "--json", "--html", folder / "page.html")
+    assert session.documents[0]["unknown_words"] == ["caf\ufffd"]
     assert "caf\ufffd two white" in (folder / "page.html").read_text(encoding="utf-8")
 
 
-def test_a_session_sees_what_is_indexed_meanwhile(indexed, folder, said, monkeypatch):
-    index = indexed(folder)
+def test_a_session_follows_updates_of_its_index(make_index, folder, run_search, monkeypatch):
+    index = make_index(folder)
 
-    def lines():
+    def read_lines():
         yield QUERY
-        draw(folder / "new.png", 600)
-        indexed(folder)
+        write_image(folder / "new.png", 600)
+        make_index(folder)
         yield QUERY
 
-    monkeypatch.setattr(STAGES["search"], "lines", lines)
-    before, after = said(index, "--k", 99, "--json").documents
-    names = [{each["name"] for each in document["answers"]} for document in (before, after)]
-    assert (
-        names[1] - names[0] == {"new.png"}
-        and after == said(index, QUERY, "--k", 99, "--json").documents[0]
+    monkeypatch.setattr(search_command, "read_lines", read_lines)
+    before, after = run_search(index, "--k", 99, "--json").documents
+    names = [{answer["name"] for answer in document["answers"]} for document in (before, after)]
+    assert names[1] - names[0] == {"new.png"}
+    assert after == run_search(index, QUERY, "--k", 99, "--json").documents[0]
+
+
+@pytest.mark.parametrize("variant", ["global_run", "both_run"])
+def test_an_indexed_image_finds_itself(runs, make_index, run_search, variant):
+    index = make_index(runs.images, run=getattr(runs, variant))
+    image = runs.images / "03.png"
+    result = run_search(
+        index, "--image", image, "--json", "--device", "cpu", "--detector", runs.detector
     )
+    first = result.documents[0]["answers"][0]
+    assert first["name"] == "03.png" and first["cosine"] == pytest.approx(1, abs=1e-5)
 
 
-def test_a_picture_finds_itself(house, indexed, said):
-    for run in (house.global_run, house.both_run):
-        index = indexed(house.pictures, run=run, output=house.place / f"index-{run.parent.name}")
-        image = house.pictures / "03.png"
-        found = said(
-            index, "--image", image, "--json", "--device", "cpu", "--detector", house.detector
-        )
-        first = found.documents[0]["answers"][0]
-        assert first["name"] == "03.png" and first["cosine"] == pytest.approx(1, abs=1e-5)
+def test_the_page_of_an_image_query_shows_the_image(make_index, folder, run_search, tmp_path):
+    index = make_index(folder)
+    run_search(index, "--image", folder / "a.png", "--k", 1, "--html", tmp_path / "page.html")
+    query, hit = re.findall(r'<img .*?src="(data:[^"]+)"', (tmp_path / "page.html").read_text())
+    assert query == hit  # it found itself
 
 
-def test_the_page_of_a_picture_shows_it(indexed, folder, said, tmp_path):
-    index = indexed(folder)
-    said(index, "--image", folder / "a.png", "--k", 1, "--html", tmp_path / "page.html")
-    asked, found = re.findall(r'<img .*?src="(data:[^"]+)"', (tmp_path / "page.html").read_text())
-    assert asked == found  # it found itself
-
-
-def test_an_index_refuses_a_picture_by_another_checkpoint(house, indexed, folder, tmp_path):
-    index = indexed(folder)
+def test_an_image_query_needs_the_run_of_the_index(runs, make_index, folder, tmp_path):
+    index = make_index(folder)
     words = ("search", "--index", index, "--image", folder / "a.png")
     with pytest.raises(ConfigError, match=r"was made by checkpoint \w+ \(small, global, fold 0\)"):
-        call(*words, "--run", house.other_run)
-    (folder / "broken.png").write_text("no picture")
+        galr(*words, "--run", runs.other_run)
+    (folder / "broken.png").write_text("no image")
     with pytest.raises(DataError, match=r"broken.png cannot be decoded"):
-        call(*words[:3], "--image", folder / "broken.png")
+        galr(*words[:3], "--image", folder / "broken.png")
     with pytest.raises(
-        ConfigError, match=r"no run at .*nowhere; a picture needs the one that made .*index: --run"
+        ConfigError, match=r"no run at .*nowhere; .* give the run that made .*index with --run"
     ):
-        call(*words, "--run", tmp_path / "nowhere")
+        galr(*words, "--run", tmp_path / "nowhere")
 
 
-def test_an_index_moves_with_its_pictures(indexed, folder, said, tmp_path):
-    before = said(indexed(folder), QUERY, "--json").documents
+def test_an_index_can_be_moved_with_its_images(make_index, folder, run_search, tmp_path):
+    before = run_search(make_index(folder), QUERY, "--json").documents
     (tmp_path / "elsewhere").mkdir()
     for name in ("index", "mine"):
         shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
     index = tmp_path / "elsewhere/index"
-    after = said(index, QUERY, "--json", "--html", tmp_path / "page.html").documents
+    after = run_search(index, QUERY, "--json", "--html", tmp_path / "page.html").documents
     for document in (*before, *after):
         for answer in document["answers"]:
             answer.pop("source")
-    assert before == after and "not where it was" not in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert before == after and "<img " in page and "is missing or has changed" not in page
 
 
 @pytest.mark.parametrize("variant", ["code", "paper", "reciprocal"])
-def test_the_second_stage_is_mr_with_the_bank_as_the_other_queries(variant):
+def test_rerank_scores_are_those_of_the_query_and_the_bank_as_queries(variant):
     random = np.random.default_rng(3)
     bank, tiles, query = (
-        (each / np.linalg.norm(each, axis=-1, keepdims=True)).astype(np.float32)
-        for each in (random.standard_normal((size, 6)) for size in (40, 15, 1))
+        (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+        for vectors in (random.standard_normal((count, 6)) for count in (40, 15, 1))
     )
     cosines = (query @ tiles.T)[0]
     order = np.argsort(-cosines, kind="stable")
-    how = QueryRerank(variant, 10, 0.3, 1.1, 0.05)
-    scores = rerank_scores(bank, query[0], tiles[order], cosines[order], how)
-    whole = np.concatenate([query, bank]).astype(np.float64) @ tiles.T.astype(np.float64)
-    expected = rerank(whole, variant, 10, 0.3, 1.1, 0.05)[0]
+    parameters = QueryRerank(variant, 10, 0.3, 1.1, 0.05)
+    scores = rerank_scores(bank, query[0], tiles[order], cosines[order], parameters)
+    similarity = np.concatenate([query, bank]).astype(np.float64) @ tiles.T.astype(np.float64)
+    expected = rerank(similarity, variant, 10, 0.3, 1.1, 0.05)[0]
     np.testing.assert_allclose(scores[:10], expected[order[:10]], atol=1e-5)
     assert (scores[10:] == -np.inf).all()
-    again = order[np.argsort(-scores, kind="stable")]
-    assert again.tolist() == np.argsort(-expected, kind="stable").tolist()
+    reranked = order[np.argsort(-scores, kind="stable")]
+    assert reranked.tolist() == np.argsort(-expected, kind="stable").tolist()
 
 
 @pytest.mark.parametrize("variant", ["mr-code", "mr-paper", "reciprocal"])
-def test_a_second_stage_moves_only_the_best(indexed, folder, said, variant):
-    index = indexed(folder)
-    plain = said(index, QUERY, "--k", 18, "--json").documents[0]["answers"]
-    told = said(index, QUERY, "--k", 18, "--json", "--rerank", variant, "--pool", 11)
-    other = told.documents[0]["answers"]
-    assert told.documents[0]["rerank"] == variant
+def test_a_rerank_moves_the_best_tiles_alone(make_index, folder, run_search, variant):
+    index = make_index(folder)
+    flags = ("--json", "--rerank", variant, "--rerank-k", 11)
+    plain = run_search(index, QUERY, "--k", 18, "--json").documents[0]["answers"]
+    document = run_search(index, QUERY, "--k", 18, *flags).documents[0]
+    reranked = document["answers"]
+    assert document["rerank"] == variant
 
     def tiles(answers):
-        return [(each["name"], *each["window"].values()) for each in answers]
+        return [(answer["name"], *answer["window"].values()) for answer in answers]
 
-    assert sorted(tiles(plain[:11])) == sorted(tiles(other[:11])) and tiles(plain[11:]) == tiles(
-        other[11:]
-    )
-    scores = [each["reranked"] for each in other]
+    assert sorted(tiles(plain[:11])) == sorted(tiles(reranked[:11]))
+    assert tiles(plain[11:]) == tiles(reranked[11:])
+    scores = [answer["reranked"] for answer in reranked]
     assert scores[:11] == sorted(scores[:11], reverse=True) and set(scores[11:]) == {None}
-    few = said(index, QUERY, "--k", 3, "--json", "--rerank", variant, "--pool", 11).documents[0]
-    assert few["answers"] == other[:3]
+    few = run_search(index, QUERY, "--k", 3, *flags).documents[0]
+    assert few["answers"] == reranked[:3]
 
 
-def test_the_page_needs_nothing_else(indexed, folder, said, tmp_path):
-    draw(folder / "<b>&.png", 500)
-    index = indexed(folder)
+def test_the_page_needs_no_other_file_and_escapes_what_it_shows(
+    make_index, folder, run_search, tmp_path
+):
+    write_image(folder / "<b>&.png", 500)
+    index = make_index(folder)
     (folder / "deep/b.png").unlink()
     query = "two <script> & bars"
-    said(index, query, "--k", 30, "--html", tmp_path / "new/page.html")
+    run_search(index, query, "--k", 30, "--html", tmp_path / "new/page.html")
     page = (tmp_path / "new/page.html").read_text()
     addresses = re.findall(r"""(?:src|href|url\()\s*=?\s*["']?([^"'\s>)]+)""", page)
     assert addresses and all(
-        each.startswith(("data:image/jpeg;base64,", "#")) for each in addresses
+        address.startswith(("data:image/jpeg;base64,", "#")) for address in addresses
     )
     assert "http" not in re.sub(r"base64,[\w+/=]+", "", page) and "<script" not in page
     assert "two &lt;script&gt; &amp; bars" in page and "&lt;b&gt;&amp;.png" in page
-    assert page.count("<img ") == 18 and page.count("not where it was") == 1
-    assert page.count('class="where"') == 15 and "the same picture: deep/twin.png" in page
+    assert page.count("<img ") == 18 and page.count("is missing or has changed") == 1
+    assert page.count('class="window"') == 15 and "the same image: deep/twin.png" in page
 
 
-def test_a_dataset_has_a_page_too(indexed, said, tmp_path):
-    said(indexed(), QUERY, "--k", 4, "--html", tmp_path / "page.html")
+def test_the_page_of_a_dataset_shows_its_stored_images(make_index, run_search, tmp_path):
+    run_search(make_index(), QUERY, "--k", 4, "--html", tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().count("<img ") == 4
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
-        (["--k", 0, QUERY], "--k counts the answers"),
+        (["--k", 0, QUERY], "--k must be at least 1, got 0"),
         ([QUERY, "--image", "x.png"], "not both"),
-        (["--image", "x.png", "--rerank", "mr-code"], "say nothing of a picture"),
-        ([QUERY, "--rerank", "mr-code", "--pool", 0], "k counts the candidates to rerank"),
-        ([QUERY, "--threads", 0], "--threads"),
+        (["--image", "x.png", "--rerank", "mr-code"], "which an image cannot be"),
+        (
+            [QUERY, "--rerank", "mr-code", "--rerank-k", 0],
+            "k is the number of candidates to rerank",
+        ),
+        ([QUERY, "--threads", 0], "--threads must be at least 1, got 0"),
         (["?"], "has no word"),
         (["zwei Zeppeline"], "the model knows no word of 'zwei Zeppeline'"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(indexed, folder, words, says):
-    with pytest.raises(ConfigError, match=says):
-        call("search", "--index", indexed(folder), *words)
+def test_a_query_that_cannot_be_answered_is_an_error(make_index, folder, words, message):
+    with pytest.raises(ConfigError, match=message):
+        galr("search", "--index", make_index(folder), *words)
 
 
-def test_no_index_and_damaged_ones_are_refused(indexed, folder, tmp_path):
+def test_a_missing_or_damaged_index_is_an_error(make_index, folder, tmp_path):
     with pytest.raises(StoreError, match="nowhere holds no index; make one with galr index"):
-        call("search", "--index", tmp_path / "nowhere", QUERY)
-    index = indexed(folder)
+        galr("search", "--index", tmp_path / "nowhere", QUERY)
+    index = make_index(folder)
     (index / TEXT_ENCODER).write_bytes(b"nothing")
     with pytest.raises(StoreError, match=r"sentences.pt has changed since"):
-        call("search", "--index", index, QUERY)
+        galr("search", "--index", index, QUERY)
     with pytest.raises(StoreError, match=r"sentences.pt is missing or damaged"):
-        text_query.read_text_encoder(index / TEXT_ENCODER)
+        read_text_encoder(index / TEXT_ENCODER)
 
 
-def test_what_is_slow_to_load_is_loaded_by_those_who_need_it():
-    # a sentence must be answered within seconds, and only a local branch looks for regions
-    code = """
-import sys, unittest.mock
-import galr.commands.search
-print(*sys.modules)
-for name in ("torch_geometric", "torch_geometric.nn"):  # as slow as all the rest, and no matter here
-    sys.modules[name] = unittest.mock.MagicMock()
-import galr.commands.index, galr.search.tile_encoder
-print(*sys.modules)
-"""
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    search, index = (set(line.split()) for line in loaded.stdout.splitlines())
-    detector = {"mmdet", "mmcv", "mmengine"}
-    slow = {"torchvision", "torch_geometric", "snakemake", "rasterio", "PIL", "jinja2"} | detector
-    slow |= {"matplotlib", "nltk", "pandas", "scipy", "sklearn", "tensorboard", "lightning"}
-    assert not slow & search and not detector & index
+def loaded_modules(code):
+    """Names of all modules that are loaded after a piece of code has run in a new process."""
+    process = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(process.stdout.splitlines()[-1].split())
+
+
+DETECTION = {"mmdet", "mmcv", "mmengine"}
+WHOLE_MODEL = {"torchvision", "torch_geometric", "lightning", "lightning_fabric"}
+
+
+def test_answering_a_sentence_loads_no_image_model_and_no_detector(make_index, folder):
+    words = ["search", "--index", str(make_index(folder)), QUERY]
+    loaded = loaded_modules(f"from galr.__main__ import run; run({words})")
+    assert "faiss" in loaded and not loaded & (DETECTION | WHOLE_MODEL)
+    unused = {"rasterio", "PIL", "jinja2", "matplotlib", "nltk", "pandas", "scipy", "sklearn"}
+    assert not loaded & (unused | {"snakemake", "tensorboard"})
+
+
+@pytest.mark.parametrize("command", ["index", "search"])
+def test_help_loads_no_heavy_library(command):
+    code = f"""
+from galr.__main__ import run
+try:
+    run(["{command}", "--help"])
+except SystemExit:
+    pass"""
+    loaded = loaded_modules(code)
+    assert f"galr.commands.{command}" in loaded
+    assert not loaded & {"torch", "faiss", "h5py", "PIL", "rasterio", "pandas"}
+
+
+def test_indexing_loads_a_detector_only_for_a_local_branch(runs, folder, tmp_path):
+    words = ["index", "--run", str(runs.global_run), "--output", str(tmp_path / "new")]
+    words += ["--folder", str(folder), "--device", "cpu"]
+    loaded = loaded_modules(f"from galr.__main__ import run; run({words})")
+    assert "faiss" in loaded and not loaded & DETECTION
