@@ -108,26 +108,18 @@ def run(argv: list[str]) -> None:
     name = main_parser.parse_args(argv[:1]).command
     with explain_missing_extra(COMMAND_EXTRAS.get(name)):
         parser, command = command_parser(name)
-        options = getattr(command, "Options", None) or command.Flags
-        command.run(options.from_args(parser.parse_args(argv[1:])))
+        command.run(command.Options.from_args(parser.parse_args(argv[1:])))
 
 
 def command_parser(name: str) -> tuple[ArgumentParser, ModuleType]:
     """Import a command and build its parser; no other command is imported."""
-    module = name.replace("-", "_")
-    try:
-        command = importlib.import_module(f"galr.commands.{module}")
-    except ModuleNotFoundError as error:  # until all are in galr/commands
-        if error.name != f"galr.commands.{module}":
-            raise
-        command = importlib.import_module(f"galr.stages.{module}")
+    command = importlib.import_module(f"galr.commands.{name.replace('-', '_')}")
     parser = ArgumentParser(
         prog=f"galr {name}",
         description=textwrap.dedent(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options = getattr(command, "Options", None) or command.Flags
-    options.add_arguments(parser)
+    command.Options.add_arguments(parser)
     return parser, command
 
 

@@ -1,1 +1,4 @@
-"""One file a rule: open, call, write. A stage has `Flags` and `run(flags)`, and no arithmetic."""
+"""One module a command: it parses, opens, calls and writes, and computes nothing.
+
+Each has `Options` and `run(options)`.
+"""

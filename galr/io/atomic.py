@@ -34,9 +34,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         OutputError: the file cannot be written; the message has the reason, whichever library hid it.
     """
     target = Path(os.path.realpath(path))
-    if path.is_dir():
-        raise OutputError(f"{path} cannot be written (it is a folder); choose another output")
-    if path.exists() and not path.is_file():
+    with explain_write_errors(path):
+        if path.is_dir():
+            raise OutputError(f"{path} cannot be written (it is a folder); choose another output")
+    if _is_device(path):
         with explain_write_errors(path, path):
             yield path
         return
@@ -84,8 +85,11 @@ def atomic_directory(output: Path) -> Iterator[Path]:
     partial = output.with_name(f".{output.name}.partial")
     replaced = output.with_name(f".{output.name}.replaced")
     probe = partial / ".probe"
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"{output} cannot be written (it is a file); choose another output")
+    with explain_write_errors(output):
+        if output.exists() and not output.is_dir():
+            raise OutputError(
+                f"{output} cannot be written (it is no folder); choose another output"
+            )
     shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
     try:
         with explain_write_errors(output, probe):
@@ -99,8 +103,9 @@ def atomic_directory(output: Path) -> Iterator[Path]:
             partial.replace(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if replaced.exists() and not output.exists():
-            replaced.replace(output)
+        with suppress(OSError):
+            if replaced.exists() and not output.exists():
+                replaced.replace(output)
         shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -184,19 +189,23 @@ class _LateErrorFile(io.FileIO):
 
 def _write_error(error: Exception, path: Path, partial: Path) -> OSError | None:
     """Find the operating system's reason why a file cannot be written; None if that is not what happened."""
-    if partial.exists() and not partial.is_file():  # a device or pipe
+    if _is_device(partial):
         return error if isinstance(error, OSError) else None
     if isinstance(error, OSError) and error.errno is not None:
         named = {str(name) for name in (error.filename, error.filename2) if name is not None}
-        below = {str(partial), *map(str, partial.parents), *map(str, path.parents)} - {"."}
+        below = {str(part) for end in (partial, path) for part in (end, *end.parents)} - {"."}
         if error.errno in WRITE_ERRNO or named & below:
             return error
+    told = re.search(r"(?:os error|errno =) (\d+)", str(error))  # safetensors, HDF5
+    if told and int(told[1]) in WRITE_ERRNO:
+        return OSError(int(told[1]), os.strerror(int(told[1])))
     if not partial.parent.is_dir():
         return None
     existed = partial.exists()
     try:
-        with partial.open("ab", buffering=0) as file:
+        with partial.open("ab") as file:
             file.write(bytes(PROBE_BYTES))
+            file.flush()
             os.fsync(file.fileno())
     except OSError as found:
         return found if found.errno in WRITE_ERRNO else None
@@ -204,6 +213,14 @@ def _write_error(error: Exception, path: Path, partial: Path) -> OSError | None:
         if not existed:
             partial.unlink(missing_ok=True)
     return None
+
+
+def _is_device(path: Path) -> bool:
+    """Tell whether a path is something other than a file or a folder: a device or a pipe."""
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:  # whatever is wrong with the path, writing to it will say so
+        return False
 
 
 def _explain(path: Path, error: OSError) -> str:

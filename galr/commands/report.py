@@ -14,6 +14,7 @@ from pathlib import Path
 
 from galr.errors import ConfigError
 from galr.io import formats
+from galr.io.atomic import atomic_write
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
 from galr.report import curves, facts, metrics, table
@@ -28,7 +29,7 @@ from galr.report.runs import run_of, variant_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     """What comes in, what goes out, and how much to show."""
 
     metrics: Path = option("metrics.csv")
@@ -52,38 +53,38 @@ class Flags(OptionGroup):
             )
 
 
-def run(flags: Flags) -> None:
+def run(options: Options) -> None:
     """Read everything, write the page, print the table."""
-    scores = metrics.read(flags.metrics)
-    similarities = {run_of(path): path for path in flags.similarities}
+    scores = metrics.read(options.metrics)
+    similarities = {run_of(path): path for path in options.similarities}
     shown = shown_run(list(similarities), metrics.best(metrics.results(scores)))
-    regions = _regions(flags.regions)
-    graphs = {variant_of(path, similarities): path for path in flags.graphs}
+    regions = _regions(options.regions)
+    graphs = {variant_of(path, similarities): path for path in options.graphs}
     made = {variant: _graphs(path) for variant, path in graphs.items()}
     became = outcomes(regions, made)
-    with formats.Dataset.open(flags.dataset) as dataset:
+    with formats.Dataset.open(options.dataset) as dataset:
         sentences = dataset.sentences
         html = render(
             scores,
-            panels({run_of(path): curves.read(path) for path in flags.histories}),
+            panels({run_of(path): curves.read(path) for path in options.histories}),
             gallery(
                 shown,
                 _scored(similarities[shown]),
                 Images(dataset.images, dataset.names, dataset.sizes[:]),
                 regions,
                 made,
-                count=flags.examples,
-                seed=flags.seed,
+                count=options.examples,
+                seed=options.seed,
             ),
             facts.splits(dataset.splits, sentences, dataset.image_of_sentence[:]),
-            facts.dropped(flags.data_report),
+            facts.dropped(options.data_report),
             facts.region_facts(regions),
             became,
             origin(
                 {
-                    "metrics.csv": {"sha256": file_sha256(flags.metrics)},
+                    "metrics.csv": {"sha256": file_sha256(options.metrics)},
                     "dataset.h5": dataset.provenance,
-                    "regions.h5": formats.Regions.read_provenance(flags.regions),
+                    "regions.h5": formats.Regions.read_provenance(options.regions),
                 }
                 | {
                     f"{variant}/graphs.h5": formats.Graphs.read_provenance(path)
@@ -96,9 +97,9 @@ def run(flags: Flags) -> None:
                 code_versions(),
             ),
         )
-    flags.output.parent.mkdir(parents=True, exist_ok=True)
-    flags.output.write_text(html, encoding="utf-8")
-    print(table.text(scores), flags.output, sep="\n\n")
+    with atomic_write(options.output) as partial:
+        partial.write_text(html, encoding="utf-8")
+    print(table.text(scores), options.output, sep="\n\n")
 
 
 def _regions(path: Path) -> Regions:
