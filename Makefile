@@ -24,7 +24,6 @@ $(READY): requirements.txt pyproject.toml
 # The main job on the embedded dataset, offline; a second call does nothing but show the table.
 demo: $(READY)
 	$(SNAKEMAKE) --configfile config/demo.yaml -- results/demo/report.html
-	@$(BIN)/galr show --metrics results/demo/metrics.csv --report results/demo/report.html
 
 test: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest

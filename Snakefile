@@ -27,6 +27,7 @@ include: "workflow/rules/similarity.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/unknown.smk"
+include: "workflow/rules/progress.smk"
 
 
 rule all:

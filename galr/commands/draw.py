@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from galr.demo.samples import render_sample, to_coco, to_karpathy
 from galr.errors import ConfigError
 from galr.io.atomic import atomic_directory, check_output_dir
 from galr.options import OptionGroup, option
+from galr.progress import ProgressBar
 
 _OUTPUT_FILES = re.compile(r"images(/\d{4,}\.png)?|dataset\.json|(train|test)_boxes\.json")
 
@@ -61,7 +61,7 @@ def run(options: Options) -> None:
     with atomic_directory(options.output) as folder:
         (folder / "images").mkdir()
         samples = []
-        for index in tqdm(range(options.images), desc="scenes", disable=None):
+        for index in ProgressBar(range(options.images), desc="scenes", unit="scene", disable=None):
             image, sample = render_sample(
                 options.seed, index, size=options.size, sentences=options.sentences
             )

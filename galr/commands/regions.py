@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from galr.devices import resolve_device
 from galr.io.formats import Dataset, Regions
 from galr.options import OptionGroup, option
+from galr.progress import ProgressBar
 from galr.provenance import code_versions, file_sha256
 from galr.regions import network
 from galr.regions.detect import concatenate_ragged, detect
@@ -59,7 +59,7 @@ def run(options: Options) -> None:
         for file, size in zip(files, sizes, strict=True)
     )
     each = detect(model, pictures, detector.inference, threads=options.threads)
-    found = list(tqdm(each, "regions", len(files), unit="image", disable=None))
+    found = list(ProgressBar(each, "regions", len(files), unit="image", disable=None))
     tables, dropped = concatenate_ragged(found)
     origin = {
         "dataset": title,

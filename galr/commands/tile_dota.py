@@ -22,12 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from galr.errors import ConfigError
 from galr.io.atomic import atomic_directory, check_output_dir
 from galr.io.coco import CocoDataset
 from galr.options import OptionGroup, option
+from galr.progress import ProgressBar
 from galr.regions import dota
 
 _OWN_FILES = re.compile(r"images(/(train|val)(/.+_\d+_\d+\.png)?)?|(train|val)_boxes\.json")
@@ -82,7 +81,7 @@ def _tile_split(
     (images / split).mkdir(parents=True)
     sheet: list[tuple[str, dota.DotaTile]] = []
     left_out = dota.count_other_classes(scenes, options.classes)
-    for scene in tqdm(scenes, desc=split, unit="image", disable=None):
+    for scene in ProgressBar(scenes, desc=split, unit="image", disable=None):
         with dota.open_image(scene.image) as picture:
             left_out["outside their image"] += dota.count_outside(scene.labels, picture.size)
             for piece in dota.tile_image(

@@ -8,12 +8,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, NoReturn
-
-from tqdm import tqdm
+from typing import IO
 
 from galr.errors import DataError
 from galr.io.atomic import atomic_directory
+from galr.progress import ProgressBar
 
 CHUNK = 1 << 20  # bytes taken at a time
 ENTRY_OVERHEAD = (
@@ -39,7 +38,7 @@ class ExtractLimit:
     """Bytes that may be written in all, bytes that were, and the bar that shows them."""
 
     limit: int
-    bar: "tqdm[NoReturn]"  # counts bytes, walks over nothing
+    bar: ProgressBar  # counts bytes, walks over nothing
     used: int = 0
 
     def consume(self, size: int, archive: Path) -> None:
@@ -72,7 +71,10 @@ def extract(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
         DataError: an archive is damaged, of a kind we do not read, holds a link, a device or a name
             that leaves the folder, or unpacks beyond the limit.
     """
-    with atomic_directory(output) as folder, tqdm(unit="B", unit_scale=True, disable=None) as bar:
+    with (
+        atomic_directory(output) as folder,
+        ProgressBar(unit="B", unit_scale=True, disable=None) as bar,
+    ):
         limit = ExtractLimit(int(limit_gb * GIGABYTE), bar)
         for archive in archives:
             _extract_one(archive, folder, limit)

@@ -10,9 +10,9 @@ from urllib.request import url2pathname
 
 import requests
 import urllib3
-from tqdm import tqdm
 
 from galr.errors import DownloadError
+from galr.progress import ProgressBar
 
 CHUNK = 1 << 20  # bytes taken at a time
 CONNECT_TIMEOUT, READ_TIMEOUT = (
@@ -156,7 +156,7 @@ def _append(response: requests.Response, file: Path, start: int, total: int | No
     """Write an answer's bytes from `start` on, with a progress bar."""
     with (
         file.open("ab") as opened,
-        tqdm(total=total, initial=start, unit="B", unit_scale=True, disable=None) as bar,
+        ProgressBar(total=total, initial=start, unit="B", unit_scale=True, disable=None) as bar,
     ):
         opened.truncate(start)
         if start != total:

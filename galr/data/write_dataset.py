@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from galr.data import download
 from galr.data.dataset_spec import DatasetSpec
@@ -17,6 +16,7 @@ from galr.errors import DataError
 from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset
 from galr.io.images import load_resized
+from galr.progress import ProgressBar
 from galr.provenance import code_versions, file_sha256
 
 
@@ -48,7 +48,7 @@ def store_images(
     kept: list[MatchedImage] = []
     corrupt: list[Problem] = []
     sizes: list[tuple[int, int]] = []
-    for image in tqdm(images, desc="pictures", unit="", disable=None):
+    for image in ProgressBar(images, desc="images", unit="image", disable=None):
         try:
             picture = load_resized(folder / image.file, size)
         except DataError as error:

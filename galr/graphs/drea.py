@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 import numpy as np
-from tqdm import tqdm
 
 from galr.errors import ConfigError
 from galr.graphs.denoise import SimilarityKind, suppress_redundant
@@ -17,6 +16,7 @@ from galr.graphs.detections import (
     pad_by_score,
 )
 from galr.graphs.edges import EdgeConfig, adjacency_matrix
+from galr.progress import ProgressBar
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def build_graphs(
         region_index=np.full((images, max_regions), -1, np.int32),
         num_redundant=np.zeros(images, np.int32),
     )
-    with tqdm(total=images, desc="graphs", unit="image", disable=None, delay=1) as bar:
+    with ProgressBar(total=images, desc="graphs", unit="image", disable=None, delay=1) as bar:
         for batch in iter_batches(detections.offsets, max_regions):
             region_index, classes, scores, boxes = pad_by_score(detections, batch)
             classes = np.where(scores >= min_score, classes, -1)

@@ -14,6 +14,7 @@ import torch
 
 from galr.errors import ConfigError
 from galr.io.coco import CocoDataset
+from galr.progress import ProgressBar
 from galr.regions import network
 from galr.regions.detector_spec import DetectorSpec, TrainConfig
 from galr.regions.mmdet_imports import BaseDetector, Hook, Runner, set_random_seed, suppress_output
@@ -112,11 +113,15 @@ class _EpochHook(Hook):
         self.log = tell
         self.losses: list[torch.Tensor] = []
         self.began = 0.0
+        self.bar: ProgressBar | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Say where an unfinished training goes on."""
         if runner.epoch:
             self.log(f"continuing after epoch {runner.epoch}/{self.config.epochs}")
+        self.bar = ProgressBar(
+            desc="training", total=runner.max_iters, initial=runner.iter, unit="step"
+        )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed whatever augmentation draws from."""
@@ -133,6 +138,11 @@ class _EpochHook(Hook):
         """Keep the loss, on its device."""
         if outputs is not None:
             self.losses.append(outputs["loss"].detach())
+        if self.bar is not None:
+            self.bar.set_description(
+                f"epoch {runner.epoch + 1} of {self.config.epochs}", refresh=False
+            )
+            self.bar.update()
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Say how the epoch went.
@@ -148,6 +158,11 @@ class _EpochHook(Hook):
                 f" now {self.config.learning_rate}, or raise train.warmup"
             )
         self.log(f"{epoch}  loss {loss:.3f}  {time.monotonic() - self.began:.1f} s")
+
+    def after_train(self, runner: Runner) -> None:
+        """End the progress bar."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def _dataloader_config(

@@ -10,10 +10,10 @@ from typing import Protocol
 import h5py
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from galr.data.find_images import IMAGE_SUFFIXES, list_files
 from galr.errors import DataError
+from galr.progress import ProgressBar
 from galr.provenance import file_sha256
 from galr.search.rasters import open_image
 from galr.search.tile_encoder import TileEncoder
@@ -92,7 +92,7 @@ class FolderSource:
         """Hash every image below the folder."""
         listing = SourceListing([])
         tiling = f"{self._tiling.tile_size}-{self._tiling.overlap:g}-{self._tiling.max_untiled}"
-        for name in tqdm(self._names, "scanning", unit="file", disable=None):
+        for name in ProgressBar(self._names, "scanning", unit="file", disable=None):
             try:
                 key = f"{file_sha256(self.path / name)}-{tiling}"
             except OSError as error:
@@ -104,7 +104,7 @@ class FolderSource:
 
     def blocks(self, keys: Sequence[str]) -> Iterator[EmbeddedBlock]:
         """Embed images of the last scan, by key."""
-        with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
+        with ProgressBar(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
             builder = _BlockBuilder(self._encoder, self._batch_size, bar)
             for key in keys:
                 builder.add(key, self._files[key], self._tiling)
@@ -119,7 +119,7 @@ class FolderSource:
 class _BlockBuilder:
     """Embeds tiles in full batches, which may mix tiles of several images, and collects a block."""
 
-    def __init__(self, encoder: TileEncoder, batch_size: int, bar: tqdm) -> None:
+    def __init__(self, encoder: TileEncoder, batch_size: int, bar: ProgressBar) -> None:
         self.has_images = False
         self.rows = 0
         self._bar = bar
@@ -202,7 +202,7 @@ class DatasetSource:
         """Hash every image together with its graph."""
         tables = (self.graphs.representation, self.graphs.adjacency, self.graphs.mask)
         listing = SourceListing([])
-        for row in tqdm(range(len(self.names)), "scanning", unit="image", disable=None):
+        for row in ProgressBar(range(len(self.names)), "scanning", unit="image", disable=None):
             digest = hashlib.sha256(self.images[row].tobytes())
             for table in tables:
                 digest.update(table[row].numpy().tobytes())
@@ -215,7 +215,7 @@ class DatasetSource:
         """Embed images of the last scan, by key."""
         images = StreamedImages(self.images, self.encoder.device)
         graphs = self.graphs.to(self.encoder.device)
-        with tqdm(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
+        with ProgressBar(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
             for start in range(0, len(keys), BLOCK_ROWS):
                 block_keys = keys[start : start + BLOCK_ROWS]
                 rows = [self._rows[key] for key in block_keys]

@@ -10,9 +10,9 @@ from typing import get_args
 
 import faiss
 import numpy as np
-from tqdm import tqdm
 
 from galr.errors import ConfigError
+from galr.progress import ProgressBar
 from galr.search import IndexKind
 
 HNSW_M = 32  # neighbours that hnsw links a row with, on each side
@@ -112,7 +112,9 @@ def build_faiss_index(kind: IndexKind, embeddings: np.ndarray, seed: int) -> fai
     if not index.is_trained:
         num_rows = max(TRAIN_ROWS_PER_CELL * _num_cells(len(embeddings)), MIN_IVFPQ_ROWS)
         index.train(_sample_rows(embeddings, num_rows, seed))
-    for start in tqdm(range(0, len(embeddings), CHUNK_ROWS), f"building {kind}", disable=None):
+    for start in ProgressBar(
+        range(0, len(embeddings), CHUNK_ROWS), f"building {kind}", disable=None
+    ):
         index.add(np.ascontiguousarray(embeddings[start : start + CHUNK_ROWS]))
     return index
 

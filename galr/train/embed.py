@@ -9,6 +9,7 @@ from galr.evaluate.metrics import retrieval_metrics
 from galr.evaluate.ranks import compute_ranks
 from galr.model.galr import GaLR, GraphBatch
 from galr.model.text import pad_tokens
+from galr.progress import ProgressBar
 from galr.train.augment import resize
 from galr.train.graph_store import GraphStore
 from galr.train.image_store import ImageStore
@@ -39,9 +40,10 @@ def embed_images(
         (B, embed_dim) float32, unit rows.
     """
     batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    bar = ProgressBar(batches, "encoding images", unit="batch", leave=False, delay=2)
     embeddings = [
         model.encode_images(resize(pixels, input_size), graphs.batch(batch))
-        for batch, pixels in zip(batches, images.batches(batches), strict=True)
+        for batch, pixels in zip(bar, images.batches(batches), strict=True)
     ]
     return torch.cat(embeddings).float().cpu().numpy()
 

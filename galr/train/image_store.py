@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from galr.errors import ShapeError, StoreError
+from galr.progress import ProgressBar
 
 Rows = Sequence[int] | np.ndarray  # (B,) int, rows of a dataset
 
@@ -67,7 +67,9 @@ class InMemoryImages:
         self._index[kept] = np.arange(len(kept))
         self._images = torch.empty((len(kept), *images.shape[1:]), dtype=torch.uint8, device=device)
         block = max(BLOCK_BYTES // _image_bytes(images), 1)
-        for start in tqdm(range(0, len(kept), block), "reading images", unit="block", disable=None):
+        for start in ProgressBar(
+            range(0, len(kept), block), "reading images", unit="block", disable=None
+        ):
             batch = read_images(images, kept[start : start + block], pinned=device.type == "cuda")
             self._images[start : start + block].copy_(batch, non_blocking=True)
 

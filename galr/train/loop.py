@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from galr.errors import DataError
+from galr.progress import ProgressBar
 from galr.train.batches import PairBatches
 from galr.train.distributed import (
     broadcast_decision,
@@ -93,7 +93,7 @@ def fit(
                 }
             )
 
-    with tqdm(
+    with ProgressBar(
         desc="training",
         total=epochs * batches.num_pairs,
         initial=(epoch - 1) * batches.num_pairs + batches.consumed,
@@ -101,6 +101,7 @@ def fit(
         disable=None if fabric.is_global_zero else True,
     ) as bar:
         while epoch <= epochs:
+            bar.set_description(f"epoch {epoch} of {epochs}", refresh=False)
             start, pairs = time.perf_counter(), 0
             train_step.start_epoch(epoch)
             for number, batch in enumerate(batches.epoch()):

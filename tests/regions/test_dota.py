@@ -350,7 +350,7 @@ def test_a_run_that_ends_midway_leaves_what_was_there(folder, tmp_path, monkeypa
             yield scene
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cut_dota, "tqdm", interrupted)
+    monkeypatch.setattr(cut_dota, "ProgressBar", interrupted)
     for output in ("files", "other"):
         with pytest.raises(KeyboardInterrupt):
             cutting(folder, tmp_path / output, size=40)

@@ -204,6 +204,17 @@ def count_jobs(text):
 
 
 @pytest.mark.slow
+def test_a_run_for_a_report_ends_with_its_table_and_path(small_workflow):
+    """Also where nothing was left to do; a dry run prints neither."""
+    words = ("--configfile", "config/small.yaml", "--", "results/demo/report.html")
+    made, ended = snakemake(small_workflow, *words), "\nresults/demo/report.html\n"
+    assert made.returncode == 0 and made.stdout.endswith(ended) and "mr-paper" in made.stdout
+    assert not snakemake(small_workflow, "--dry-run", *words).stdout.endswith(ended)
+    (small_workflow / "results/demo/report.html").unlink()
+    assert snakemake(small_workflow, *words).stdout.endswith(ended)
+
+
+@pytest.mark.slow
 def test_snakemake_writes_its_own_report(small_workflow):
     ran = snakemake(
         small_workflow, "--configfile", "config/small.yaml", "--report", "report.html",
