@@ -1,19 +1,19 @@
-"""Recalls, mR, median and mean rank of anybody's similarity matrix, with bootstrap intervals.
+"""Recalls, mR, median and mean rank of a similarity matrix, with bootstrap intervals.
 
-IN   S.npy          images by sentences, larger is more alike; or a similarity.h5
-     V.npy, T.npy   or the embeddings of images and sentences, whose products are never written down:
-                    the same numbers in memory that grows with images plus sentences
-     I.npy          (sentences,) integers, the image's row of each sentence; without it a similarity.h5
-                    says so itself, and in a .npy each image owns an equal block of neighbours
+IN   S.npy          (images, sentences), larger is more similar; or a similarity.h5
+     V.npy, T.npy   or the embeddings of images and sentences: the same numbers without the matrix, in memory
+                    that grows with images plus sentences
+     I.npy          (sentences,) integers, the row of each sentence's image; without it a similarity.h5 has its
+                    own, and in a .npy each image has an equal block of neighbouring sentences
 OUT  metrics.csv    a row, or with --rerank a row for each; recalls and mr in percent, ranks from 1
-     ranks.h5       the rank of every query, from 0 (for tabulate)
+     ranks.h5       the rank of each query, from 0 (for `galr aggregate`)
 
   galr evaluate --similarity S.npy --output metrics.csv
   galr evaluate --images V.npy --sentences T.npy --output metrics.csv
 
-Reranking with a choice of k, w1 and w2, or of beta, needs a similarity.h5, which holds the validation
-matrix to choose on; given one of each, it is done on any matrix. qbnorm always needs one, for its bank of
-training images and sentences.
+To choose k, w1 and w2, or beta, a similarity.h5 is needed, which holds the validation matrix to choose on; with
+one value of each, any matrix is reranked. qbnorm always needs a similarity.h5, for its bank of training images and
+sentences.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,44 +28,55 @@ from galr.evaluate.evaluate import MatrixSource, RankingSource, RerankName, Rera
 from galr.evaluate.grid_search import check_grid
 from galr.evaluate.metrics import t2i_upper_bound
 from galr.evaluate.ranks import TieRule, default_image_of_sentence
-from galr.io import matrix_files
+from galr.io.arrays import read_array
+from galr.io.csv_io import write_rows
 from galr.io.formats import Ranks
-from galr.io.matrix_files import read_banks
 from galr.options import OptionGroup, option
 from galr.provenance import file_sha256
+from galr.similarity import matrix_files
 
 VERIFY_KEYS = ("k", "w1", "w2", "xi", "beta", "resamples", "confidence")  # what `galr verify` needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """What comes in, what goes out, and how to count."""
+    """Input, output, tie rule and reranks."""
 
     similarity: Path | None = option(
-        "S.npy (images by sentences) or similarity.h5; or give both tables", default=None
+        "S.npy (images, sentences) or similarity.h5; or give both tables", default=None
     )
     images: Path | None = option("V.npy, an embedding a row", default=None)
-    sentences: Path | None = option("T.npy, likewise", default=None)
-    image_of_sentence: Path | None = option("I.npy, the image's row of each sentence", default=None)
-    ties: TieRule = option("who wins a tie: the others, chance, or we", default="pessimistic")
+    sentences: Path | None = option("T.npy, an embedding a row", default=None)
+    image_of_sentence: Path | None = option("I.npy, the row of each sentence's image", default=None)
+    ties: TieRule = option(
+        "rank of tied candidates: the worst, the mean or the best", default="pessimistic"
+    )
     rerank: tuple[RerankName, ...] = option("reranks, a row each", default=("none",))
     k: tuple[int, ...] = option("candidates to rerank, to choose from", default=(10, 20, 30))
     w1: tuple[float, ...] = option(
         "weights of significance, to choose from", default=(0.0, 0.3, 1.0)
     )
-    w2: tuple[float, ...] = option("weights of the reverse place", default=(0.3, 0.7, 1.1))
-    xi: float = option("decay a place", default=0.05)
-    beta: tuple[float, ...] = option("sharpness of qbnorm, to choose from", default=(20.0,))
+    w2: tuple[float, ...] = option(
+        "weights of the reverse rank, to choose from", default=(0.3, 0.7, 1.1)
+    )
+    xi: float = option("decay for each rank", default=0.05)
+    beta: tuple[float, ...] = option(
+        "inverse temperatures of qbnorm, to choose from", default=(20.0,)
+    )
     resamples: int = option("bootstrap resamples of the images", default=1000)
-    confidence: float = option("share of the resamples in the interval", default=0.95)
+    confidence: float = option("confidence of the interval", default=0.95)
     seed: int = option("seed of the bootstrap", default=0)
-    device: str = option("of the tables: auto, cpu, cuda or cuda:N", default="auto")
+    device: str = option("device for embeddings: auto, cpu, cuda or cuda:N", default="auto")
     threads: int = option("CPU threads", default=1)
     output: Path = option("metrics.csv to write")
     ranks: Path | None = option("ranks.h5 to write", default=None)
 
     def __post_init__(self) -> None:
-        """Refuse what means nothing before any work is done."""
+        """Check the options before any work is done.
+
+        Raises:
+            ConfigError: an option is out of its range, or the input is not one of the two kinds.
+        """
         bootstrap.check_bootstrap(self.resamples, self.confidence, self.seed)
         check_grid("code", self.k, self.w1, self.w2, self.xi)
         qbnorm.check_beta(*self.beta)
@@ -75,13 +86,14 @@ class Options(OptionGroup):
 
 @dataclass(frozen=True, eq=False)
 class EvaluateInputs:
-    """What is ranked, and what is known of it.
+    """The inputs of an evaluation.
 
-    test: images and sentences, however they are compared.
-    validation: what parameters are chosen on, if there is anything.
-    image_of_sentence: (sentences,) of the test split.
-    sentences: their text, if anybody knows it.
-    origin: where it came from.
+    Attributes:
+        test: the test split, as a matrix or as embeddings.
+        validation: the split that parameters are chosen on; None where there is none.
+        image_of_sentence: (sentences,) row of the image of each sentence of the test split.
+        sentences: (sentences,) text; None where it is not known.
+        provenance: of the inputs.
     """
 
     test: RankingSource
@@ -123,15 +135,16 @@ def run(options: Options) -> None:
     if options.ranks is not None:
         write_ranks(options.ranks, options, inputs, results)
     named = options.rerank != ("none",)
-    matrix_files.write_table(
-        options.output, [({"rerank": name} if named else {}) | row for name, row in rows.items()]
+    write_rows(
+        options.output,
+        [{**({"rerank": name} if named else {}), **row} for name, row in rows.items()],
     )
 
 
 def read_matrix_inputs(options: Options, path: Path) -> EvaluateInputs:
-    """Read a matrix, and what a similarity.h5 holds beside it."""
+    """Read a matrix, with what a similarity.h5 holds beside it."""
     given = matrix_files.read_similarity(path, options.image_of_sentence)
-    banks = read_banks(path) if "qbnorm" in options.rerank else None
+    banks = matrix_files.read_banks(path) if "qbnorm" in options.rerank else None
     test = MatrixSource(given.test, banks.test if banks else None, options.threads)
     validation = None
     if given.validation is not None:
@@ -143,8 +156,8 @@ def read_matrix_inputs(options: Options, path: Path) -> EvaluateInputs:
 
 
 def read_embedding_inputs(options: Options) -> EvaluateInputs:
-    """Open two embedding tables."""
-    import torch  # a matrix does without, and is answered at once
+    """Open two tables of embeddings."""
+    import torch  # not needed for a matrix
 
     from galr.devices import resolve_device
     from galr.evaluate.large import EmbeddingSource
@@ -153,14 +166,14 @@ def read_embedding_inputs(options: Options) -> EvaluateInputs:
     assert options.images is not None and options.sentences is not None
     torch.set_num_threads(options.threads)
     images, sentences = (
-        matrix_files.read_array(options.images),
-        matrix_files.read_array(options.sentences),
+        read_array(options.images),
+        read_array(options.sentences),
     )
     tables = EmbeddingPair(images, sentences, resolve_device(options.device))
     if options.image_of_sentence is None:
         image_of_sentence = default_image_of_sentence(tables.num_images, tables.num_sentences)
     else:
-        image_of_sentence = matrix_files.read_array(options.image_of_sentence)
+        image_of_sentence = read_array(options.image_of_sentence)
     origin = {
         "images_sha256": file_sha256(options.images),
         "sentences_sha256": file_sha256(options.sentences),
@@ -173,7 +186,7 @@ def read_embedding_inputs(options: Options) -> EvaluateInputs:
 def write_ranks(
     path: Path, options: Options, inputs: EvaluateInputs, results: Mapping[str, RerankResult]
 ) -> None:
-    """Store the ranks under each rerank, and what they were made of and with."""
+    """Write the ranks under each rerank, with the provenance that `galr verify` needs."""
     origin: dict[str, Any] = {
         "ties": options.ties,
         "bootstrap_seed": options.seed,

@@ -10,6 +10,7 @@ from pathlib import Path
 from galr.errors import DataError
 from galr.options import OptionGroup, option
 from galr.report import metrics, table
+from galr.targets import make_hint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,5 +24,5 @@ class Options(OptionGroup):
 def run(options: Options) -> None:
     """Print the table, then the report's path."""
     if not options.report.exists():
-        raise DataError(f"{options.report} does not exist; run: snakemake {options.report}")
+        raise DataError(f"{options.report} does not exist; {make_hint(options.report, 'galr report')}")
     print(table.text(metrics.read(options.metrics)), options.report, sep="\n\n")

@@ -19,7 +19,7 @@ NUM_SPECIAL = 2  # numbers below the first word of the vocabulary
 
 
 def tokenize(sentence: str) -> list[str]:
-    """Lower case, Treebank word tokens, punctuation dropped (METHOD 1)."""
+    """Lower case, Treebank word tokens, punctuation dropped (as in the released code)."""
     return [
         word for word in treebank.treebank_tokenize(sentence.lower()) if word not in PUNCTUATION
     ]

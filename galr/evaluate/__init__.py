@@ -1,5 +1,5 @@
-"""Retrieval: ranks, recalls, intervals and reranking of anybody's similarity matrix.
+"""Ranks, recalls, intervals and reranks of any similarity matrix.
 
-Arrays in, arrays out. Everywhere, `image_of_sentence` carries which image a sentence speaks of: nothing
-assumes how many sentences an image has, or in which order they stand.
+Arrays in, arrays out: no module here reads or writes a file. `image_of_sentence` (sentences,) holds the row of
+the image that each sentence describes, so an image may have any number of sentences, in any order.
 """

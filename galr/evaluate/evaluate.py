@@ -1,8 +1,10 @@
-"""Rank a test split under every rerank that is asked for."""
+"""Rank a test split without a rerank and with each rerank, with parameters chosen on validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
+
+import numpy as np
 
 from galr.errors import ConfigError
 from galr.evaluate.directions import RankedDirection, prepare_directions, rerank_and_rank
@@ -14,8 +16,7 @@ from galr.evaluate.grid_search import (
     grid_search,
     grid_search_beta,
 )
-from galr.evaluate.qbnorm import QueryBank, qbnorm_scores
-from galr.evaluate.qbnorm import check_beta as check_beta
+from galr.evaluate.qbnorm import QueryBank, check_beta, qbnorm_scores
 from galr.evaluate.ranks import (
     RankCounts,
     RetrievalRanks,
@@ -31,16 +32,16 @@ MR_VARIANTS = {"mr-code": "code", "mr-paper": "paper", "reciprocal": "reciprocal
 
 
 class RankingSource(Protocol):
-    """What evaluation asks of images and sentences that were compared, however they were."""
+    """Compared images and sentences, with or without a similarity matrix in memory."""
 
     def count_ranks(self) -> tuple[RankCounts, RankCounts]:
-        """Places by similarity alone: images ask, sentences ask."""
+        """Counts without a rerank, i2t and t2i."""
 
     def prepare_directions(self, max_k: int) -> tuple[RankedDirection, RankedDirection]:
-        """The same, and all that reranking up to k candidates needs."""
+        """The same, and what reranking up to `max_k` candidates needs."""
 
     def count_ranks_qbnorm(self, beta: float) -> tuple[RankCounts, RankCounts]:
-        """Places under qbnorm.
+        """Counts under qbnorm, i2t and t2i.
 
         Raises:
             ConfigError: there is no bank.
@@ -49,60 +50,85 @@ class RankingSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MatrixSource:
-    """A matrix, what belongs together in it, and the banks of training queries where there are some.
+    """A similarity matrix with its relevance and, for qbnorm, the banks of training queries.
 
     Attributes:
-        pairs: the matrix and its relevance.
-        banks: training images to its sentences, training sentences to its images; none without.
-        threads: to work with.
+        matrix: similarities and relevance.
+        banks: training images with the sentences as candidates, and training sentences with the images; None
+            if there is no bank.
+        threads: number of threads.
     """
 
     matrix: SimilarityMatrix
     banks: tuple[QueryBank, QueryBank] | None = None
     threads: int = 1
 
+    @classmethod
+    def with_bank(
+        cls,
+        matrix: SimilarityMatrix,
+        embeddings: tuple[np.ndarray, np.ndarray],
+        bank: tuple[np.ndarray, np.ndarray],
+        threads: int = 1,
+    ) -> "MatrixSource":
+        """Combine a matrix with the embeddings that qbnorm compares.
+
+        Args:
+            matrix: similarities and relevance.
+            embeddings: (images, dim) and (sentences, dim) float32, unit rows: the candidates.
+            bank: (bank images, dim) and (bank sentences, dim), likewise: the training queries.
+            threads: number of threads.
+        """
+        images, sentences = embeddings
+        bank_images, bank_sentences = bank
+        return cls(
+            matrix, (QueryBank(bank_images, sentences), QueryBank(bank_sentences, images)), threads
+        )
+
     def count_ranks(self) -> tuple[RankCounts, RankCounts]:
-        """See `Source`.
+        """See `RankingSource`.
 
         Raises:
-            ShapeError: the matrix and its relevance do not belong together, or a number is not finite.
+            ShapeError: the matrix and its relevance do not match, or a similarity is not finite.
         """
         check_ranking_inputs(self.matrix.similarity, self.matrix.image_of_sentence)
         i2t, t2i = (
-            count_ranks(view_direction(self.matrix.similarity, self.matrix.image_of_sentence, name))
-            for name in ("i2t", "t2i")
+            count_ranks(
+                view_direction(self.matrix.similarity, self.matrix.image_of_sentence, direction)
+            )
+            for direction in ("i2t", "t2i")
         )
         return i2t, t2i
 
     def prepare_directions(self, max_k: int) -> tuple[RankedDirection, RankedDirection]:
-        """See `Source`.
+        """See `RankingSource`.
 
         Raises:
-            ShapeError: the matrix and its relevance do not belong together, or a number is not finite.
+            ShapeError: the matrix and its relevance do not match, or a similarity is not finite.
         """
         return prepare_directions(self.matrix, max_k, self.threads)
 
     def count_ranks_qbnorm(self, beta: float) -> tuple[RankCounts, RankCounts]:
-        """See `Source`.
+        """See `RankingSource`.
 
         Raises:
-            ShapeError: as `sides`, or the banks are of other candidates.
+            ShapeError: the arrays do not match, or a number is not finite.
             ConfigError: there are no banks.
         """
         if self.banks is None:
             raise ConfigError("qbnorm needs a bank of training queries, and there is none")
         check_ranking_inputs(self.matrix.similarity, self.matrix.image_of_sentence)
-        found = []
-        for name, bank in zip(("i2t", "t2i"), self.banks, strict=True):
-            side = view_direction(self.matrix.similarity, self.matrix.image_of_sentence, name)
-            scores = qbnorm_scores(side.similarity, bank.stats(beta), beta)
-            found.append(count_ranks(replace(side, similarity=scores)))
-        return found[0], found[1]
+        counts = []
+        for direction, bank in zip(("i2t", "t2i"), self.banks, strict=True):
+            view = view_direction(self.matrix.similarity, self.matrix.image_of_sentence, direction)
+            scores = qbnorm_scores(view.similarity, bank.stats(beta), beta)
+            counts.append(count_ranks(replace(view, similarity=scores)))
+        return counts[0], counts[1]
 
 
 @dataclass(frozen=True, eq=False)
 class RerankResult:
-    """Ranks under one rerank, and the parameters it was given; none for no rerank."""
+    """Ranks under one rerank, and its parameters; None for the rerank `none`."""
 
     ranks: RetrievalRanks
     params: RerankParams | QBNormParams | None
@@ -123,39 +149,45 @@ def evaluate(
 
     Args:
         test: what is ranked.
-        validation: what k, w1, w2 and β are chosen on; not needed where there is one of each.
-        reranks: `none`, `mr-code`, `mr-paper`, `reciprocal` and `qbnorm`, any of them.
-        k: candidates to rerank, to choose from.
+        validation: what k, w1, w2 and β are chosen on; not needed if each has one value.
+        reranks: any of `none`, `mr-code`, `mr-paper`, `reciprocal` and `qbnorm`.
+        k: numbers of candidates to rerank, to choose from.
         w1: weights of significance, to choose from.
-        w2: weights of the reverse place, to choose from.
-        xi: decay a place.
-        beta: sharpness of qbnorm, to choose from.
+        w2: weights of the reverse term, to choose from.
+        xi: decay per rank.
+        beta: inverse temperatures of qbnorm, to choose from.
         ties: `pessimistic`, `expected` or `optimistic`.
 
     Returns:
-        By rerank, in the order asked for.
+        The results by rerank, in the given order.
 
     Raises:
-        ShapeError: arrays that do not belong together, or a number that is not finite.
-        ConfigError: an unknown rerank, parameters that mean nothing, or nothing to choose them on.
+        ShapeError: arrays do not match, or a number is not finite.
+        ConfigError: a rerank is unknown, a parameter is invalid, or there is no validation to choose on.
     """
     _check_evaluation(reranks, k, w1, w2, xi, beta, validation is not None)
-    moving = [MR_VARIANTS[rerank] for rerank in reranks if rerank in MR_VARIANTS]
-    width = max((effective_k(variant, max(k)) for variant in moving), default=0)
-    tested = test.prepare_directions(width) if moving else None
-    validated = validation.prepare_directions(width) if moving and validation is not None else None
-    found = {}
+    variants = [MR_VARIANTS[rerank] for rerank in reranks if rerank in MR_VARIANTS]
+    max_k = max((effective_k(variant, max(k)) for variant in variants), default=0)
+    test_directions = test.prepare_directions(max_k) if variants else None
+    val_directions = None
+    if variants and validation is not None:
+        val_directions = validation.prepare_directions(max_k)
+    results = {}
     for rerank in reranks:
-        if rerank in MR_VARIANTS and tested is not None:
-            found[rerank] = _evaluate_mr(
-                tested, validated, MR_VARIANTS[rerank], k, w1, w2, xi, ties
+        if rerank in MR_VARIANTS and test_directions is not None:
+            results[rerank] = _evaluate_mr(
+                test_directions, val_directions, MR_VARIANTS[rerank], k, w1, w2, xi, ties
             )
         elif rerank == "qbnorm":
-            found[rerank] = _evaluate_qbnorm(test, validation, beta, ties)
+            results[rerank] = _evaluate_qbnorm(test, validation, beta, ties)
         else:
-            before = (tested[0].baseline, tested[1].baseline) if tested else test.count_ranks()
-            found[rerank] = RerankResult(RetrievalRanks.from_counts(*before, ties), None)
-    return found
+            counts = (
+                (test_directions[0].baseline, test_directions[1].baseline)
+                if test_directions
+                else test.count_ranks()
+            )
+            results[rerank] = RerankResult(RetrievalRanks.from_counts(*counts, ties), None)
+    return results
 
 
 def _evaluate_mr(
@@ -168,24 +200,23 @@ def _evaluate_mr(
     xi: float,
     ties: str,
 ) -> RerankResult:
-    """Rank under a rerank that moves the k best candidates; see `evaluate` for the arguments."""
-    choice = grid_points(variant, k, w1, w2, xi)[0]
+    """Rank under a variant of multivariate rerank; see `evaluate` for the arguments."""
+    params = grid_points(variant, k, w1, w2, xi)[0]
     if validation is not None:
-        choice = grid_search(validation, variant, k, w1, w2, xi, ties)
-    after = rerank_and_rank(test, variant, choice.k, *choice.weights, xi, ties)
-    return RerankResult(after, choice)
+        params = grid_search(validation, variant, k, w1, w2, xi, ties)
+    ranks = rerank_and_rank(test, variant, params.k, *params.weights, xi, ties)
+    return RerankResult(ranks, params)
 
 
 def _evaluate_qbnorm(
     test: RankingSource, validation: RankingSource | None, beta: Sequence[float], ties: str
 ) -> RerankResult:
     """Rank under qbnorm; see `evaluate` for the arguments."""
-    choice = QBNormParams(beta[0])
+    params = QBNormParams(beta[0])
     if validation is not None:
-        choice = grid_search_beta(validation.count_ranks_qbnorm, beta, ties)
-    return RerankResult(
-        RetrievalRanks.from_counts(*test.count_ranks_qbnorm(choice.beta), ties), choice
-    )
+        params = grid_search_beta(validation.count_ranks_qbnorm, beta, ties)
+    counts = test.count_ranks_qbnorm(params.beta)
+    return RerankResult(RetrievalRanks.from_counts(*counts, ties), params)
 
 
 def _check_evaluation(
@@ -195,28 +226,27 @@ def _check_evaluation(
     w2: Sequence[float],
     xi: float,
     beta: Sequence[float],
-    validation: bool,
+    has_validation: bool,
 ) -> None:
-    """Refuse what cannot be evaluated before any work is done.
+    """Check the parameters of an evaluation before anything is computed.
 
     Raises:
-        ConfigError: says what.
+        ConfigError: a rerank is unknown, a parameter is invalid, or there is no validation to choose on.
     """
     for rerank in reranks:
         if rerank not in get_args(RerankName):
             raise ConfigError(
                 f"rerank '{rerank}' is unknown; choose from {', '.join(get_args(RerankName))}"
             )
+        num_points = 1
         if rerank in MR_VARIANTS:
             check_grid(MR_VARIANTS[rerank], k, w1, w2, xi)
-            choices = len(grid_points(MR_VARIANTS[rerank], k, w1, w2, xi))
+            num_points = len(grid_points(MR_VARIANTS[rerank], k, w1, w2, xi))
         elif rerank == "qbnorm":
             check_beta(*beta)
-            choices = len(beta)
-        else:
-            choices = 1
-        if choices > 1 and not validation:
+            num_points = len(beta)
+        if num_points > 1 and not has_validation:
             raise ConfigError(
-                f"{rerank} has {choices} sets of parameters to choose from, and there is no validation"
-                " matrix to choose on; give one of each, or a similarity.h5 that holds validation"
+                f"{rerank} has {num_points} sets of parameters to choose from, and there is no validation"
+                " matrix to choose on; give one value of each, or a similarity.h5 with validation"
             )

@@ -1,4 +1,4 @@
-"""Choose a rerank's parameters on validation; the test split never takes part."""
+"""Choose the parameters of a rerank on the validation images; the test split is never used."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,22 +7,21 @@ from itertools import product
 from galr.errors import ConfigError
 from galr.evaluate.directions import RankedDirection, counts_after_rerank
 from galr.evaluate.metrics import retrieval_metrics
-from galr.evaluate.qbnorm import check_beta as check_beta
+from galr.evaluate.qbnorm import check_beta
 from galr.evaluate.ranks import RankCounts, RetrievalRanks
-from galr.evaluate.rerank import check_rerank_parameters as check_parameters
-from galr.evaluate.rerank import rerank_terms
+from galr.evaluate.rerank import check_rerank_parameters, rerank_terms
 
 
 @dataclass(frozen=True)
 class RerankParams:
-    """One set of parameters for both directions, and what it reached where it was chosen.
+    """Parameters of a multivariate rerank for both directions, and the validation mR they reach.
 
     Attributes:
-        k: candidates reranked.
-        w1: weight of significance; none where nothing is weighed, as with the next two.
-        w2: weight of the reverse place.
-        xi: decay a place.
-        validation_mr: percent; none where nothing was chosen from.
+        k: number of candidates to rerank.
+        w1: weight of significance; None for `reciprocal`, as the following two.
+        w2: weight of the reverse term.
+        xi: decay per rank.
+        validation_mr: percent; None if there was nothing to choose.
     """
 
     k: int
@@ -33,17 +32,17 @@ class RerankParams:
 
     @property
     def weights(self) -> tuple[float, float]:
-        """w1 and w2 as numbers: none weighs nothing."""
+        """w1 and w2 as numbers, 0 for None."""
         return self.w1 or 0.0, self.w2 or 0.0
 
 
 @dataclass(frozen=True)
 class QBNormParams:
-    """The same of qbnorm.
+    """The parameter of qbnorm, and the validation mR it reaches.
 
     Attributes:
-        beta: how sharply it sees similarities.
-        validation_mr: percent; none where nothing was chosen from.
+        beta: inverse temperature.
+        validation_mr: percent; None if there was nothing to choose.
     """
 
     beta: float
@@ -59,34 +58,36 @@ def grid_search(
     xi: float,
     ties: str = "pessimistic",
 ) -> RerankParams:
-    """Take the point of a grid with the best mR, the first of equals in the order k, w1, w2.
+    """Choose the point of a grid with the largest mR, the first of equal ones in the order k, w1, w2.
 
-    One set serves both directions, as in the released script (which looked at the test matrix).
+    One choice serves both directions, as in the released script (which chooses on the test matrix).
 
     Args:
-        both: directions of the *validation* images, searched for the largest k at least.
+        directions: i2t and t2i of the *validation* images, prepared for the largest k.
         variant: `code`, `paper` or `reciprocal`, which has no weights.
-        k: candidates to rerank, to choose from.
+        k: numbers of candidates to rerank, to choose from.
         w1: weights of significance, to choose from.
-        w2: weights of the reverse place, to choose from.
-        xi: decay a place.
+        w2: weights of the reverse term, to choose from.
+        xi: decay per rank.
         ties: `pessimistic`, `expected` or `optimistic`.
 
     Raises:
-        ConfigError: an empty grid, or parameters that mean nothing.
+        ConfigError: the grid is empty, or a parameter is invalid.
     """
     check_grid(variant, k, w1, w2, xi)
-    reached = {}
-    for each in k:
-        found = [rerank_terms(side.candidates, variant, each, xi) for side in directions]
-        for point in grid_points(variant, [each], w1, w2, xi):
+    mr_of_point = {}
+    for value in k:
+        terms = [rerank_terms(direction.candidates, variant, value, xi) for direction in directions]
+        for point in grid_points(variant, [value], w1, w2, xi):
             i2t, t2i = (
-                counts_after_rerank(side.baseline, side.relevant, parts.scores(*point.weights))
-                for side, parts in zip(directions, found, strict=True)
+                counts_after_rerank(
+                    direction.baseline, direction.relevant, each.scores(*point.weights)
+                )
+                for direction, each in zip(directions, terms, strict=True)
             )
-            reached[point] = _mean_recall(i2t, t2i, ties)
-    best = max(reached, key=reached.__getitem__)  # the first of equals
-    return replace(best, validation_mr=reached[best])
+            mr_of_point[point] = _mean_recall(i2t, t2i, ties)
+    best = max(mr_of_point, key=mr_of_point.__getitem__)  # the first of equal ones
+    return replace(best, validation_mr=mr_of_point[best])
 
 
 def grid_search_beta(
@@ -94,20 +95,20 @@ def grid_search_beta(
     beta: Sequence[float],
     ties: str = "pessimistic",
 ) -> QBNormParams:
-    """Take the β with the best mR, the first of equals.
+    """Choose the β of qbnorm with the largest mR, the first of equal ones.
 
     Args:
-        places: of both directions of the *validation* images under a β.
-        beta: to choose from.
+        count_ranks: from a β to the counts of both directions of the *validation* images.
+        beta: values to choose from.
         ties: `pessimistic`, `expected` or `optimistic`.
 
     Raises:
-        ConfigError: nothing to choose from, or a β that means nothing.
+        ConfigError: there is nothing to choose from, or a β is not a positive number.
     """
     check_beta(*beta)
-    reached = {each: _mean_recall(*count_ranks(each), ties) for each in beta}
-    best = max(reached, key=reached.__getitem__)
-    return QBNormParams(best, reached[best])
+    mr_of_beta = {value: _mean_recall(*count_ranks(value), ties) for value in beta}
+    best = max(mr_of_beta, key=mr_of_beta.__getitem__)
+    return QBNormParams(best, mr_of_beta[best])
 
 
 def grid_points(
@@ -115,24 +116,24 @@ def grid_points(
 ) -> list[RerankParams]:
     """All points of a variant's grid, in order."""
     if variant == "reciprocal":
-        return [RerankParams(each) for each in k]
+        return [RerankParams(value) for value in k]
     return [RerankParams(*point, xi) for point in product(k, w1, w2)]
 
 
 def check_grid(
     variant: str, k: Sequence[int], w1: Sequence[float], w2: Sequence[float], xi: float
 ) -> None:
-    """Refuse a grid with a point that means nothing, or without points.
+    """Check a grid.
 
     Raises:
-        ConfigError: says which.
+        ConfigError: it has no points, or one with an invalid parameter.
     """
     if not (k and w1 and w2):
-        raise ConfigError("k, w1 and w2 need one value each at least to choose from")
-    for each in k:
-        check_parameters(variant, each, xi, *w1, *w2)
+        raise ConfigError("k, w1 and w2 each need at least one value to choose from")
+    for value in k:
+        check_rerank_parameters(variant, value, xi, *w1, *w2)
 
 
 def _mean_recall(i2t: RankCounts, t2i: RankCounts, ties: str) -> float:
-    """What one point reaches, in percent."""
+    """The mR of the counts of both directions, in percent."""
     return retrieval_metrics(RetrievalRanks.from_counts(i2t, t2i, ties))["mr"]

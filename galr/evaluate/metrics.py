@@ -1,4 +1,4 @@
-"""Recalls, mR, median and mean rank; what chance reaches, and what repeated sentences leave to reach."""
+"""Recalls, mR, median and mean rank; the metrics of a random order, and the limit that repeated sentences set."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -8,22 +8,24 @@ import numpy as np
 from galr.errors import ShapeError
 from galr.evaluate.ranks import CUTOFFS, RankCounts, RetrievalRanks
 
-RECALL_NAMES = tuple(f"{side}_r{cutoff}" for side, cutoff in product(("i2t", "t2i"), CUTOFFS))
+RECALL_NAMES = tuple(
+    f"{direction}_r{cutoff}" for direction, cutoff in product(("i2t", "t2i"), CUTOFFS)
+)
 
 
 def recalls(ranks: RetrievalRanks) -> dict[str, float]:
-    """R@1, R@5 and R@10 of both directions: the share of queries, in percent."""
+    """R@1, R@5 and R@10 of both directions by name: the fraction of queries that hit, in percent."""
     fractions = np.concatenate([ranks.i2t_hits.mean(axis=0), ranks.t2i_hits.mean(axis=0)])
     return dict(zip(RECALL_NAMES, (100 * fractions).tolist(), strict=True))
 
 
 def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
-    """Everything one reads in a table (METHOD 7).
+    """All metrics of a set of ranks (docs/how/ranks.md).
 
     Returns:
-        i2t_r1, i2t_r5, i2t_r10, t2i_r1, t2i_r5, t2i_r10 and their mean `mr` in percent; then
-        i2t_medr, t2i_medr, i2t_meanr, t2i_meanr: median and mean rank counted *from 1*, as the literature
-        prints them, although `Ranks` count from 0.
+        i2t_r1, i2t_r5, i2t_r10, t2i_r1, t2i_r5, t2i_r10 and their mean `mr` in percent; then i2t_medr, t2i_medr,
+        i2t_meanr, t2i_meanr: median and mean rank counted *from 1*, as they are published, although
+        `RetrievalRanks` count from 0.
     """
     values = recalls(ranks)
     return values | {
@@ -36,36 +38,38 @@ def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
 
 
 def random_metrics(image_of_sentence: np.ndarray, num_images: int) -> dict[str, float]:
-    """Expected `scores` of a random order: those of a matrix whose entries are all equal.
+    """Expected `retrieval_metrics` of a random order: those of a constant matrix under `expected` ties.
 
     Args:
-        image_of_sentence: (sentences,) row of the image a sentence speaks of.
-        images: how many there are; each has one sentence at least.
+        image_of_sentence: (sentences,) row of the image that each sentence describes.
+        num_images: number of images; each has at least one sentence.
     """
-    sentences = len(image_of_sentence)
-    own = np.bincount(image_of_sentence, minlength=num_images)
-    i2t = RankCounts(np.zeros(num_images, np.int64), sentences - own, own)
-    one = np.ones(sentences, np.int64)
-    t2i = RankCounts(0 * one, (num_images - 1) * one, one)
+    num_sentences = len(image_of_sentence)
+    sentences_of_image = np.bincount(image_of_sentence, minlength=num_images)
+    i2t = RankCounts(
+        np.zeros(num_images, np.int64), num_sentences - sentences_of_image, sentences_of_image
+    )
+    ones = np.ones(num_sentences, np.int64)
+    t2i = RankCounts(0 * ones, (num_images - 1) * ones, ones)
     return retrieval_metrics(RetrievalRanks.from_counts(i2t, t2i, "expected"))
 
 
 def t2i_upper_bound(sentences: Sequence[str], image_of_sentence: np.ndarray) -> dict[str, float]:
-    """Text-to-image recalls that a model which only reads the sentence can expect at best, in percent.
+    """Best expected text-to-image recalls of a model that knows only the sentence, in percent.
 
-    A sentence that g images share finds its own among the first K with chance min(1, K / g): all g
-    deserve the first place and tie for it (the tie rule `expected`). It is no bound for one lucky
-    order: a model that puts first the image which has the sentence most often gets a little more.
+    Where g images share a sentence, no model can tell which one is meant: each is among the first K with
+    probability min(1, K / g). This is an expectation: a single order that puts first the image that has the
+    sentence most often can exceed it a little.
 
     Args:
-        sentences: (sentences,) text; the same to a model where all but case and spaces is equal.
-        image_of_sentence: (sentences,) row of the image a sentence speaks of.
+        sentences: (sentences,) text; two are the same if they differ only in case and spaces.
+        image_of_sentence: (sentences,) row of the image that each sentence describes.
 
     Returns:
         t2i_r1, t2i_r5 and t2i_r10.
 
     Raises:
-        ShapeError: more sentences than images of sentences, or fewer.
+        ShapeError: the two lengths differ.
     """
     if len(sentences) != len(image_of_sentence):
         raise ShapeError(
@@ -74,12 +78,9 @@ def t2i_upper_bound(sentences: Sequence[str], image_of_sentence: np.ndarray) -> 
         )
     normalized = [" ".join(sentence.lower().split()) for sentence in sentences]
     images_of_text: dict[str, set[int]] = {}
-    for sentence, image in zip(normalized, image_of_sentence.tolist(), strict=True):
-        images_of_text.setdefault(sentence, set()).add(image)
-    num_tied = np.array([len(images_of_text[sentence]) - 1 for sentence in normalized])
-    fractions = (
-        RankCounts(np.zeros_like(num_tied), num_tied, np.ones_like(num_tied))
-        .hits("expected")
-        .mean(axis=0)
-    )
+    for text, image in zip(normalized, image_of_sentence.tolist(), strict=True):
+        images_of_text.setdefault(text, set()).add(image)
+    num_tied = np.array([len(images_of_text[text]) - 1 for text in normalized])
+    counts = RankCounts(np.zeros_like(num_tied), num_tied, np.ones_like(num_tied))
+    fractions = counts.hits("expected").mean(axis=0)
     return dict(zip(RECALL_NAMES[len(CUTOFFS) :], (100 * fractions).tolist(), strict=True))

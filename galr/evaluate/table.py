@@ -1,4 +1,4 @@
-"""The table of numbers: a row for each variant, fold and rerank, then the mean and spread of the folds."""
+"""The rows of metrics.csv: one for each variant, fold and rerank, then mean and standard deviation over folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ class FoldResult:
     """One variant on one fold, ranked under every rerank.
 
     Attributes:
-        dataset: its name.
-        variant: its name.
-        fold: its number.
-        seed: of the experiment.
-        ties: the tie rule that its ranks were counted by.
-        bootstrap_seed: of the draws behind its interval.
-        image_of_sentence: (sentences,) row of the test image a sentence speaks of.
-        ranks: by rerank.
-        chosen: parameters of each rerank and the validation mR they reached; empty for no rerank.
-        ceiling: `metrics.ceiling` of its sentences; empty where they are not known.
+        dataset: name of the dataset.
+        variant: name of the variant.
+        fold: number of the fold.
+        seed: seed of the experiment.
+        ties: tie rule of the ranks.
+        bootstrap_seed: seed of the intervals.
+        image_of_sentence: (sentences,) row of the test image that each sentence describes.
+        ranks: ranks by rerank.
+        params: parameters and validation mR by rerank; empty for the rerank `none`.
+        upper_bound: `metrics.t2i_upper_bound` of the sentences; empty if they are not known.
     """
 
     dataset: str
@@ -44,6 +44,36 @@ class FoldResult:
     upper_bound: Mapping[str, float]
 
 
+def build_table(
+    fold_results: Sequence[FoldResult], resamples: int, confidence: float
+) -> list[dict[str, Any]]:
+    """Combine folds and variants into the rows of metrics.csv.
+
+    Variants, their folds and their reranks are in the order of their first appearance. The rows of a variant's
+    folds are followed by rows `mean` (interval from the bootstrap of all folds together) and `std` (sample
+    standard deviation over folds; empty for a single fold).
+
+    Args:
+        fold_results: one for each variant and fold.
+        resamples: number of resamples of the intervals mr_low to mr_high.
+        confidence: fraction of the resamples inside an interval, in (0, 1).
+
+    Raises:
+        DataError: a fold is given twice, or folds of a variant cannot be averaged.
+    """
+    variants: dict[tuple[str, str], list[FoldResult]] = {}
+    for fold_result in fold_results:
+        variants.setdefault((fold_result.dataset, fold_result.variant), []).append(fold_result)
+    rows: list[dict[str, Any]] = []
+    for folds in variants.values():
+        _check_folds(folds)
+        reranks = list(folds[0].ranks)
+        rows += [_fold_row(fold, name, resamples, confidence) for fold in folds for name in reranks]
+        rows += [_mean_row(folds, name, resamples, confidence) for name in reranks]
+        rows += [_std_row(folds, name) for name in reranks]
+    return [row | {"confidence": confidence} for row in rows]
+
+
 def metrics_row(
     folds: Sequence[RetrievalRanks],
     image_of_sentence: np.ndarray,
@@ -56,69 +86,39 @@ def metrics_row(
 
     Args:
         folds: ranks of one fold, or of several that were tested on the same images.
-        image_of_sentence: (sentences,) row of the image a sentence speaks of.
-        resamples: bootstrap draws behind mr_low and mr_high.
-        confidence: share of the draws between them.
-        bootstrap_seed: of the draws.
-        seed: what the column `seed` says.
-    """
-    each = [retrieval_metrics(fold) for fold in folds]
-    bounds = bootstrap_interval(folds, image_of_sentence, resamples, confidence, bootstrap_seed)
-    mean = {name: float(np.mean([fold[name] for fold in each])) for name in METRIC_COLUMNS}
-    return _ordered_columns(mean, bounds, image_of_sentence, seed)
-
-
-def build_table(
-    fold_results: Sequence[FoldResult], resamples: int, confidence: float
-) -> list[dict[str, Any]]:
-    """Gather runs into the rows of metrics.csv.
-
-    Variants come in the order of their first run, and so do the folds and reranks of each; behind its
-    folds a variant has rows `mean` (interval by the joint bootstrap of all folds) and `std` (sample
-    standard deviation over folds; empty where there is one).
-
-    Args:
-        runs: one for each variant and fold.
-        resamples: bootstrap draws behind mr_low and mr_high.
-        confidence: share of the draws between them.
+        image_of_sentence: (sentences,) row of the image that each sentence describes.
+        resamples: number of resamples of the interval mr_low to mr_high.
+        confidence: fraction of the resamples inside the interval, in (0, 1).
+        bootstrap_seed: seed of the interval.
+        seed: value of the column `seed`.
 
     Raises:
-        DataError: a fold that comes twice, or folds of a variant that do not belong together.
+        ConfigError: no resamples, a confidence outside (0, 1), or a negative bootstrap seed.
+        ShapeError: no folds, or folds of other images.
     """
-    variants: dict[tuple[str, str], list[FoldResult]] = {}
-    for run in fold_results:
-        variants.setdefault((run.dataset, run.variant), []).append(run)
-    table: list[dict[str, Any]] = []
-    for folds in variants.values():
-        _check_folds(folds)
-        reranks = list(folds[0].ranks)
-        table += [
-            _fold_row(run, rerank, resamples, confidence) for run in folds for rerank in reranks
-        ]
-        table += [_mean_row(folds, rerank, resamples, confidence) for rerank in reranks]
-        table += [_std_row(folds, rerank) for rerank in reranks]
-    return [each | {"confidence": confidence} for each in table]
+    metrics = [retrieval_metrics(fold) for fold in folds]
+    interval = bootstrap_interval(folds, image_of_sentence, resamples, confidence, bootstrap_seed)
+    mean = {name: float(np.mean([fold[name] for fold in metrics])) for name in METRIC_COLUMNS}
+    return _ordered_columns(mean, interval, image_of_sentence, seed)
 
 
-def _fold_row(
-    fold_result: FoldResult, rerank: str, resamples: int, confidence: float
-) -> dict[str, Any]:
-    """One fold under one rerank."""
+def _fold_row(fold: FoldResult, rerank: str, resamples: int, confidence: float) -> dict[str, Any]:
+    """The row of one fold under one rerank."""
     numbers = metrics_row(
-        [fold_result.ranks[rerank]],
-        fold_result.image_of_sentence,
+        [fold.ranks[rerank]],
+        fold.image_of_sentence,
         resamples,
         confidence,
-        fold_result.bootstrap_seed,
-        fold_result.seed,
+        fold.bootstrap_seed,
+        fold.seed,
     )
-    return _full_row(fold_result, fold_result.fold, rerank, numbers, fold_result.params[rerank])
+    return _full_row(fold, fold.fold, rerank, numbers, fold.params[rerank])
 
 
 def _mean_row(
     folds: Sequence[FoldResult], rerank: str, resamples: int, confidence: float
 ) -> dict[str, Any]:
-    """All folds under one rerank."""
+    """The row `mean` of all folds under one rerank."""
     first = folds[0]
     numbers = metrics_row(
         [fold.ranks[rerank] for fold in folds],
@@ -132,81 +132,74 @@ def _mean_row(
 
 
 def _std_row(folds: Sequence[FoldResult], rerank: str) -> dict[str, Any]:
-    """How far the folds lie apart."""
+    """The row `std` of all folds under one rerank."""
     first = folds[0]
-    each = [retrieval_metrics(fold.ranks[rerank]) for fold in folds]
-    spread: dict[str, float | None] = dict.fromkeys(METRIC_COLUMNS)
+    std: dict[str, float | None] = dict.fromkeys(METRIC_COLUMNS)
     if len(folds) > 1:
-        spread = {name: float(np.std([s[name] for s in each], ddof=1)) for name in METRIC_COLUMNS}
-    numbers = _ordered_columns(spread, (None, None), first.image_of_sentence, first.seed)
+        metrics = [retrieval_metrics(fold.ranks[rerank]) for fold in folds]
+        std = {
+            name: float(np.std([fold[name] for fold in metrics], ddof=1)) for name in METRIC_COLUMNS
+        }
+    numbers = _ordered_columns(std, (None, None), first.image_of_sentence, first.seed)
     return _full_row(first, "std", rerank, numbers, {})
 
 
 def _ordered_columns(
-    measures: Mapping[str, float | None],
-    bounds: tuple[float | None, float | None],
+    metrics: Mapping[str, float | None],
+    interval: tuple[float | None, float | None],
     image_of_sentence: np.ndarray,
     seed: int,
 ) -> dict[str, float | int | None]:
-    """Put numbers in the order of the columns."""
-    recalls = {name: measures[name] for name in (*RECALL_NAMES, "mr")}
-    others = {name: measures[name] for name in METRIC_COLUMNS if name not in recalls}
-    low, high = bounds
-    size = {"images": int(image_of_sentence.max()) + 1, "sentences": len(image_of_sentence)}
-    return recalls | {"mr_low": low, "mr_high": high} | others | size | {"seed": seed}
+    """The columns from `i2t_r1` to `seed` in their order."""
+    recalls = {name: metrics[name] for name in (*RECALL_NAMES, "mr")}
+    ranks = {name: metrics[name] for name in METRIC_COLUMNS if name not in recalls}
+    low, high = interval
+    sizes = {"images": int(image_of_sentence.max()) + 1, "sentences": len(image_of_sentence)}
+    return recalls | {"mr_low": low, "mr_high": high} | ranks | sizes | {"seed": seed}
 
 
 def _full_row(
-    fold_result: FoldResult,
+    result: FoldResult,
     fold: int | str,
     rerank: str,
     numbers: Mapping[str, float | int | None],
-    chosen: Mapping[str, float],
+    params: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Put names before the numbers, and behind them what explains them."""
-    names = {
-        "dataset": fold_result.dataset,
-        "variant": fold_result.variant,
-        "fold": fold,
-        "rerank": rerank,
-    }
+    """All columns but `confidence`: names, numbers, parameters, and what the numbers compare with."""
+    names = {"dataset": result.dataset, "variant": result.variant, "fold": fold, "rerank": rerank}
+    num_images = int(result.image_of_sentence.max()) + 1
+    chance = random_metrics(result.image_of_sentence, num_images)["mr"]
     ceilings = {
-        f"ceiling_{name}": fold_result.upper_bound.get(name)
-        for name in RECALL_NAMES
-        if "t2i" in name
+        f"ceiling_{name}": result.upper_bound.get(name) for name in RECALL_NAMES if "t2i" in name
     }
     return (
         names
         | dict(numbers)
-        | {name: chosen.get(name) for name in PARAMETER_COLUMNS}
-        | {
-            "ties": fold_result.ties,
-            "chance_mr": random_metrics(
-                fold_result.image_of_sentence, int(fold_result.image_of_sentence.max()) + 1
-            )["mr"],
-        }
+        | {name: params.get(name) for name in PARAMETER_COLUMNS}
+        | {"ties": result.ties, "chance_mr": chance}
         | ceilings
     )
 
 
 def _check_folds(folds: Sequence[FoldResult]) -> None:
-    """Refuse folds of a variant that cannot be averaged.
+    """Check that the folds of a variant can be averaged.
 
     Raises:
-        DataError: says which, and why.
+        DataError: names the fold, and what differs.
     """
-    first, seen = folds[0], set[int]()
-    for run in folds:
-        name = f"{run.dataset}, {run.variant}, fold {run.fold}"
-        if run.fold in seen:
-            raise DataError(f"{name} comes twice; give each ranks.h5 once")
-        seen.add(run.fold)
-        if list(run.ranks) != list(first.ranks) or run.ties != first.ties:
+    first, numbers = folds[0], set[int]()
+    for fold in folds:
+        name = f"{fold.dataset}, {fold.variant}, fold {fold.fold}"
+        if fold.fold in numbers:
+            raise DataError(f"{name} is given twice; give each ranks.h5 once")
+        numbers.add(fold.fold)
+        if list(fold.ranks) != list(first.ranks) or fold.ties != first.ties:
             raise DataError(
-                f"{name} was evaluated under {', '.join(run.ranks)} with {run.ties} ties, fold"
-                f" {first.fold} under {', '.join(first.ranks)} with {first.ties} ties; evaluate both alike"
+                f"{name} was evaluated under {', '.join(fold.ranks)} with {fold.ties} ties, fold"
+                f" {first.fold} under {', '.join(first.ranks)} with {first.ties} ties; evaluate both"
+                " with the same options"
             )
-        if not np.array_equal(run.image_of_sentence, first.image_of_sentence):
+        if not np.array_equal(fold.image_of_sentence, first.image_of_sentence):
             raise DataError(
                 f"{name} was tested on other images than fold {first.fold};"
                 " expected one test split, delete both ranks.h5 and run snakemake again"

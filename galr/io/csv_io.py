@@ -1,7 +1,7 @@
 """CSV files of the pipeline, written whole or not at all, and read with their columns checked."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,19 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows that have the same columns: floats to four decimals, None as an empty cell.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    cells = (
+        [round(value, 4) if isinstance(value, float) else value for value in row.values()]
+        for row in rows
+    )
+    write_csv(path, list(rows[0]), cells)
 
 
 def read_csv(

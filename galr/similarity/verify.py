@@ -21,8 +21,9 @@ from galr.evaluate import table
 from galr.evaluate.evaluate import MatrixSource, evaluate
 from galr.evaluate.metrics import retrieval_metrics
 from galr.evaluate.ranks import RetrievalRanks
-from galr.io import matrix_files
+from galr.io.csv_io import write_rows
 from galr.io.formats import Similarity
+from galr.similarity import matrix_files
 from galr.similarity.encode import encoding_info, write_similarity
 from galr.similarity.runs import StoredRun, TrainedRun, read_metric_rows
 
@@ -170,7 +171,7 @@ def _metric_rows(ranks: Mapping[str, RetrievalRanks], stored: StoredRun) -> list
         )
         rows.append(({"rerank": rerank} if list(ranks) != ["none"] else {}) | numbers)
     with TemporaryDirectory() as folder:
-        matrix_files.write_table(Path(folder) / "metrics.csv", rows)
+        write_rows(Path(folder) / "metrics.csv", rows)
         return read_metric_rows(Path(folder) / "metrics.csv")
 
 

@@ -79,12 +79,12 @@ def test_counts_are_those_of_comparing_everything(drawn, seed, size, sorting):
         assert torch.equal(counts, (lists[which] > value[:, None]).sum(dim=1))
 
 
-def test_sifting_in_small_pieces_counts_the_same(monkeypatch):
+def test_lookup_in_small_blocks_counts_the_same(monkeypatch):
     random = torch.Generator().manual_seed(0)
     lists = torch.randn(20, 50, generator=random)
     which = torch.arange(20).repeat_interleave(3)
     value = torch.randn(60, generator=random)
-    monkeypatch.setattr("galr.evaluate.accumulators.SIFTED", 150)
+    monkeypatch.setattr("galr.evaluate.accumulators.LOOKUP_BLOCK", 150)
     asked = RankCounter(20, [(which, value)])
     asked.count_by_lookup(slice(0, 20), lists)
     assert torch.equal(asked.counts()[0], (lists[which] > value[:, None]).sum(dim=1))

@@ -46,10 +46,10 @@ def test_resampling_matches_the_loop(drawn, ties, seed, count):
     np.testing.assert_allclose(found, slow_resampled(folds, image_of_sentence, 8, seed))
 
 
-def test_draws_do_not_depend_on_how_they_are_cut(monkeypatch):
+def test_draws_do_not_depend_on_the_blocks_they_are_computed_in(monkeypatch):
     folds = [RetrievalRanks.from_ranks(np.arange(40.0), np.arange(40.0))]
     whole = bootstrap_mr(folds, np.arange(40), 50, seed=1)
-    real = "galr.evaluate.bootstrap.blocks"
+    real = "galr.evaluate.bootstrap.row_blocks"
     monkeypatch.setattr(real, lambda rows, *_: (slice(row, row + 1) for row in range(rows)))
     assert bootstrap_mr(folds, np.arange(40), 50, seed=1).tolist() == whole.tolist()
 
@@ -94,7 +94,7 @@ def test_an_image_that_always_wins_leaves_no_doubt():
     ("change", "says"),
     [
         ({"resamples": 0}, "resamples must be at least 1, got 0"),
-        ({"confidence": 95.0}, r"a share in \(0, 1\), such as 0.95; got 95.0"),
+        ({"confidence": 95.0}, r"a fraction in \(0, 1\), such as 0.95; got 95.0"),
         ({"confidence": float("nan")}, "got nan"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
@@ -111,5 +111,5 @@ def test_folds_of_other_images_are_refused():
     two, three = (RetrievalRanks.from_ranks(np.zeros(n), np.zeros(n)) for n in (2, 3))
     with pytest.raises(ShapeError, match="ranks 3 images and 3 sentences, another 2 and 2"):
         bootstrap_interval([two, three], np.arange(2), 10, 0.9, 0)
-    with pytest.raises(ShapeError, match="one fold at least"):
+    with pytest.raises(ShapeError, match="at least one fold"):
         bootstrap_interval([], np.arange(2), 10, 0.9, 0)

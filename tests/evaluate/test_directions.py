@@ -6,14 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galr.errors import ConfigError
-from galr.evaluate.directions import prepare_directions, rerank_and_rank, reranked_ranks
+from galr.evaluate.directions import prepare_directions, rerank_and_rank
 from galr.evaluate.ranks import RetrievalRanks, SimilarityMatrix, compute_ranks
-from galr.evaluate.rerank import rerank_direction
+from galr.evaluate.rerank import check_rerank_parameters, effective_k, rerank_direction
 
 PAIRS = st.from_type(SimilarityMatrix).map(astuple)
 VARIANTS = st.sampled_from(["code", "paper", "reciprocal"])
 KS = st.sampled_from([1, 2, 3, 5, 12, 10**6])
 TIES = st.sampled_from(["pessimistic", "expected", "optimistic"])
+
+
+def reranked_ranks(
+    similarity, image_of_sentence, variant, k, w1, w2, xi, ties="pessimistic", threads=1
+):
+    """Rerank both directions of a matrix and rank the result."""
+    check_rerank_parameters(variant, k, xi, w1, w2)
+    matrix = SimilarityMatrix(similarity, image_of_sentence)
+    both = prepare_directions(matrix, effective_k(variant, k), threads)
+    return rerank_and_rank(both, variant, k, w1, w2, xi, ties)
 
 
 def assert_same(found, expected):

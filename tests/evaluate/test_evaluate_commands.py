@@ -1,4 +1,4 @@
-"""`galr rerank`, `galr evaluate` and `galr tabulate`, from file to file, as a user calls them."""
+"""`galr rerank`, `galr evaluate` and `galr aggregate`, from file to file, as a user calls them."""
 
 import csv
 
@@ -229,11 +229,11 @@ def test_qbnorm_without_a_bank_says_what_is_missing(saved, capsys):
 
 
 @pytest.mark.parametrize("ties", ["pessimistic", "expected"])
-def test_tabulate_gathers_folds_their_mean_and_their_spread(tmp_path, ties):
+def test_aggregate_gathers_folds_their_mean_and_their_spread(tmp_path, ties):
     paths = [evaluate(tmp_path, fold, "--ties", ties) for fold in (0, 1, 2)]
     output = tmp_path / "metrics.csv"
     argv = ["--ranks", *map(str, paths), "--resamples", "200", "--output", str(output)]
-    assert main(["tabulate", *argv]) == 0
+    assert main(["aggregate", *argv]) == 0
     header, rows = table(output)
     assert header[:20] == ["dataset", "variant", "fold", "rerank", *NUMBERS]
     reranks = ["none", "mr-code", "mr-paper"]
@@ -257,12 +257,12 @@ def test_tabulate_gathers_folds_their_mean_and_their_spread(tmp_path, ties):
     assert rows[0]["k"] == "" and rows[1]["k"] in ("5", "12") and rows[10]["k"] == ""
 
 
-def test_tabulate_of_one_fold_has_no_spread_and_keeps_the_order_of_variants(tmp_path):
+def test_aggregate_of_one_fold_has_no_spread_and_keeps_the_order_of_variants(tmp_path):
     paths = [
         evaluate(tmp_path / variant, 0, reranks=["none"], variant=variant) for variant in ("z", "a")
     ]
     output = tmp_path / "metrics.csv"
-    assert main(["tabulate", "--ranks", *map(str, paths), "--output", str(output)]) == 0
+    assert main(["aggregate", "--ranks", *map(str, paths), "--output", str(output)]) == 0
     _, rows = table(output)
     assert [(row["variant"], row["fold"]) for row in rows] == [
         (variant, fold) for variant in ("z", "a") for fold in ("0", "mean", "std")
@@ -270,21 +270,21 @@ def test_tabulate_of_one_fold_has_no_spread_and_keeps_the_order_of_variants(tmp_
     assert rows[2]["mr"] == "" and rows[1]["mr"] == rows[0]["mr"]
 
 
-def test_tabulate_refuses_what_does_not_belong_together(tmp_path, capsys):
+def test_aggregate_refuses_what_does_not_belong_together(tmp_path, capsys):
     first = evaluate(tmp_path, 0)
     output = ["--output", tmp_path / "metrics.csv"]
-    assert "fold 0 comes twice" in refused(capsys, "tabulate", "--ranks", first, first, *output)
+    assert "fold 0 is given twice" in refused(capsys, "aggregate", "--ranks", first, first, *output)
     other = evaluate(tmp_path, 1, reranks=["none"])
-    line = refused(capsys, "tabulate", "--ranks", first, other, *output)
+    line = refused(capsys, "aggregate", "--ranks", first, other, *output)
     assert (
         "fold 1 was evaluated under none with pessimistic ties, fold 0 under none, mr-code" in line
     )
     other = evaluate(tmp_path, 1, image_of_sentence=IMAGE_OF_SENTENCE[::-1])
-    line = refused(capsys, "tabulate", "--ranks", first, other, *output)
+    line = refused(capsys, "aggregate", "--ranks", first, other, *output)
     assert "tested on other images than fold 0" in line
     with h5py.File(other, "r+") as file:
         file.attrs["provenance"] = "{}"
-    assert "does not say 'dataset'" in refused(capsys, "tabulate", "--ranks", other, *output)
+    assert "does not say 'dataset'" in refused(capsys, "aggregate", "--ranks", other, *output)
     assert not (tmp_path / "metrics.csv").exists()
 
 
@@ -292,15 +292,15 @@ def test_tabulate_refuses_what_does_not_belong_together(tmp_path, capsys):
     ("flags", "says"),
     [
         (["--resamples", "0"], "ConfigError: resamples must be at least 1"),
-        (["--confidence", "95"], "ConfigError: confidence is a share in (0, 1)"),
+        (["--confidence", "95"], "ConfigError: confidence is a fraction in (0, 1)"),
         (["--seed", "-1"], "ConfigError: seed must be at least 0"),
-        (["--rerank", "mr-code"], "no validation matrix to choose on; give one of each"),
-        (["--rerank", "mr-code", "--k", "0"], "ConfigError: k counts the candidates"),
+        (["--rerank", "mr-code"], "no validation matrix to choose on; give one value of each"),
+        (["--rerank", "mr-code", "--k", "0"], "ConfigError: k is the number of candidates"),
         (["--rerank", "mr"], "invalid choice: 'mr'"),
-        (["--beta", "0"], "ConfigError: beta is a sharpness over 0"),
+        (["--beta", "0"], "ConfigError: beta is an inverse temperature above 0"),
         (["--threads", "0"], "ConfigError: threads must be at least 1, got 0"),
         (["--image-of-sentence", "nowhere.npy"], "DataError: nowhere.npy does not exist"),
-        ([], "30 sentences cannot be shared out equally among 12 images"),
+        ([], "30 sentences cannot be divided equally among 12 images"),
     ],
 )
 def test_evaluate_refuses_in_one_line(saved, capsys, flags, says):

@@ -131,7 +131,7 @@ def test_one_set_of_parameters_needs_no_validation():
     )
     assert found["reciprocal"].params == RerankParams(2)
     for rerank in ("mr-paper", "reciprocal"):
-        says = rf"{rerank} has 2 sets .* no validation matrix to choose on; give one of each"
+        says = rf"{rerank} has 2 sets .* no validation matrix to choose on; give one value of each"
         with pytest.raises(ConfigError, match=says):
             evaluate(test, None, [rerank], (2, 3), *one[1:])
     with pytest.raises(ConfigError, match="qbnorm has 2 sets"):
@@ -142,11 +142,13 @@ def test_one_set_of_parameters_needs_no_validation():
 def test_an_empty_grid_an_unknown_rerank_and_a_missing_bank_are_refused():
     test = MatrixSource(SimilarityMatrix(np.eye(3), np.arange(3)))
     one = (2,), (0.3,), (1.1,), 0.05, (20.0,)
-    with pytest.raises(ConfigError, match="one value each at least"):
+    with pytest.raises(ConfigError, match="each need at least one value"):
         grid_search(test.prepare_directions(10), "code", (), (0.3,), (1.1,), 0.05)
-    with pytest.raises(ConfigError, match="beta needs one value at least"):
+    with pytest.raises(ConfigError, match="beta needs at least one value to choose from"):
         evaluate(test, None, ["qbnorm"], *one[:4], ())
-    with pytest.raises(ConfigError, match=r"beta is a sharpness over 0, such as 20; got 0\.0"):
+    with pytest.raises(
+        ConfigError, match=r"beta is an inverse temperature above 0, such as 20; got 0\.0"
+    ):
         evaluate(test, None, ["qbnorm"], *one[:4], (0.0,))
     with pytest.raises(
         ConfigError, match="rerank 'mr' is unknown; choose from none, mr-code, mr-paper, reciprocal"

@@ -171,7 +171,9 @@ def test_an_evaluation_takes_tables_for_a_matrix(ties):
         assert list(found) == list(expected) == reranks
         for name in reranks:
             assert_same(found[name].ranks, expected[name].ranks)
-    with pytest.raises(ConfigError, match=r"two tables have none; evaluate a similarity\.h5"):
+    with pytest.raises(
+        ConfigError, match=r"two embedding tables have none; evaluate a similarity\.h5"
+    ):
         evaluate(of_tables, None, ["qbnorm"], (12,), (0.3,), (1.1,), 0.05, (20.0,))
 
 

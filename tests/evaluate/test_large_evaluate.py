@@ -54,7 +54,7 @@ def test_tables_give_the_numbers_of_their_matrix(saved, ties):
         (["--images", "V.npy"], "give either --similarity, or both --images and --sentences"),
         (["--similarity", "S.npy", "--images", "V.npy", "--sentences", "T.npy"], "give either"),
         ([], "give either"),
-        (["--images", "V.npy", "--sentences", "T.npy"], "91 sentences cannot be shared out"),
+        (["--images", "V.npy", "--sentences", "T.npy"], "91 sentences cannot be divided"),
         (
             ["--images", "V.npy", "--sentences", "T.npy", "--image-of-sentence", "I.npy", "--rerank", "qbnorm"],
             "qbnorm needs a bank",

@@ -89,7 +89,7 @@ def test_a_candidate_that_everybody_finds_gives_way():
 
 
 @pytest.mark.parametrize("beta", [1e-3, 20.0, 1e6])
-def test_no_sharpness_overflows(beta):
+def test_no_inverse_temperature_overflows(beta):
     random = np.random.default_rng(0)
     similarity, bank = random.uniform(-1, 1, (5, 7)), random.uniform(-1, 1, (3, 7))
     found = bank_stats([bank], beta)
@@ -120,10 +120,16 @@ def test_a_bank_of_embeddings_is_the_bank_of_their_products_and_equals_stay_equa
 @pytest.mark.parametrize(
     ("bank", "beta", "k", "error", "says"),
     [
-        ([np.ones((2, 3))], 0.0, 1, ConfigError, "beta is a sharpness over 0, such as 20; got 0.0"),
+        (
+            [np.ones((2, 3))],
+            0.0,
+            1,
+            ConfigError,
+            "beta is an inverse temperature above 0, such as 20; got 0.0",
+        ),
         ([np.ones((2, 3))], float("nan"), 1, ConfigError, "got nan"),
         ([np.ones((2, 3))], 20.0, 0, ConfigError, "at least 1; got 0"),
-        ([], 20.0, 1, ShapeError, "the bank has no queries; expected one at least"),
+        ([], 20.0, 1, ShapeError, "the bank has no queries; expected at least one"),
         ([np.ones((0, 3))], 20.0, 1, ShapeError, r"shape \(0, 3\) is empty or holds NaN"),
         ([np.array([[1, np.inf, 2]])], 20.0, 1, ShapeError, "expected finite similarities"),
         ([np.ones((2, 4))], 20.0, 1, ShapeError, "with 4 candidates, the queries with 3"),

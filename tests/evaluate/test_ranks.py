@@ -90,7 +90,7 @@ def test_matrix_larger_than_a_block(monkeypatch):
     random = np.random.default_rng(0)
     similarity, image_of_sentence = random.normal(size=(30, 90)), np.repeat(np.arange(30), 3)
     whole = compute_ranks(similarity, image_of_sentence)
-    monkeypatch.setattr("galr.evaluate.ranks.BLOCK", 2)
+    monkeypatch.setattr("galr.evaluate.ranks.BLOCK_ENTRIES", 2)
     cut = compute_ranks(similarity, image_of_sentence)
     assert cut.i2t.tolist() == whole.i2t.tolist() and cut.t2i.tolist() == whole.t2i.tolist()
 
@@ -114,7 +114,11 @@ def test_a_constant_matrix_scores_as_badly_as_it_deserves():
         (np.ones((2, 2)), np.array([0, 1], np.uint64), r"image_of_sentence is uint64"),
         (np.ones((2, 3)), [0, 1, 2], r"names image 2, expected rows 0 to 1"),
         (np.ones((2, 3)), [0, 1, -1], r"names image -1"),
-        (np.ones((3, 3)), [0, 2, 2], r"image 1 \(1 of 3 in all\) has no sentence"),
+        (
+            np.ones((3, 3)),
+            [0, 2, 2],
+            r"image 1 has no sentence and cannot be ranked \(1 of 3 images",
+        ),
     ],
 )
 def test_arrays_that_do_not_belong_together_are_refused(similarity, image_of_sentence, says):
@@ -129,5 +133,5 @@ def test_unknown_ties_are_refused():
 
 def test_equal_blocks():
     assert default_image_of_sentence(2, 6).tolist() == [0, 0, 0, 1, 1, 1]
-    with pytest.raises(ShapeError, match="7 sentences cannot be shared out equally among 2 images"):
+    with pytest.raises(ShapeError, match="7 sentences cannot be divided equally among 2 images"):
         default_image_of_sentence(2, 7)

@@ -26,7 +26,7 @@ def stable_order(values):
 
 
 def slow_rerank(similarity, variant, k, w1, w2, xi, limit=None):
-    """Say METHOD 6 out loud, ties as ties: {candidate: score} of what is reranked of every query."""
+    """The definition of docs/how/rerank.md as a loop, ties kept: {candidate: score} of the reranked ones of each query."""
     queries, among = similarity.shape
     similarity = [[float(value) for value in row] for row in similarity]
     k = min(max(10, k) if variant == "code" else k, among)
@@ -161,8 +161,8 @@ def test_a_matrix_larger_than_a_block_is_reranked_alike_by_any_threads(monkeypat
     similarity = np.random.default_rng(0).normal(size=(70, 200)).round(1).astype(kind)
     sides = "i2t", "t2i"
     whole = [rerank_direction(similarity, side, variant, 20, 0.3, 1.1, 0.05) for side in sides]
-    for module in ("orders", "rerank"):
-        monkeypatch.setattr(f"galr.retrieval.{module}.BLOCK", 150)
+    for module in ("topk", "rerank"):
+        monkeypatch.setattr(f"galr.evaluate.{module}.BLOCK_ENTRIES", 150)
     for side, expected in zip(sides, whole, strict=True):
         found = rerank_direction(similarity, side, variant, 20, 0.3, 1.1, 0.05, threads=3)
         np.testing.assert_array_equal(found, expected)
@@ -189,7 +189,9 @@ def test_candidates_of_a_larger_k_serve_a_smaller_one(drawn, variant, k, more):
 
 def test_fewer_candidates_than_are_reranked_are_refused():
     found = find_candidates(np.random.default_rng(0).random((3, 20)), 4)
-    with pytest.raises(ShapeError, match="5 best candidates are known, expected 11 to rerank 10"):
+    with pytest.raises(
+        ShapeError, match="5 candidates of every query are given, 11 needed to rerank 10"
+    ):
         rerank_terms(found, "code", 4, 0.05)
 
 
@@ -267,12 +269,19 @@ def test_sums_are_exact_enough_and_the_same_in_any_order(seed, scale):
         ({"k": 0}, "at least 1; got 0"),
         ({"xi": -1.0}, "0 or more; got -1.0"),
         ({"w2": float("inf")}, "finite weights, got inf"),
-        ({"limit": 0}, "at least 1; got 0"),
-        ({"name": "i2i"}, "direction 'i2i' is unknown"),
+        ({"reverse_limit": 0}, "at least 1; got 0"),
+        ({"direction": "i2i"}, "direction 'i2i' is unknown"),
     ],
 )
 def test_meaningless_parameters_are_refused(change, says):
-    flags = {"name": "i2t", "variant": "paper", "k": 1, "w1": 1.0, "w2": 1.0, "xi": 0.05} | change
+    flags = {
+        "direction": "i2t",
+        "variant": "paper",
+        "k": 1,
+        "w1": 1.0,
+        "w2": 1.0,
+        "xi": 0.05,
+    } | change
     with pytest.raises(ConfigError, match=says):
         rerank_direction(np.ones((2, 2)), **flags)
 

@@ -66,11 +66,11 @@ FINE = np.ones((3, 2), np.float32)
         (np.array([[1, 2], [np.nan, 0]]), FINE, r"images\[1, 0\] is nan, expected finite float32"),
         (FINE, np.array([[1, -np.inf]]), r"sentences\[0, 1\] is -inf"),
         (FINE, np.array([[1, 1e39]]), r"sentences\[0, 1\] is 1e\+39"),
-        (FINE * 1e20, FINE * 1e20, r"reach lengths 1.41e\+20 .* products leave float32"),
+        (FINE * 1e20, FINE * 1e20, r"reach norms 1.41e\+20 .* products overflow float32"),
         (np.ones((0, 2)), FINE, r"images are float64 of shape \(0, 2\), expected a non-empty"),
         (FINE, np.ones((2, 0)), r"sentences are float64 of shape \(2, 0\)"),
         (FINE, np.ones(2), r"sentences are float64 of shape \(2,\)"),
-        (FINE.astype(int), FINE, r"images are int64 of shape \(3, 2\), .* floating numbers"),
+        (FINE.astype(int), FINE, r"images are int64 of shape \(3, 2\), .* floating-point numbers"),
         (FINE, np.ones((3, 5)), r"images are 2 numbers wide and sentences 5"),
     ],
 )
