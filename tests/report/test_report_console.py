@@ -64,7 +64,7 @@ def test_show_refuses_a_report_that_is_not_there(draw, capsys):
         main(["show", "--metrics", str(folder / "metrics.csv"), "--report", str(Path("no.html"))])
         == 2
     )
-    assert "no.html does not exist; run: snakemake no.html" in capsys.readouterr().err
+    assert "no.html does not exist; make it with galr report" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2,3\n4\n"])

@@ -11,7 +11,7 @@ OUT  resources/{dataset}/archives/{archive}, resources/{dataset}/SHA256SUMS
 
 rule download:
     input:
-        dataset=ancient("config/datasets/{dataset}.yaml"),  # its words may change, see params
+        dataset=ancient("config/datasets/{dataset}.yaml"),  # its text may change, see params
     output:
         archive="resources/{dataset}/archives/{archive}",
     log:
@@ -20,7 +20,7 @@ rule download:
     conda:
         "../../environment.yml"
     resources:
-        mirror=config["mirror"] or "none",  # where, not what: another folder fetches nothing anew
+        mirror=config["mirror"] or "none",  # another folder downloads nothing again
     params:
         source=archive_source,
     shell:

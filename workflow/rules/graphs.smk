@@ -1,5 +1,5 @@
 """
-DREA: turn the regions of each image into a representation and an adjacency matrix, as each variant wants it.
+DREA: turn the regions of each image into a representation and an adjacency matrix, by the settings of each variant.
 
 IN   results/{dataset}/regions.h5, or the authors' own matrices
 OUT  results/{dataset}/{variant}/graphs.h5

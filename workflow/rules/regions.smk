@@ -1,7 +1,7 @@
 """
-Detect the regions of every image, with a detector that is trained here or brought; or take another tool's.
+Detect the regions of every image with a detector that is trained or downloaded, or import the boxes of another tool.
 
-IN   config/detectors/{detector}.yaml, and the boxes it trains on, its weights, or ready boxes
+IN   config/detectors/{detector}.yaml, and the boxes it is trained on, its weights, or precomputed boxes
      results/{dataset}/dataset.h5, and the dataset's images
 OUT  resources/detectors/{detector}/archives/{archive}, SHA256SUMS, files/
      resources/detectors/{detector}/checkpoint.pth, ap.csv
@@ -11,7 +11,7 @@ OUT  resources/detectors/{detector}/archives/{archive}, SHA256SUMS, files/
 
 rule download_detector:
     input:
-        detector=ancient("config/detectors/{detector}.yaml"),  # its words may change, see params
+        detector=ancient("config/detectors/{detector}.yaml"),  # its text may change, see params
     output:
         checkpoint="resources/detectors/{detector}/checkpoint.pth",
     log:
@@ -22,7 +22,7 @@ rule download_detector:
     conda:
         "../../environment.yml"
     resources:
-        mirror=config["mirror"] or "none",  # where, not what: another folder fetches nothing anew
+        mirror=config["mirror"] or "none",  # another folder downloads nothing again
     params:
         source=weights_source,
     shell:

@@ -1,7 +1,7 @@
 """
-One page that shows what was measured.
+Write one page with all results.
 
-IN   everything the rooms left
+IN   what the other rules wrote
 OUT  results/{dataset}/report.html
 """
 

@@ -1,5 +1,5 @@
 """
-Encode every image and sentence once and compare them all.
+Encode every image and sentence once and compute all similarities.
 
 IN   results/{dataset}/{variant}/fold{fold}/checkpoint.pt
      results/{dataset}/dataset.h5, results/{dataset}/{variant}/graphs.h5, results/{dataset}/folds.csv

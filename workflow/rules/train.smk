@@ -5,8 +5,8 @@ IN   results/{dataset}/dataset.h5, results/{dataset}/{variant}/graphs.h5
 OUT  results/{dataset}/folds.csv
      results/{dataset}/{variant}/fold{fold}/checkpoint.pt, history.csv
 
-A training that was killed goes on where it was: checkpoint.unfinished.pt lies there until it is done.
-That file, run.json (what made this run) and events/ (for TensorBoard) outlive a failed job, so they are no outputs.
+A training that was killed continues from resume.pt, which is deleted when it is done.
+That file, run.json (settings, versions, hashes) and events/ (for TensorBoard) outlive a failed job, so they are no outputs.
 """
 
 
