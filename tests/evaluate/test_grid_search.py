@@ -156,5 +156,5 @@ def test_an_empty_grid_an_unknown_rerank_and_a_missing_bank_are_refused():
         evaluate(test, None, ["mr"], *one)
     with pytest.raises(ConfigError, match="a bank of training queries, and there is none"):
         evaluate(test, None, ["qbnorm"], *one)
-    with pytest.raises(ConfigError, match="k counts the candidates to rerank"):
+    with pytest.raises(ConfigError, match="k is the number of candidates to rerank"):
         evaluate(test, replace(test), ["reciprocal"], (0,), *one[1:])
