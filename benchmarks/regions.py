@@ -70,7 +70,7 @@ def with_few_boxes(detector: DetectorSpec) -> DetectorSpec:
 
 def drawn(folder: Path, images: int, size: int) -> list[ImageLoader]:
     """Draw scenes as `galr draw` does; what opens each."""
-    draw.run(draw.Flags(images=images, size=size, output=folder))
+    draw.run(draw.Options(images=images, size=size, output=folder))
     return [partial(load_rgb, path) for path in sorted((folder / "images").iterdir())]
 
 

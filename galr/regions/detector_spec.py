@@ -1,8 +1,11 @@
-"""A detector is one file, `config/detectors/<name>.yaml`: network, classes, weights, how it looks."""
+"""The specification of a detector, read from `config/detectors/<name>.yaml`: network, classes, weights, inference.
+
+`detector.schema.yaml` describes every key of the file; the fields here have the same names and meanings.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,12 @@ from galr import config
 from galr.data.dataset_spec import Archive, find_archive, read_archives
 from galr.errors import ConfigError
 
-BOX_SOURCES = ("dataset", "folder", "archives", "dota")  # of the boxes that a detector trains on
+BOX_SOURCES = ("dataset", "folder", "archives", "dota")  # keys that give the boxes to train on
 
 
 @dataclass(frozen=True)
 class DotaConfig:
-    """A folder in DOTA's layout, and how its images are cut; the schema says what each field means."""
+    """A folder in DOTA's layout, and how its images are cut into tiles."""
 
     folder: Path
     size: int
@@ -27,10 +30,7 @@ class DotaConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a detector is trained; the schema says what each field means.
-
-    The boxes come from exactly one of `dataset`, `folder`, `archives` and `dota`.
-    """
+    """How a detector is trained; its boxes come from exactly one of `BOX_SOURCES`."""
 
     dataset: str | None
     folder: Path | None
@@ -50,13 +50,13 @@ class TrainConfig:
     colours: bool = False
 
     def hash_fields(self) -> dict[str, Any]:
-        """What the trained weights follow from, less where the boxes come from."""
+        """Return the fields that change the trained weights; the source of the boxes is not among them."""
         return {key: value for key, value in vars(self).items() if key not in BOX_SOURCES}
 
 
 @dataclass(frozen=True)
 class SliceConfig:
-    """How large images are cut: side in pixels, share that neighbours have in common."""
+    """How large images are cut into slices: their side in pixels, and the fraction of it that neighbours share."""
 
     size: int
     overlap: float
@@ -64,7 +64,7 @@ class SliceConfig:
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """How a detector looks at an image; the schema says what each field means."""
+    """How a detector finds regions."""
 
     input: tuple[int, int]
     batch: int
@@ -77,7 +77,7 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class PrecomputedBoxes:
-    """Boxes that another tool found; the schema says what each field means."""
+    """The COCO results of another tool."""
 
     file: str
     annotations: str | None = None
@@ -86,7 +86,7 @@ class PrecomputedBoxes:
 
 @dataclass(frozen=True)
 class PrecomputedDetector:
-    """What a detector file says that stands for another tool: its classes and where its boxes lie."""
+    """A detector that runs elsewhere: its name, its classes, and its boxes."""
 
     name: str
     classes: tuple[str, ...]
@@ -95,11 +95,21 @@ class PrecomputedDetector:
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """What a detector file says.
+    """A detector that runs here.
 
-    `base` names an mmdet config and `overrides` is merged into its model section.
-    The weights are the user's own `file`, or lie at `url` and their hash begins with `sha256`, or
-    `training` makes them; what does not apply is None.
+    The weights are the user's own `file`, or are downloaded from `url`, or are trained as `training` says; the
+    other fields are None.
+
+    Attributes:
+        name: stem of its file.
+        base: an mmdet config.
+        overrides: merged into the model section of that config.
+        classes: names of the network's outputs, in order.
+        file: a checkpoint of the user's own.
+        url: address of published weights.
+        sha256: the hash of the published weights, or its first digits.
+        training: how it is trained.
+        inference: how it finds regions.
     """
 
     name: str
@@ -113,72 +123,98 @@ class DetectorSpec:
     inference: InferenceConfig
 
     def config_hash(self) -> str:
-        """Hash what decides which regions are found, weights apart; 64 hexadecimal digits."""
-        decides = [self.base, self.overrides, self.classes, vars(self.inference)]
-        return hashlib.sha256(
-            json.dumps(decides, sort_keys=True, default=vars).encode()
-        ).hexdigest()
+        """Return the SHA-256 of all that determines the regions, but not of the weights."""
+        fields = [self.base, self.overrides, self.classes, vars(self.inference)]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True, default=vars).encode()).hexdigest()
 
     def train_config(self) -> TrainConfig:
-        """How to train it.
+        """Return how the detector is trained.
 
         Raises:
-            ConfigError: it comes with ready weights.
+            ConfigError: it has ready weights.
         """
         if self.training is None:
             raise ConfigError(f"detector {self.name} has no train section; its weights are given")
         return self.training
 
     def archive(self, file: str) -> Archive:
-        """Find an archive of the boxes it trains on.
+        """Find an archive of the boxes to train on.
 
         Raises:
-            ConfigError: there is none of that name, or it trains on none.
+            ConfigError: no archive has this name, or the detector is not trained on archives.
         """
         return find_archive(self.train_config().archives, file, f"detector {self.name}")
 
     def published_weights(self) -> Archive:
-        """The published weights, under the name that their address ends in.
+        """Return the published weights, named like the last part of their address.
 
         Raises:
-            ConfigError: it gives no address.
+            ConfigError: the file has no address.
         """
         if self.url is None:
-            raise ConfigError(f"detector {self.name} gives no checkpoint.url; nothing is to fetch")
+            raise ConfigError(f"detector {self.name} has no checkpoint.url; nothing to download")
         return Archive(Path(urlsplit(self.url).path).name, (self.url,), self.sha256)
 
 
-def read_network_spec(path: Path) -> DetectorSpec:
-    """Read the file of a detector that runs here; its stem is the detector's name.
+def load_detector(
+    name: str,
+    detectors: Mapping[str, DetectorSpec | PrecomputedDetector],
+    datasets: Collection[str],
+) -> DetectorSpec | PrecomputedDetector:
+    """Choose a detector and check that the dataset it trains on exists.
+
+    Args:
+        name: name of the detector.
+        detectors: all detectors by name.
+        datasets: all datasets by name.
 
     Raises:
-        ConfigError: it is missing, no YAML, lacks a field, has one too many, contradicts itself, or
-            stands for another tool.
+        ConfigError: the detector or its dataset is unknown.
+    """
+    if name not in detectors:
+        known = ", ".join(sorted(detectors))
+        raise ConfigError(f"regions.detector: '{name}' is unknown; choose from {known}")
+    detector = detectors[name]
+    training = detector.training if isinstance(detector, DetectorSpec) else None
+    if training is not None and training.dataset is not None and training.dataset not in datasets:
+        raise ConfigError(
+            f"detector {name}: train.dataset '{training.dataset}' is unknown;"
+            f" choose from {', '.join(sorted(datasets))}"
+        )
+    return detector
+
+
+def read_network_spec(path: Path) -> DetectorSpec:
+    """Read the file of a detector that runs here; its name is the stem of the file.
+
+    Raises:
+        ConfigError: as for `read_detector_spec`, or the detector runs elsewhere.
     """
     spec = read_detector_spec(path)
     if isinstance(spec, PrecomputedDetector):
-        raise ConfigError(f"detector {spec.name} brings ready boxes; there is no network to run")
+        raise ConfigError(f"detector {spec.name} has precomputed boxes; there is no network to run")
     return spec
 
 
 def read_detector_spec(path: Path) -> DetectorSpec | PrecomputedDetector:
-    """Read a detector file of any kind; its stem is the detector's name.
+    """Read a detector file; the detector's name is the stem of the file.
 
     Raises:
-        ConfigError: it is missing, no YAML, lacks a field, has one too many, or contradicts itself.
+        ConfigError: it is missing, is no YAML, has a missing or an unknown key, or contradicts itself.
     """
     document = config.read_yaml(path, config.SCHEMAS / "detector.schema.yaml")
     kinds = [kind for kind in ("checkpoint", "train", "results") if kind in document]
     if len(kinds) != 1:
         raise ConfigError(f"{path} must have exactly one of checkpoint, train and results")
-    for part in ("model", "detect"):
-        if (part in document) == (kinds == ["results"]):
-            has = "has results, where no network runs" if part in document else f"has {kinds[0]}"
-            raise ConfigError(f"{path} {has}; {'remove' if part in document else 'add'} {part}")
-    if kinds == ["results"]:
-        return PrecomputedDetector(
-            path.stem, tuple(document["classes"]), PrecomputedBoxes(**document["results"])
-        )
+    (kind,) = kinds
+    for section in ("model", "detect"):
+        if kind == "results" and section in document:
+            raise ConfigError(f"{path} has results, so that no network runs; remove {section}")
+        if kind != "results" and section not in document:
+            raise ConfigError(f"{path} has {kind}; add {section}")
+    if kind == "results":
+        boxes = PrecomputedBoxes(**document["results"])
+        return PrecomputedDetector(path.stem, tuple(document["classes"]), boxes)
     checkpoint = document.get("checkpoint", {})
     return DetectorSpec(
         name=path.stem,
@@ -194,10 +230,10 @@ def read_detector_spec(path: Path) -> DetectorSpec | PrecomputedDetector:
 
 
 def _train_config(section: Mapping[str, Any], path: Path) -> TrainConfig:
-    """Turn the train section into a recipe.
+    """Make a TrainConfig of the section `train`.
 
     Raises:
-        ConfigError: not exactly one source of boxes, or scales the wrong way round.
+        ConfigError: not exactly one source of boxes, or the larger scale comes first.
     """
     if sum(source in section for source in BOX_SOURCES) != 1:
         raise ConfigError(
@@ -206,23 +242,18 @@ def _train_config(section: Mapping[str, Any], path: Path) -> TrainConfig:
     low, high = section["scales"]
     if low > high:
         raise ConfigError(f"{path}: train.scales is [{low}, {high}]; write the smaller one first")
+    dota = section.get("dota")
     sources = {
         "dataset": section.get("dataset"),
         "folder": Path(section["folder"]) if "folder" in section else None,
         "archives": read_archives(section),
-        "dota": _dota_config(section["dota"]) if "dota" in section else None,
+        "dota": DotaConfig(**{**dota, "folder": Path(dota["folder"])}) if dota else None,
     }
-    return TrainConfig(
-        **{**section, **sources, "input": tuple(section["input"]), "scales": (low, high)}
-    )
-
-
-def _dota_config(section: Mapping[str, Any]) -> DotaConfig:
-    """Turn the dota section into settings."""
-    return DotaConfig(**{**section, "folder": Path(section["folder"])})
+    sizes = {"input": tuple(section["input"]), "scales": (low, high)}
+    return TrainConfig(**{**section, **sources, **sizes})
 
 
 def _inference_config(section: Mapping[str, Any]) -> InferenceConfig:
-    """Turn the detect section into settings."""
+    """Make an InferenceConfig of the section `detect`."""
     slices = SliceConfig(**section["slices"]) if "slices" in section else None
     return InferenceConfig(**{**section, "input": tuple(section["input"]), "slices": slices})

@@ -1,12 +1,7 @@
 """The operators that mmdet's common detectors take from a compiled mmcv, computed by torchvision.
 
-Each function keeps the signature of the operator it stands for: results are written into the
-tensors that mmcv allocated, and tensors named columns, ones or argmax are its scratch space, unused here.
-`galr.regions.mmdet_imports` puts them where mmcv looks for them.
-
-The deformable operators of a compiled mmcv, computed by torchvision and by mmcv's own PyTorch.
-
-As in `galr.regions.mmcv_ops`, signatures are mmcv's and results go into the tensors it allocated.
+Each function has the signature of the mmcv operator of the same name: its results are written into the tensors that
+mmcv allocated, and scratch tensors are not used. `galr.regions.mmdet_imports` installs them.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,16 +14,32 @@ from torch import Tensor
 from galr.errors import ConfigError
 
 
+def raise_missing(name: str, *_: object, **__: object) -> NoReturn:
+    """Explain that an operator is missing.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(
+        f"this detector needs mmcv's operator '{name}', which torchvision does not have;"
+        " choose another detector, or replace mmcv-lite by a compiled mmcv 2.1"
+        " (built from source with MMCV_WITH_OPS=1; it is used if it is installed)"
+    )
+
+
 def nms(boxes: Tensor, scores: Tensor, *, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes kept by greedy non-maximum suppression, best first.
+    """Suppress boxes that overlap a box of a higher score.
 
     Args:
-        boxes: (n, 4) x1 y1 x2 y2.
-        scores: (n,).
-        iou_threshold: a box that overlaps a kept one by more than this is dropped.
-        offset: 0, or 1 where a box from 3 to 5 is three pixels wide.
+        boxes: (boxes, 4) float, x1 y1 x2 y2.
+        scores: (boxes,) float.
+        iou_threshold: highest intersection over union of two boxes that are both kept, in [0, 1].
+        offset: 0, or 1 if a box from 3 to 5 is three pixels wide.
+
+    Returns:
+        (kept,) int64 indices, in descending order of score.
     """
-    return torchvision.ops.nms(_with_last_pixel(boxes, offset), scores, iou_threshold)
+    return torchvision.ops.nms(_add_offset(boxes, offset), scores, iou_threshold)
 
 
 def softnms(
@@ -42,30 +53,34 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Soft suppression (Bodla 2017): overlapping boxes lose score, and leave below `min_score`.
+    """Lower the scores of boxes that overlap a box of a higher score (Soft-NMS, Bodla 2017).
 
     Args:
-        boxes: (n, 4) x1 y1 x2 y2.
-        scores: (n,).
-        dets: (n, 5), filled with the kept boxes and their lowered scores.
-        iou_threshold: overlap from which methods 0 and 1 act.
-        sigma: width of method 2's Gaussian of the overlap.
-        min_score: a box whose score falls below is dropped; the best one never is.
-        method: 0 drops, 1 lowers linearly, 2 lowers by a Gaussian.
-        offset: as in `nms`.
+        boxes: (boxes, 4) float, x1 y1 x2 y2.
+        scores: (boxes,) float.
+        dets: (boxes, 5) float, filled with the kept boxes and their lowered scores.
+        iou_threshold: intersection over union from which methods 0 and 1 act.
+        sigma: width of the Gaussian of method 2.
+        min_score: a box is dropped when its score falls below; the best box never is.
+        method: 0 drops, 1 lowers linearly, 2 lowers by a Gaussian of the overlap.
+        offset: as for `nms`.
 
     Returns:
-        (kept,) int64 indices, best first.
+        (kept,) int64 indices, in descending order of lowered score.
     """
-    enlarged, scores = _with_last_pixel(boxes, offset), scores.clone()
+    enlarged, scores = _add_offset(boxes, offset), scores.clone()
     remaining, kept = torch.arange(len(boxes), device=boxes.device), list[int]()
     while len(remaining):
         best = remaining[scores[remaining].argmax()]
         dets[len(kept)] = torch.cat([boxes[best], scores[best, None]])
         kept.append(int(best))
         remaining = remaining[remaining != best]
-        overlap = torchvision.ops.box_iou(enlarged[best, None], enlarged[remaining])[0]
-        scores[remaining] *= _score_factor(overlap, iou_threshold, sigma, method)
+        iou = torchvision.ops.box_iou(enlarged[best, None], enlarged[remaining])[0]
+        if method == 2:
+            scores[remaining] *= torch.exp(-(iou**2) / sigma)
+        else:
+            factor = 1 - iou if method == 1 else 0.0
+            scores[remaining] *= torch.where(iou >= iou_threshold, factor, 1.0)
         remaining = remaining[scores[remaining] >= min_score]
     return torch.tensor(kept, dtype=torch.int64, device=boxes.device)
 
@@ -74,11 +89,18 @@ def roi_align_forward(
     input: Tensor,
     rois: Tensor,
     output: Tensor,
-    argmax_y: Tensor,
-    argmax_x: Tensor,
+    *scratch: Tensor,
     **options: Any,  # noqa: ANN401  see _roi_align
 ) -> None:
-    """Average bilinear samples of (B, C, H, W) in each cell of each (row, x1, y1, x2, y2)."""
+    """Average bilinear samples of a feature map in each cell of each box (He 2017).
+
+    Args:
+        input: (images, channels, height, width) float.
+        rois: (boxes, 5) float: index of the image, x1 y1 x2 y2.
+        output: (boxes, channels, aligned_height, aligned_width) float, filled.
+        scratch: not used.
+        options: see `_roi_align`.
+    """
     output.copy_(_roi_align(input, rois, **options))
 
 
@@ -90,10 +112,11 @@ def roi_align_backward(
     grad_input: Tensor,
     **options: Any,  # noqa: ANN401  see _roi_align
 ) -> None:
-    """The gradient of `roi_align_forward`, which is linear: any input will do."""
+    """Fill the gradient of `roi_align_forward`, a linear function, so that any input will do."""
+    any_input = torch.zeros_like(grad_input)
     store_gradients(
         lambda features: _roi_align(features, rois, **options),
-        [torch.zeros_like(grad_input)],
+        [any_input],
         grad_output,
         [grad_input],
     )
@@ -102,14 +125,14 @@ def roi_align_backward(
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, *, gamma: float, alpha: float
 ) -> None:
-    """Focal loss (Lin 2017) of each of (n, classes) logits.
+    """Compute the focal loss (Lin 2017) of each logit.
 
     Args:
-        input: (n, classes) logits.
-        target: (n,) int64 class; `classes` stands for the background.
-        weight: empty: a weight for each class is refused.
-        output: (n, classes), filled.
-        gamma: how much easy examples are played down.
+        input: (boxes, classes) float logits.
+        target: (boxes,) int64 class; `classes` is the background.
+        weight: must be empty: weights of classes are not supported.
+        output: (boxes, classes) float, filled.
+        gamma: how much the loss of easy examples is reduced.
         alpha: weight of the positive class in [0, 1].
     """
     output.copy_(_focal_loss(input, target, weight, gamma, alpha))
@@ -118,7 +141,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, *, gamma: float, alpha: float
 ) -> None:
-    """The gradient of `sigmoid_focal_loss_forward` for a gradient of ones."""
+    """Fill the gradient of the sum of `sigmoid_focal_loss_forward`."""
     store_gradients(
         lambda logits: _focal_loss(logits, target, weight, gamma, alpha),
         [input],
@@ -127,30 +150,30 @@ def sigmoid_focal_loss_backward(
     )
 
 
-def raise_missing(name: str, *_: object, **__: object) -> NoReturn:
-    """Say which operator is missing and the way out.
+def store_gradients(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    grad_output: Tensor,
+    grad_inputs: Sequence[Tensor],
+) -> None:
+    """Compute a function again and write its gradients where mmcv expects them.
 
-    Raises:
-        ConfigError: always.
+    Args:
+        function: takes the inputs and returns one tensor.
+        inputs: any shapes, float.
+        grad_output: the gradient with respect to the function's result, of the same shape.
+        grad_inputs: of the shapes of the inputs; filled.
     """
-    raise ConfigError(
-        f"this detector needs mmcv's operator '{name}', which torchvision does not have;"
-        " choose another detector, or replace mmcv-lite by a compiled mmcv 2.1"
-        " (MMCV_WITH_OPS=1, from source; it is used when it is there)"
-    )
+    with torch.enable_grad():
+        leaves = [each.detach().requires_grad_() for each in inputs]
+        gradients = torch.autograd.grad(function(*leaves), leaves, grad_output)
+    for target, gradient in zip(grad_inputs, gradients, strict=True):
+        target.copy_(gradient)
 
 
-def _with_last_pixel(boxes: Tensor, offset: int) -> Tensor:
-    """Boxes whose last pixel is counted in, where `offset` is 1."""
+def _add_offset(boxes: Tensor, offset: int) -> Tensor:
+    """Move the far corners of (boxes, 4) boxes by `offset` pixels."""
     return torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1)
-
-
-def _score_factor(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
-    """What a score is multiplied with, for each (n,) overlap with the box just kept."""
-    if method == 2:
-        return torch.exp(-(overlap**2) / sigma)
-    touched = overlap >= iou_threshold
-    return torch.where(touched, 1 - overlap if method == 1 else 0.0, 1.0)
 
 
 def _roi_align(
@@ -164,7 +187,7 @@ def _roi_align(
     pool_mode: int,
     aligned: bool,
 ) -> Tensor:
-    """`torchvision.ops.roi_align` under mmcv's names; pool_mode 1 is the average, 0 the maximum."""
+    """Call `torchvision.ops.roi_align` with mmcv's names; pool_mode 1 is the average, 0 the maximum."""
     if pool_mode == 0:
         raise_missing("roi_align with pool_mode 'max'")
     size = (aligned_height, aligned_width)
@@ -174,211 +197,9 @@ def _roi_align(
 def _focal_loss(
     logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float
 ) -> Tensor:
-    """`torchvision.ops.sigmoid_focal_loss` with the target as a class number."""
+    """Call `torchvision.ops.sigmoid_focal_loss` with a class number as the target."""
     if weight.numel():
         raise_missing("sigmoid_focal_loss with a weight for each class")
     classes = logits.shape[1]
     positive = torch.nn.functional.one_hot(target, classes + 1)[:, :classes].to(logits)
     return torchvision.ops.sigmoid_focal_loss(logits, positive, alpha, gamma)
-
-
-def store_gradients(
-    function: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
-    grad_output: Tensor,
-    outputs: Sequence[Tensor],
-) -> None:
-    """Compute a function again and write its gradients where mmcv wants them."""
-    with torch.enable_grad():
-        leaves = [each.detach().requires_grad_() for each in inputs]
-        gradients_ = torch.autograd.grad(function(*leaves), leaves, grad_output)
-    for place, gradient in zip(outputs, gradients_, strict=True):
-        place.copy_(gradient)
-
-
-def deform_conv_forward(
-    input: Tensor,
-    weight: Tensor,
-    offset: Tensor,
-    output: Tensor,
-    columns: Tensor,
-    ones: Tensor,
-    **options: int,
-) -> None:
-    """Deformable convolution (Dai 2017): each tap of the kernel reads at its own offset."""
-    output.copy_(_deform_conv(input, offset, weight, **options))
-
-
-def deform_conv_backward_input(
-    input: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_input: Tensor,
-    grad_offset: Tensor,
-    weight: Tensor,
-    columns: Tensor,
-    **options: int,
-) -> None:
-    """Gradients of `deform_conv_forward` with respect to features and offsets."""
-    store_gradients(
-        lambda features, shift: _deform_conv(features, shift, weight, **options),
-        [input, offset],
-        grad_output,
-        [grad_input, grad_offset],
-    )
-
-
-def deform_conv_backward_parameters(
-    input: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_weight: Tensor,
-    columns: Tensor,
-    ones: Tensor,
-    *,
-    scale: float,
-    **options: int,
-) -> None:
-    """Gradient of `deform_conv_forward` with respect to the weights, times `scale`."""
-    store_gradients(
-        lambda weight: _deform_conv(input, offset, weight, **options),
-        [torch.zeros_like(grad_weight)],  # linear in the weights: any will do
-        grad_output * scale,
-        [grad_weight],
-    )
-
-
-def modulated_deform_conv_forward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    output: Tensor,
-    columns: Tensor,
-    *,
-    with_bias: bool,
-    **options: int,
-) -> None:
-    """Deformable convolution whose taps are also weighted by a mask (Zhu 2019)."""
-    given = [bias] if with_bias else []
-    output.copy_(_modulated_deform_conv(**options)(input, offset, mask, weight, *given))
-
-
-def modulated_deform_conv_backward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    columns: Tensor,
-    grad_input: Tensor,
-    grad_weight: Tensor,
-    grad_bias: Tensor,
-    grad_offset: Tensor,
-    grad_mask: Tensor,
-    grad_output: Tensor,
-    *,
-    with_bias: bool,
-    **options: int,
-) -> None:
-    """All gradients of `modulated_deform_conv_forward`."""
-    inputs, places = (
-        [input, offset, mask, weight],
-        [grad_input, grad_offset, grad_mask, grad_weight],
-    )
-    if with_bias:
-        inputs, places = [*inputs, bias], [*places, grad_bias]
-    store_gradients(_modulated_deform_conv(**options), inputs, grad_output, places)
-
-
-def ms_deform_attn_forward(
-    value: Tensor,
-    spatial_shapes: Tensor,
-    level_start_index: Tensor,
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-    *,
-    im2col_step: int,
-) -> Tensor:
-    """Multi-scale deformable attention (Zhu 2021), by mmcv's own definition in PyTorch."""
-    return _deformable_attention(value, spatial_shapes, sampling_locations, attention_weights)
-
-
-def ms_deform_attn_backward(
-    value: Tensor,
-    spatial_shapes: Tensor,
-    level_start_index: Tensor,
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-    grad_output: Tensor,
-    grad_value: Tensor,
-    grad_sampling_loc: Tensor,
-    grad_attn_weight: Tensor,
-    *,
-    im2col_step: int,
-) -> None:
-    """All gradients of `ms_deform_attn_forward`."""
-    store_gradients(
-        lambda value, places, weights: _deformable_attention(
-            value, spatial_shapes, places, weights
-        ),
-        [value, sampling_locations, attention_weights],
-        grad_output,
-        [grad_value, grad_sampling_loc, grad_attn_weight],
-    )
-
-
-def _deform_conv(
-    features: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    *,
-    dH: int,
-    dW: int,
-    padH: int,
-    padW: int,
-    dilationH: int,
-    dilationW: int,
-    **read_from_shapes: int,  # kernel size and groups, which torchvision reads from the tensors
-) -> Tensor:
-    """`torchvision.ops.deform_conv2d` under the names of mmcv's first version."""
-    return torchvision.ops.deform_conv2d(
-        features, offset, weight, None, (dH, dW), (padH, padW), (dilationH, dilationW)
-    )
-
-
-def _modulated_deform_conv(
-    *,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    **read_from_shapes: int,  # as in _deform_conv
-) -> Callable[..., Tensor]:
-    """`torchvision.ops.deform_conv2d` under the names of mmcv's second version, which has a mask."""
-
-    def convolve(
-        features: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None
-    ) -> Tensor:
-        stride, padding, dilation = (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w)
-        return torchvision.ops.deform_conv2d(
-            features, offset, weight, bias, stride, padding, dilation, mask
-        )
-
-    return convolve
-
-
-def _deformable_attention(
-    value: Tensor, spatial_shapes: Tensor, sampling_locations: Tensor, attention_weights: Tensor
-) -> Tensor:
-    """What mmcv itself computes where it finds no GPU."""
-    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
-
-    return multi_scale_deformable_attn_pytorch(
-        value, spatial_shapes, sampling_locations, attention_weights
-    )

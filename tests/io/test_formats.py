@@ -87,7 +87,9 @@ def test_a_missing_table_is_named(kind, name, table, tmp_path):
         del file[name]
     group = f"in the group {name.rpartition('/')[0]}, " if "/" in name else ""
     message = problem(kind, path)
-    assert message == f"{path}: {group}the file lacks {table.name}; make it anew with {kind.made_by}"
+    assert (
+        message == f"{path}: {group}the file lacks {table.name}; make it anew with {kind.made_by}"
+    )
 
 
 @tables

@@ -53,7 +53,7 @@ def sixteen(value):
         (flat("I", 257 * GREY), "tif", (GREY,) * 3),
     ],
 )
-def test_every_mode_becomes_the_colour_it_shows(tmp_path, image, suffix, expected):
+def test_every_mode_is_converted_to_its_colour(tmp_path, image, suffix, expected):
     path = tmp_path / f"picture.{suffix}"
     image.save(path)
     picture = load_resized(path, 5)
@@ -65,7 +65,7 @@ def test_every_mode_becomes_the_colour_it_shows(tmp_path, image, suffix, expecte
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])
-def test_lossy_kinds_come_near(tmp_path, mode, suffix):
+def test_lossy_formats_are_close(tmp_path, mode, suffix):
     if (mode, suffix) == ("CMYK", "webp"):
         image, expected = flat("RGBA", (*COLOUR, 255)), COLOUR
     else:
@@ -95,13 +95,13 @@ def test_sixteen_bit_colour_is_scaled_like_sixteen_bit_grey(tmp_path):
     assert grey[:, 0].tolist() == sorted(grey[:, 0].tolist())
 
 
-def test_nothing_moves_when_the_size_fits(tmp_path):
+def test_an_image_of_the_right_size_does_not_change(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert (load_resized(tmp_path / "a.png", 9).pixels == pixels).all()
 
 
-def test_shrinking_averages_what_a_pixel_covers(tmp_path):
+def test_shrinking_averages_all_pixels(tmp_path):
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     Image.fromarray(board).save(tmp_path / "a.png")
     inner = load_resized(tmp_path / "a.png", 8).pixels[1:-1, 1:-1].astype(int)
@@ -122,7 +122,7 @@ def test_an_exif_orientation_is_not_applied(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Truncated File Read", "ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
-def test_a_picture_cut_short_is_damaged(tmp_path, suffix):
+def test_a_truncated_image_is_an_error(tmp_path, suffix):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(pixels).save(path)
@@ -133,12 +133,12 @@ def test_a_picture_cut_short_is_damaged(tmp_path, suffix):
             load_resized(path, 8)
 
 
-def test_pixels_without_a_known_range_and_text_are_refused(tmp_path):
+def test_pixels_without_a_known_range_and_text_are_errors(tmp_path):
     flat("F", 0.5).save(tmp_path / "float.tif")
     Image.fromarray(np.full((4, 4), 70000, np.int32)).save(tmp_path / "wide.tif")
     for name in ("float.tif", "wide.tif"):
         with pytest.raises(DataError, match="no known range; convert it"):
             load_resized(tmp_path / name, 4)
     (tmp_path / "text.jpg").write_text("<html>")
-    with pytest.raises(DataError, match="it is no picture"):
+    with pytest.raises(DataError, match="it is not an image"):
         load_resized(tmp_path / "text.jpg", 4)

@@ -65,7 +65,7 @@ def trained(tmp_path_factory):
         table=place / "out" / "ap.csv",
     )
     train_detector.run(
-        train_detector.Flags(
+        train_detector.Options(
             detector=said.file,
             folder=said.folder,
             checkpoint=said.checkpoint,

@@ -125,7 +125,7 @@ def plainly(model, pictures, how):
 
 @pytest.mark.parametrize(("threads", "spare"), [(1, False), (3, True)])
 def test_threads_and_stacking_change_no_bit(model, pictures, monkeypatch, threads, spare):
-    monkeypatch.setattr("galr.regions.detect.leaves_a_core", lambda model: spare)
+    monkeypatch.setattr("galr.regions.detect.has_spare_core", lambda model: spare)
     expected = list(plainly(model, pictures, HOW))
     assert all(len(each.scores) > 3 for each in expected)
     opened = [partial(Image.Image.copy, picture) for picture in pictures]

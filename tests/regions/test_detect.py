@@ -123,7 +123,7 @@ def test_pictures_come_out_in_order_however_long_each_takes_to_open(model, pictu
 def test_pictures_are_opened_a_little_ahead_and_no_further(
     model, pictures, monkeypatch, spare, threads
 ):
-    monkeypatch.setattr("galr.regions.detect.leaves_a_core", lambda model: spare)
+    monkeypatch.setattr("galr.regions.detect.has_spare_core", lambda model: spare)
     opened = []
 
     def note(number):
@@ -248,7 +248,7 @@ def flags(trained, tmp_path):
             "output": tmp_path / "regions.h5",
             "device": "cpu",
         }
-        return stage.Flags(**said | changes)
+        return stage.Options(**said | changes)
 
     return make
 

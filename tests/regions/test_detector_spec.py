@@ -56,7 +56,9 @@ def test_ready_boxes_have_no_network(tmp_path):
     assert isinstance(found, PrecomputedDetector)
     assert (found.name, found.classes) == ("ready", ("square",))
     assert found.results == PrecomputedBoxes("{dataset}.json", annotations=None, first_category=1)
-    with pytest.raises(ConfigError, match="ready brings ready boxes; there is no network to run"):
+    with pytest.raises(
+        ConfigError, match="detector ready has precomputed boxes; there is no network to run"
+    ):
         read_network_spec(path)
     path.write_text(yaml.safe_dump(READY | {"model": {"config": "x.py"}}))
     with pytest.raises(ConfigError, match="no network runs; remove model"):

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from galr.commands import cut_dota
+from galr.commands import tile_dota
 from galr.errors import ConfigError, DataError
-from galr.io.coco import check_disjoint, read_coco
+from galr.io.coco import read_coco
+from galr.regions.train_val import check_disjoint
 from galr.regions import dota
 from galr.regions.detect import slice_image as cut_for_detection
 from galr.regions.detector_spec import SliceConfig
 
 CLASSES = ("ship", "plane")
 HEADER = "imagesource:GoogleEarth\ngsd:0.146343590398\n"
-CUTTING = {"side": 64, "overlap": 0.25, "visible": 0.7, "spare_difficult": True}
+TILING = {"tile_size": 64, "overlap": 0.25, "min_visible": 0.7, "ignore_difficult": True}
 
 
 def turned(x, y, width, height, degrees):
@@ -69,7 +70,7 @@ def folder(tmp_path):
 
 def cutting(folder, output, **flags):
     said = {"classes": CLASSES, "size": 64, "overlap": 0.25, "visible": 0.7} | flags
-    cut_dota.run(cut_dota.Flags(folder=folder, output=output, **said))
+    tile_dota.run(tile_dota.Options(folder=folder, output=output, **said))
     return output
 
 
@@ -133,9 +134,9 @@ def test_labels_that_are_no_text_are_named(tmp_path):
         dota.read_labels(tmp_path / "P0000.txt")
 
 
-@pytest.mark.parametrize("spare", [True, False])
-def test_pieces_agree_with_counting_pixels(spare):
-    """Boxes of whole pixels are painted; a slice shows of each what remains painted in it."""
+@pytest.mark.parametrize("ignore", [True, False])
+def test_tiles_agree_with_counting_pixels(ignore):
+    """Boxes of whole pixels are painted; the visible part of each is what is painted in a tile."""
     random = np.random.default_rng(0)
     low = random.integers(-20, 180, (40, 2))
     boxes = np.concatenate([low, low + random.integers(1, 90, (40, 2))], axis=1)
@@ -146,7 +147,7 @@ def test_pieces_agree_with_counting_pixels(spare):
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = True
     found = list(
-        dota.tile_image(labels, (190, 130), CLASSES, **CUTTING | {"spare_difficult": spare})
+        dota.tile_image(labels, (190, 130), CLASSES, **TILING | {"ignore_difficult": ignore})
     )
     assert len(found) == 4 * 3
     for piece in found:
@@ -159,7 +160,7 @@ def test_pieces_agree_with_counting_pixels(spare):
             y, x = np.nonzero(part)
             box = [x.min(), y.min(), x.max() + 1, y.max() + 1]
             stump = part.sum() < 0.7 * mask.sum()
-            expected.append((box, CLASSES.index(name), bool((hard and spare) or stump)))
+            expected.append((box, CLASSES.index(name), bool((hard and ignore) or stump)))
         rows = zip(piece.boxes.tolist(), piece.classes.tolist(), piece.crowd.tolist(), strict=True)
         assert list(rows) == expected
     assert dota.count_outside(labels, (190, 130)) == (~masks.any(axis=(1, 2))).sum() > 0
@@ -177,7 +178,7 @@ def test_what_fits_into_the_overlap_is_whole_somewhere_and_nowhere_twice_once_me
     labels = labels_of(*rows)
     assert (labels.boxes[:, 2:] - labels.boxes[:, :2]).max() <= 16
     whole = []
-    for piece in dota.tile_image(labels, (150, 150), CLASSES, **(CUTTING | {"visible": 1.0})):
+    for piece in dota.tile_image(labels, (150, 150), CLASSES, **(TILING | {"min_visible": 1.0})):
         corner = np.array(piece.window[:2] * 2)
         whole += (piece.boxes[~piece.crowd] + corner).round(6).tolist()
     merged = np.unique(np.array(whole), axis=0)
@@ -187,16 +188,14 @@ def test_what_fits_into_the_overlap_is_whole_somewhere_and_nowhere_twice_once_me
 
 def test_an_image_no_larger_than_a_slice_stays_whole():
     labels = labels_of(("ship", upright(3, 4, 60, 20)), ("plane", turned(30, 30, 9, 5, 33)))
-    (piece,) = dota.tile_image(labels, (64, 50), CLASSES, **CUTTING)
+    (piece,) = dota.tile_image(labels, (64, 50), CLASSES, **TILING)
     assert piece.window == (0, 0, 64, 50)
     np.testing.assert_array_equal(piece.boxes, labels.boxes)
     assert not piece.crowd.any()
 
 
 def test_images_are_cut_as_detection_cuts_them():
-    windows = [
-        piece.window for piece in dota.tile_image(labels_of(), (201, 77), CLASSES, **CUTTING)
-    ]
+    windows = [piece.window for piece in dota.tile_image(labels_of(), (201, 77), CLASSES, **TILING)]
     parts = cut_for_detection(0, Image.new("RGB", (201, 77)), SliceConfig(64, 0.25))
     assert windows == [
         (part.x, part.y, part.x + part.pixels.shape[1], part.y + part.pixels.shape[0])
@@ -206,7 +205,7 @@ def test_images_are_cut_as_detection_cuts_them():
 
 def test_a_share_equal_to_the_least_is_learnt_and_what_juts_out_of_the_image_is_no_part():
     rows = ("ship", upright(57, 5, 67, 15)), ("ship", upright(-30, 5, 10, 15))
-    (left, right) = dota.tile_image(labels_of(*rows), (112, 64), CLASSES, **CUTTING)
+    (left, right) = dota.tile_image(labels_of(*rows), (112, 64), CLASSES, **TILING)
     assert left.boxes.tolist() == [[57, 5, 64, 15], [0, 5, 10, 15]]
     assert left.crowd.tolist() == [False, False]
     assert right.boxes.tolist() == [[9, 5, 19, 15]]
@@ -350,7 +349,7 @@ def test_a_run_that_ends_midway_leaves_what_was_there(folder, tmp_path, monkeypa
             yield scene
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cut_dota, "ProgressBar", interrupted)
+    monkeypatch.setattr(tile_dota, "ProgressBar", interrupted)
     for output in ("files", "other"):
         with pytest.raises(KeyboardInterrupt):
             cutting(folder, tmp_path / output, size=40)
@@ -370,7 +369,7 @@ def test_what_a_killed_run_left_is_cleared_away(folder, tmp_path):
 
 def test_a_foreign_folder_is_never_replaced(folder, tmp_path):
     before = contents(folder)
-    with pytest.raises(DataError, match="which was not made here"):
+    with pytest.raises(DataError, match="which this command did not write"):
         cutting(folder, folder)
     assert contents(folder) == before
     (tmp_path / "file").write_text("mine")
@@ -387,7 +386,7 @@ def test_images_beyond_pillows_own_limit_open_and_the_limit_comes_back(
     with dota.open_image(folder / "train" / "images" / "P0000.png") as image:
         assert image.getpixel((40, 70))[0] == 108
         assert Image.MAX_IMAGE_PIXELS == 1000
-    monkeypatch.setattr(dota, "LARGEST", 21_999)
+    monkeypatch.setattr(dota, "MAX_PIXELS", 21_999)
     with (
         pytest.raises(DataError, match=r"P0000.png is 200 x 110 pixels, more than 21,999"),
         dota.open_image(folder / "train" / "images" / "P0000.png"),

@@ -80,7 +80,7 @@ def test_an_archive_of_boxes_is_fetched_by_its_name(detector_file, tmp_path, cap
     assert main([*words, "--archive", "bxs.zip"]) == 2
     assert "has no archive 'bxs.zip'; it has: boxes.zip" in capsys.readouterr().err
     assert main(words) == 2
-    assert "gives no checkpoint.url" in capsys.readouterr().err
+    assert "has no checkpoint.url" in capsys.readouterr().err
 
 
 def test_a_mirror_goes_before_the_address(tmp_path):
@@ -95,4 +95,4 @@ def test_a_detector_without_an_address_has_nothing_to_fetch(tmp_path, capsys):
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(HERE | {"checkpoint": {"file": "x.pth"}}))
     words = ["--detector", str(tmp_path / "d.yaml"), "--sums", "s", "--output", "o"]
     assert main(["download-detector", *words]) == 2
-    assert "nothing is to fetch" in capsys.readouterr().err
+    assert "nothing to download" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_regions_come_back_from_results_as_they_were(tmp_path, dataset, capsys):
         "annotations_sha256": None,
     }
     said = capsys.readouterr().err
-    assert said == "coco-results: 12 regions in 3 images; 0 boxes of no area dropped\n"
+    assert said == "coco-results: 12 regions in 3 images; 0 boxes without area dropped\n"
 
 
 def test_annotations_say_what_ids_mean(tmp_path, dataset):
@@ -120,7 +120,7 @@ def test_boxes_outside_are_dropped_and_counted(tmp_path, dataset, capsys):
     assert code == 0
     found, _, origin = read(output)
     assert found["boxes"].tolist() == [[150, 90, 200, 100]] and origin["dropped"] == 4
-    assert "1 regions in 3 images; 4 boxes of no area dropped" in capsys.readouterr().err
+    assert "1 regions in 3 images; 4 boxes without area dropped" in capsys.readouterr().err
 
 
 def test_a_wrong_id_is_one_line_and_keeps_the_older_file(tmp_path, dataset, capsys):

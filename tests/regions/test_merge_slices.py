@@ -90,19 +90,19 @@ def overlap_of(a, b):
     return shared / (area(a) + area(b) - shared)
 
 
-def slow_join(rows, score, overlap, agnostic_overlap, regions):
+def slow_merge(rows, min_score, max_iou, max_iou_across_classes, max_regions):
     """Go down the list once within classes, once across them, and keep what overlaps nothing kept."""
     left = sorted(
-        (row for row in rows if row[1] >= score and area(row[2:])), key=lambda row: -row[1]
+        (row for row in rows if row[1] >= min_score and area(row[2:])), key=lambda row: -row[1]
     )
-    for limit, meet in ((overlap, False), (agnostic_overlap, True)):
+    for limit, meet in ((max_iou, False), (max_iou_across_classes, True)):
         kept = []
         for row in left if limit is not None else []:
             rivals = [other for other in kept if meet or other[0] == row[0]]
             if all(overlap_of(other[2:], row[2:]) <= limit for other in rivals):
                 kept.append(row)
         left = kept if limit is not None else left
-    return left[:regions]
+    return left[:max_regions]
 
 
 @pytest.mark.parametrize("agnostic_overlap", [None, 0.0, 0.3, 0.7, 1.0])
@@ -116,9 +116,14 @@ def test_suppression_within_and_across_classes_matches_the_definition(overlap, a
         (label, score, *box)
         for label, score, box in zip(draws.integers(0, 3, 80), scores, boxes.tolist(), strict=True)
     ]
-    limits = {"score": 0.1, "overlap": overlap, "agnostic_overlap": agnostic_overlap, "regions": 30}
+    limits = {
+        "min_score": 0.1,
+        "max_iou": overlap,
+        "max_iou_across_classes": agnostic_overlap,
+        "max_regions": 30,
+    }
     found = merge_slices([(slice_at(0, 0), sighted(*rows))], **limits)
-    expected = slow_join(rows, **limits)
+    expected = slow_merge(rows, **limits)
     assert found.classes.tolist() == [row[0] for row in expected]
     assert found.boxes.tolist() == [list(row[2:]) for row in expected]
     assert found.dropped == sum(row[1] >= 0.1 and not area(row[2:]) for row in rows) > 0

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from galr.errors import ConfigError, DataError
-from galr.io.coco import read_results, to_detections
-from galr.regions.region_set import ImageNameMatcher, match_classes, match_images, read_coco_index
+from galr.io.coco import read_coco_index
+from galr.io.coco_results import read_results
+from galr.regions.coco_ids import ImageNameMatcher, match_classes, match_images
+from galr.regions.region_set import to_detections
 
 NAMES = ["harbour/a", "b", "000007", "c.v2"]
 SIZES = np.array([[100, 80], [64, 64], [50, 60], [10, 10]], np.int32)
@@ -217,7 +219,9 @@ def test_an_image_is_found_by_what_tools_call_it(said, found, written):
     if found is not None:
         assert match_images(results, NAMES, SIZES, None).tolist() == [found]
         return
-    with pytest.raises(DataError, match=r"image_id .* which is no image's name; .* like harbour/a"):
+    with pytest.raises(
+        DataError, match=r"image_id .* which is not the name of an image; .* like harbour/a"
+    ):
         match_images(results, NAMES, SIZES, None)
 
 
@@ -247,10 +251,13 @@ def test_ids_are_those_of_the_annotations_before_they_are_names(written):
     ("images", "says"),
     [
         ([(7, "none.jpg", {})], "image_id 7, which .*coco.json calls none.jpg, and no image has"),
-        ([(1, "b.jpg", {})], "image_id 8, which is no image's name, and .*coco.json does not know"),
+        (
+            [(1, "b.jpg", {})],
+            "image_id 8, which is not the name of an image, and .*coco.json does not list",
+        ),
         (
             [(7, "b.jpg", {"width": 640, "height": 64})],
-            "gives image b 640 x 64 pixels, and it has 64 x 64; detect on the pictures of this",
+            "gives image b 640 x 64 pixels, and it has 64 x 64; detect in the images of this",
         ),
     ],
 )
@@ -264,9 +271,9 @@ def test_annotations_of_other_images_are_refused(images, says, written):
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ([], "coco.json is no COCO document; expected a list of images"),
-        ({"images": {}}, "is no COCO document"),
-        ({"images": [], "categories": 3}, "is no COCO document"),
+        ([], "coco.json has no list of images; a COCO document is expected"),
+        ({"images": {}}, "a COCO document is expected"),
+        ({"images": [], "categories": 3}, "a COCO document is expected"),
         ({"images": [{"id": 1}]}, r"images\[0\] has id 1 and file_name None; both must be there"),
         ({"images": [{"id": [1], "file_name": "a"}]}, r"images\[0\] has id \[1\]"),
         (document([(1, "a", {}), (1, "b", {})]), "gives two images the id 1"),

@@ -88,7 +88,7 @@ def test_another_seed_trains_another_network(small, tmp_path, detector_file, sce
 
 def test_a_loss_that_is_no_number_is_named(tmp_path, scenes, detector_file):
     scenes(tmp_path / "files", images=10)
-    flags = train_detector.Flags(
+    flags = train_detector.Options(
         detector=detector_file(train__learning_rate=1e30, train__epochs=3),
         folder=tmp_path / "files",
         checkpoint=tmp_path / "checkpoint.pth",

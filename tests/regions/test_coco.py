@@ -3,7 +3,8 @@ import json
 import pytest
 
 from galr.errors import DataError
-from galr.io.coco import random_split, read_coco, read_train_val
+from galr.io.coco import read_coco
+from galr.regions.train_val import random_split, read_train_val
 from galr.regions.detector_spec import read_network_spec
 
 
@@ -62,8 +63,11 @@ def set_all(document, table, key, value):
         (lambda d: without(d, "annotations", "bbox"), r"annotations\[0\] lacks bbox"),
         (lambda d: set_all(d, "annotations", "bbox", [1, 2, 3]), "x, y, width, height"),
         (lambda d: set_all(d, "annotations", "bbox", [1, 2, -3, 4]), "finite x, y"),
-        (lambda d: set_all(d, "annotations", "image_id", 1), "an image or a class that is not"),
-        (lambda d: set_all(d, "images", "id", 100), "the same id"),
+        (
+            lambda d: set_all(d, "annotations", "image_id", 1),
+            "refers to an image or a category that the file does not list",
+        ),
+        (lambda d: set_all(d, "images", "id", 100), "the id 100; ids must be unique"),
         (lambda d: set_all(d, "images", "file_name", "no.png"), "names no.png"),
         (lambda d: set_all(d, "categories", "name", "disc"), "no class 'bar'; it has: disc"),
         (lambda d: d["annotations"].clear(), "no box of square, bar"),
