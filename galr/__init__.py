@@ -6,6 +6,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from galr.errors import explain_missing_extra
+
 if TYPE_CHECKING:
     from galr.encoder import Encoder
 
@@ -13,7 +15,7 @@ __version__ = "0.1.0"
 
 
 def load(path: str | Path, *, device: str = "auto", batch: int = 64) -> "Encoder":
-    """Open a trained model to encode images and sentences with.
+    """Open a trained model to encode images and sentences.
 
     These three lines find the most similar sentence to an image, with a model without a local branch:
 
@@ -31,7 +33,9 @@ def load(path: str | Path, *, device: str = "auto", batch: int = 64) -> "Encoder
         StoreError: the model is missing, damaged, foreign, or of another version.
         DeviceError: this machine has no such device.
         ConfigError: batch is less than 1.
+        ExtraError: PyTorch is not installed.
     """
-    from galr.encoder import open_encoder  # imports torch; `import galr` does not
+    with explain_missing_extra():
+        from galr.encoder import open_encoder  # imports torch; `import galr` does not
 
     return open_encoder(Path(path), device=device, batch=batch)

@@ -1,15 +1,15 @@
-"""Read a YAML file and hold it against its schema: an unknown key is an error, not a default."""
+"""Read YAML files and check them against their schemas; an unknown key is an error."""
 
 import difflib
 from pathlib import Path
-from typing import Any
-
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry, Resource
+from typing import TYPE_CHECKING, Any
 
 from galr.errors import ConfigError
+
+if TYPE_CHECKING:
+    import yaml
+    from jsonschema.exceptions import ValidationError
+    from referencing import Resource
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -18,8 +18,10 @@ def read_yaml(path: Path, schema: Path) -> dict[str, Any]:
     """Read one YAML file that a schema describes.
 
     Raises:
-        ConfigError: the file is missing, no YAML, or not what the schema says.
+        ConfigError: the file is missing or not YAML, or does not follow the schema.
     """
+    import yaml  # here and below: a command's --help reads no file
+
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -34,8 +36,8 @@ def read_yaml(path: Path, schema: Path) -> dict[str, Any]:
     return document
 
 
-def explain_yaml_error(error: yaml.YAMLError) -> str:
-    """Say in one line what is wrong with a YAML file, and where."""
+def explain_yaml_error(error: "yaml.YAMLError") -> str:
+    """Describe in one line what is wrong with a YAML file, and where."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)
     if mark is None or problem is None:
@@ -47,32 +49,40 @@ def explain_yaml_error(error: yaml.YAMLError) -> str:
 
 
 def check_schema(document: Any, schema: Path, location: str) -> None:  # noqa: ANN401  whatever YAML held
-    """Hold a document against a schema.
+    """Check a document against a schema.
 
     Args:
-        document: what was read.
-        schema: a JSON schema, written in YAML.
-        where: what to call the document in the message.
+        document: the document.
+        schema: path of a JSON schema, written in YAML.
+        location: name of the document in the message.
 
     Raises:
-        ConfigError: names the key, what it holds and what it should.
+        ConfigError: the first wrong key, its value and what was expected.
     """
+    import yaml
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+    from referencing import Registry
+
     rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
-    known = Registry(retrieve=_load_schema)  # type: ignore[call-arg]  # attrs renames it for its makers
-    error = best_match(Draft202012Validator(rules, registry=known).iter_errors(document))
+    registry = Registry(retrieve=_load_schema)  # type: ignore[call-arg]  # attrs renames the argument
+    error = best_match(Draft202012Validator(rules, registry=registry).iter_errors(document))
     if error is not None:
         raise ConfigError(f"{location}: {_explain(error)}")
 
 
-def _load_schema(name: str) -> Resource[Any]:
+def _load_schema(name: str) -> "Resource[Any]":
     """Read a schema that another one refers to."""
+    import yaml
+    from referencing import Resource
+
     return Resource.from_contents(yaml.safe_load((SCHEMAS / name).read_text(encoding="utf-8")))
 
 
-def _explain(error: ValidationError) -> str:
-    """Say in one line what a key holds and what was expected."""
+def _explain(error: "ValidationError") -> str:
+    """Describe in one line the value of a key and what was expected."""
     key = ".".join(str(part) for part in error.absolute_path) or "the top level"
-    meaning = error.schema.get("description") if isinstance(error.schema, dict) else None
+    description = error.schema.get("description") if isinstance(error.schema, dict) else None
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
         unknown = min(set(error.instance) - set(known))
@@ -81,13 +91,13 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key '{unknown}' in {key}; {hint}"
     if error.validator == "required":
         missing = next(name for name in error.validator_value if name not in error.instance)
-        says = error.schema.get("properties", {}).get(missing, {}).get("description", "")
-        return f"{key} lacks '{missing}'" + (f" ({says})" if says else "")
-    return f"{key}: {error.message}" + (f"; expected: {meaning}" if meaning else "")
+        text = error.schema.get("properties", {}).get(missing, {}).get("description", "")
+        return f"{key} lacks '{missing}'" + (f" ({text})" if text else "")
+    return f"{key}: {error.message}" + (f"; expected: {description}" if description else "")
 
 
 def merge_config(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Lay changes over a document, section by section; neither is changed."""
+    """Merge changes into a copy of a document, section by section."""
     merged = dict(document)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

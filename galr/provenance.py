@@ -1,7 +1,4 @@
-"""What made a result: hashes of files, versions of code.
-
-What a result was computed on: the machine and the device, as far as they say.
-"""
+"""Provenance of a result: hashes of files, versions of the code, the machine and the device."""
 
 import hashlib
 import os
@@ -17,6 +14,8 @@ from packaging.utils import canonicalize_name
 
 import galr
 
+CPUINFO = Path("/proc/cpuinfo")
+MODEL_KEY = "model name"
 REPORTED_PACKAGES = (
     "numpy",
     "torch",
@@ -30,13 +29,13 @@ REPORTED_PACKAGES = (
 
 
 def file_sha256(path: Path) -> str:
-    """Hash a file's bytes; 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def code_versions() -> dict[str, str]:
-    """Versions of Python, of this package (with its commit in a checkout) and of the libraries that compute.
+    """Return the versions of Python, of this package (with its commit in a checkout) and of its numerical libraries.
 
     A library that is not installed is left out: it comes with an extra.
     """
@@ -50,7 +49,7 @@ def code_versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, str | bool]:
-    """The commit of this package's checkout, and whether tracked files differ from it; empty without one."""
+    """Return the commit of this package's checkout and whether tracked files differ from it; empty without a checkout."""
     commit = _run_git("rev-parse", "HEAD")
     if not commit:
         return {}
@@ -61,7 +60,7 @@ def git_state() -> dict[str, str | bool]:
 
 
 def dependency_versions(requirement: str = "galr[all]") -> dict[str, str]:
-    """Versions of the installed packages that a requirement needs, directly or not, by name."""
+    """Return the versions of the installed packages that a requirement needs, directly or indirectly, by name."""
     found: dict[str, str] = {}
     root = Requirement(requirement)
     seen, waiting = set(), [root]
@@ -73,7 +72,7 @@ def dependency_versions(requirement: str = "galr[all]") -> dict[str, str]:
         seen.add((key, *sorted(need.extras)))
         try:
             installed = distribution(need.name)
-        except PackageNotFoundError:  # the lock, not the package, decides what is there
+        except PackageNotFoundError:  # optional, or not needed on this machine
             continue
         found[key] = installed.version
         further = [Requirement(line) for line in installed.requires or ()]
@@ -83,21 +82,21 @@ def dependency_versions(requirement: str = "galr[all]") -> dict[str, str]:
 
 
 def _applies(need: Requirement, extras: set[str]) -> bool:
-    """Whether a requirement holds on this machine, for a package that was asked for with some extras."""
+    """Tell whether a requirement applies on this machine, for a package that is installed with some extras."""
     return need.marker is None or any(
         need.marker.evaluate({"extra": extra}) for extra in ("", *extras)
     )
 
 
 def _run_git(*words: str) -> str:
-    """What git says of the checkout that this package lies in; nothing where it lies in none.
+    """Return the output of a git command in this package's checkout; empty without a checkout.
 
-    A package that was installed into a folder of somebody else's repository is not tracked there.
+    A package that is installed inside the folder of another repository is not tracked there.
     """
-    said = ""
+    output = ""
     for command in (("ls-files", "--error-unmatch", "__init__.py"), words):
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 ["git", *command],
                 cwd=Path(galr.__file__).parent,
                 capture_output=True,
@@ -106,40 +105,36 @@ def _run_git(*words: str) -> str:
             )
         except (OSError, subprocess.CalledProcessError):  # no git, or no repository
             return ""
-        said = done.stdout.strip()
-    return said
-
-
-CPUINFO = Path("/proc/cpuinfo")
-MODEL_KEY = "model name"
+        output = result.stdout.strip()
+    return output
 
 
 def machine_info() -> dict[str, Any]:
-    """System, processor, and how many of its cores this process may use."""
+    """Return the platform, the processor, and the number of its cores that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"platform": platform.platform(), "processor": _processor(), "cores": usable}
 
 
 def device_info(name: str) -> dict[str, Any]:
-    """What stands behind a device's name.
+    """Describe the device of a name.
 
     Args:
-        name: `cpu`, `cuda` or `cuda:N`, one that this machine has.
+        name: `cpu`, `cuda` or `cuda:N`; the machine must have it.
 
     Returns:
-        The name; of a GPU also its model, compute capability, memory in bytes, and the versions of
-        driver (none where nobody tells), CUDA and cuDNN.
+        The name; for a GPU also its model, compute capability, memory in bytes, and the versions of the
+        driver (None if unknown), CUDA and cuDNN.
     """
     if not name.startswith("cuda"):
         return {"name": name}
-    import torch  # a record of work on a CPU is written without
+    import torch  # not needed for the CPU
 
-    about = torch.cuda.get_device_properties(name)
+    properties = torch.cuda.get_device_properties(name)
     return {
         "name": name,
-        "gpu": about.name,
-        "capability": f"{about.major}.{about.minor}",
-        "memory": about.total_memory,
+        "gpu": properties.name,
+        "capability": f"{properties.major}.{properties.minor}",
+        "memory": properties.total_memory,
         "driver": _nvidia_driver(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
@@ -147,16 +142,16 @@ def device_info(name: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's model, by Linux's word where there is one."""
+    """Return the processor's model, from /proc/cpuinfo if it exists."""
     lines = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith(MODEL_KEY)]
-    return named[0] if named else platform.processor() or platform.machine()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith(MODEL_KEY)]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _nvidia_driver() -> str | None:
-    """Version of NVIDIA's driver."""
+    """Return the version of NVIDIA's driver; None if unknown."""
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
             capture_output=True,
             text=True,
@@ -164,4 +159,4 @@ def _nvidia_driver() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return said.stdout.splitlines()[0].strip() if said.stdout.strip() else None
+    return result.stdout.splitlines()[0].strip() if result.stdout.strip() else None

@@ -32,7 +32,7 @@ def keys(document, above=""):
             yield above + key
 
 
-def test_what_ships_is_valid():
+def test_the_shipped_configs_are_valid():
     for config in configs():
         check_schema(config, SCHEMA, "config")
     assert {read_dataset_spec(p).name for p in (ROOT / "config/datasets").glob("*.yaml")} >= {
@@ -61,7 +61,7 @@ def test_the_readme_explains_every_key_with_its_default():
         ({"evaluate": {"ties": "lucky"}}, "evaluate.ties: 'lucky' is not one of"),
     ],
 )
-def test_a_mistake_is_named(change, message):
+def test_an_error_is_named(change, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         check_schema(merge_config(next(configs()), change), SCHEMA, "config")
 
@@ -73,7 +73,7 @@ def test_a_missing_key_is_named():
         check_schema(config, SCHEMA, "config")
 
 
-def test_overriding_changes_only_what_is_said():
+def test_merging_changes_only_the_given_keys():
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
     assert merge_config(base, {"a": {"c": [3]}, "e": 2}) == {
         "a": {"b": 1, "c": [3]},
@@ -83,7 +83,7 @@ def test_overriding_changes_only_what_is_said():
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
 
 
-def test_files_that_are_no_yaml_are_refused(tmp_path):
+def test_files_that_are_not_yaml_are_errors(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_yaml(tmp_path / "none.yaml", SCHEMAS / "dataset.schema.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1")

@@ -26,7 +26,7 @@ def parse(*words):
 
 def test_a_field_is_a_flag():
     assert parse("--number", "3") == Flags(number=3)
-    said = [
+    document = [
         "--number",
         "3",
         "--share",
@@ -40,7 +40,7 @@ def test_a_field_is_a_flag():
         "2.5",
         "--yes-no",
     ]
-    assert parse(*said) == Flags(
+    assert parse(*document) == Flags(
         number=3, share=None, path=Path("a/b"), choice="two", many=(1.0, 2.5), yes_no=True
     )
     assert parse("--number", "3", "--no-yes-no").yes_no is False
@@ -49,7 +49,7 @@ def test_a_field_is_a_flag():
 @pytest.mark.parametrize(
     "words", ["", "--number x", "--number 1 --choice three", "--number 1 --unknown 2"]
 )
-def test_what_no_field_allows_is_refused(words, capsys):
+def test_an_invalid_flag_is_an_error(words, capsys):
     with pytest.raises(SystemExit):
         parse(*words.split())
     assert "error" in capsys.readouterr().err

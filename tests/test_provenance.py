@@ -27,7 +27,7 @@ def install(place, name, version, *needs, extras=()):
     (folder / "METADATA").write_text("\n".join(lines) + "\n")
 
 
-def test_packages_are_all_that_is_needed_and_nothing_else(tmp_path, monkeypatch):
+def test_dependency_versions_has_direct_and_indirect_dependencies_only(tmp_path, monkeypatch):
     install(tmp_path, "house", "1", "Wall_Paper>=1", "roof[slate]", 'moat; sys_platform == "none"', 'sauna; extra == "luxury"', extras=["luxury"])  # fmt: skip
     install(tmp_path, "wall-paper", "2.5", "glue", "house")  # round in a circle
     install(tmp_path, "roof", "3", 'stone; extra == "slate"', 'straw; extra == "thatch"', extras=["slate", "thatch"])  # fmt: skip
@@ -39,7 +39,7 @@ def test_packages_are_all_that_is_needed_and_nothing_else(tmp_path, monkeypatch)
     assert list(found) == sorted(found)
 
 
-def test_packages_of_this_one_have_every_direct_need():
+def test_dependency_versions_has_every_dependency_of_this_package():
     found = provenance.dependency_versions()
     needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     for need in map(Requirement, needs):
@@ -66,7 +66,7 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_git_tells_the_commit_and_whether_files_differ_from_it(checkout):
+def test_git_state_has_the_commit_and_whether_files_differ(checkout):
     commit(checkout, "add", ".")
     commit(checkout, "commit", "--quiet", "--message", "one")
     clean = provenance.git_state()
@@ -78,14 +78,14 @@ def test_git_tells_the_commit_and_whether_files_differ_from_it(checkout):
     assert provenance.code_versions()["commit"] == f"{clean['commit'][:7]}-dirty"
 
 
-def test_somebody_elses_repository_is_not_ours(checkout):
+def test_the_repository_of_another_project_is_ignored(checkout):
     (checkout / ".gitignore").write_text("galr\n")
     commit(checkout, "add", ".")
     commit(checkout, "commit", "--quiet", "--message", "theirs")
     assert provenance.git_state() == {} and "commit" not in provenance.code_versions()
 
 
-def test_a_machine_without_git_is_no_mistake(monkeypatch):
+def test_a_machine_without_git_is_supported(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert provenance.git_state() == {} and provenance.code_versions()["galr"] == galr.__version__
 
@@ -93,20 +93,22 @@ def test_a_machine_without_git_is_no_mistake(monkeypatch):
 def test_the_processor_is_named_and_its_usable_cores_counted(tmp_path, monkeypatch):
     cpus = tmp_path / "cpuinfo"
     cpus.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2: fast\n\nprocessor\t: 1\n")
-    monkeypatch.setattr(provenance, "CPUS", cpus)
-    said = provenance.machine_info()
-    assert said["processor"] == "Some CPU @ 2: fast"
-    assert said["cores"] == len(os.sched_getaffinity(0))
-    monkeypatch.setattr(provenance, "CPUS", tmp_path / "none")
+    monkeypatch.setattr(provenance, "CPUINFO", cpus)
+    document = provenance.machine_info()
+    assert document["processor"] == "Some CPU @ 2: fast"
+    assert document["cores"] == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(provenance, "CPUINFO", tmp_path / "none")
     assert provenance.machine_info()["processor"]
 
 
-def test_a_cpu_has_a_name_and_nothing_else():
+def test_a_cpu_has_only_a_name():
     assert provenance.device_info("cpu") == {"name": "cpu"}
 
 
 @pytest.mark.gpu
-def test_a_gpu_tells_its_model_and_its_software():
-    said = provenance.device_info("cuda:0")
-    assert said["gpu"] == torch.cuda.get_device_name(0) and said["cuda"] == torch.version.cuda
-    assert said["memory"] > 1e9 and said["driver"]
+def test_a_gpu_has_its_model_and_software_versions():
+    document = provenance.device_info("cuda:0")
+    assert (
+        document["gpu"] == torch.cuda.get_device_name(0) and document["cuda"] == torch.version.cuda
+    )
+    assert document["memory"] > 1e9 and document["driver"]

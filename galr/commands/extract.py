@@ -1,11 +1,11 @@
-"""Unpack a dataset's archives, refusing the dangerous.
+"""Extract a dataset's archives safely.
 
-zip and tar (gz, bz2, xz) are unpacked, each into a folder of its own; any other file is placed as
-it is. Absolute paths, `..`, links, devices, and archives that unpack beyond the limit are refused,
-and then nothing is left behind.
+zip and tar (gz, bz2, xz) are extracted, each into a folder of its own; any other file is copied.
+Absolute paths, `..`, links, devices, and archives that extract to more than the limit are errors;
+nothing is written then.
 
 IN   resources/{dataset}/archives/*
-OUT  resources/{dataset}/files/             whole, or not there
+OUT  resources/{dataset}/files/             complete, or absent
 
 example: galr extract --archives a.zip b.txt --unpack-limit-gb 20 --output resources/mine/files
 """
@@ -20,18 +20,18 @@ from galr.options import OptionGroup, option
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """Which archives, how much at most, to where."""
+    """The archives, the limit and the output."""
 
-    archives: tuple[Path, ...] = option("the archives to unpack, and plain files to place")
-    unpack_limit_gb: float = option("gigabytes that all of them may unpack to")
-    output: Path = option("the folder to make")
+    archives: tuple[Path, ...] = option("the archives to extract, and plain files to copy")
+    unpack_limit_gb: float = option("gigabytes that all archives together may extract to")
+    output: Path = option("the folder to create")
 
     def __post_init__(self) -> None:
-        """Refuse a limit that lets nothing through."""
+        """Check the limit."""
         if not self.unpack_limit_gb > 0:
-            raise ConfigError(f"data.unpack_limit_gb is above 0, got {self.unpack_limit_gb}")
+            raise ConfigError(f"data.unpack_limit_gb must be above 0, got {self.unpack_limit_gb}")
 
 
 def run(options: Options) -> None:
-    """Unpack."""
+    """Extract the archives."""
     extract(options.archives, options.output, limit_gb=options.unpack_limit_gb)

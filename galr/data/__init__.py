@@ -1,1 +1,1 @@
-"""The room where data enters: download, extract, read the layout, validate, decode, store."""
+"""Datasets: download, extract, read the annotations, validate, decode and store."""

@@ -1,4 +1,4 @@
-"""A dataset is one file, `config/datasets/<name>.yaml`: where it lies, its layout, its terms."""
+"""Read a dataset file, `config/datasets/<name>.yaml`: source, layout, splits and licence of a dataset."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,13 @@ SOURCES = ("archives", "folder", "synthetic")
 
 @dataclass(frozen=True)
 class Archive:
-    """One file to fetch: its name here, where it lies, its hash or how that begins (None: as at first use)."""
+    """A file to download.
+
+    Attributes:
+        file: name under which it is saved.
+        urls: its addresses, tried in order.
+        sha256: its hash, or the first digits of it; None to expect the hash of the first download.
+    """
 
     file: str
     urls: tuple[str, ...]
@@ -24,7 +30,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class SyntheticSpec:
-    """Scenes to draw: how many, their side in pixels, sentences a scene, and the seed."""
+    """Images to draw: their number, side in pixels, sentences per image, and the seed."""
 
     images: int
     size: int
@@ -34,14 +40,14 @@ class SyntheticSpec:
 
 @dataclass(frozen=True)
 class KarpathyLayout:
-    """One JSON of images and their sentences; its possible names, tried in order."""
+    """One JSON file of images and their sentences; `files` are its possible names, tried in order."""
 
     files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class PrecompLayout:
-    """Pairs of text files, sentences and image names; `{split}` stands for the split."""
+    """Pairs of text files, sentences and image names; `{split}` is replaced by the split's name."""
 
     sentences: str
     images: str
@@ -49,7 +55,7 @@ class PrecompLayout:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What a dataset file says; exactly one of `archives`, `folder` and `synthetic` is given."""
+    """The contents of a dataset file; exactly one of `archives`, `folder` and `synthetic` is given."""
 
     name: str
     title: str
@@ -65,27 +71,27 @@ class DatasetSpec:
     num_images: int | None
 
     def archive(self, file: str) -> Archive:
-        """Find an archive by the name it is saved under.
+        """Return the archive of a name.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: the dataset has no archive of that name.
         """
         return find_archive(self.archives, file, f"dataset {self.name}")
 
 
 def read_archives(section: Mapping[str, Any]) -> tuple[Archive, ...]:
-    """Take the archives out of a section; none where it names none."""
+    """Parse the archives of a section; without the key there are none."""
     return tuple(
-        Archive(each["file"], tuple(each["urls"]), each["sha256"])
-        for each in section.get("archives", ())
+        Archive(entry["file"], tuple(entry["urls"]), entry["sha256"])
+        for entry in section.get("archives", ())
     )
 
 
 def find_archive(archives: Sequence[Archive], file: str, owner: str) -> Archive:
-    """Find an archive by the name it is saved under.
+    """Return the archive of a name.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no archive of that name; the message names the owner.
     """
     for archive in archives:
         if archive.file == file:
@@ -98,7 +104,7 @@ def read_dataset_spec(path: Path) -> DatasetSpec:
     """Read a dataset file; its stem is the dataset's name.
 
     Raises:
-        ConfigError: it is missing, no YAML, lacks a field, has one too many, or contradicts itself.
+        ConfigError: the file is missing or not YAML, does not follow its schema, or contradicts itself.
     """
     document = config.read_yaml(path, config.SCHEMAS / "dataset.schema.yaml")
     _check_contradictions(document, path)
@@ -119,7 +125,7 @@ def read_dataset_spec(path: Path) -> DatasetSpec:
 
 
 def _parse_layout(section: Mapping[str, Any]) -> KarpathyLayout | PrecompLayout:
-    """Turn the layout section into the layout it names."""
+    """Parse the layout section."""
     if section["kind"] == "precomp":
         return PrecompLayout(section["sentences"], section["images"])
     files = section["file"]
@@ -127,7 +133,7 @@ def _parse_layout(section: Mapping[str, Any]) -> KarpathyLayout | PrecompLayout:
 
 
 def _check_contradictions(document: Mapping[str, Any], path: Path) -> None:
-    """Refuse what a schema cannot explain well.
+    """Check what a schema cannot explain well.
 
     Raises:
         ConfigError: not exactly one source, two archives of one name, a split in two places.

@@ -1,6 +1,6 @@
-"""`SHA256SUMS`: what every archive hashed to at first use, as `sha256sum --check` reads it.
+"""Download one archive from a mirror folder or its addresses and verify it against its SHA-256.
 
-Fetch one archive from a mirror folder or its addresses; verified before it gets its name.
+`SHA256SUMS` beside the archives has the hash of each at its first download, as `sha256sum --check` reads it.
 """
 
 import fcntl
@@ -21,10 +21,10 @@ CHECKSUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 def read_checksums(checksum_file: Path) -> dict[str, str]:
-    """Read the recorded hashes, file name to 64 hexadecimal digits; none where nothing is recorded.
+    """Read the recorded hashes: file name to 64 hexadecimal digits. Without a file the result is empty.
 
     Raises:
-        DataError: a line is not as `sha256sum` writes it.
+        DataError: a line is not in the format of `sha256sum`.
     """
     if not checksum_file.exists():
         return {}
@@ -41,7 +41,7 @@ def read_checksums(checksum_file: Path) -> dict[str, str]:
 
 
 def store_checksum(checksum_file: Path, file: str, sha256: str) -> None:
-    """Remember what a file hashes to; downloads that end together keep each other's line."""
+    """Record the hash of a file; downloads that end at the same time keep each other's line."""
     checksum_file.parent.mkdir(parents=True, exist_ok=True)
     with _locked(checksum_file):
         hashes = read_checksums(checksum_file) | {file: sha256}
@@ -52,13 +52,13 @@ def store_checksum(checksum_file: Path, file: str, sha256: str) -> None:
 
 @contextmanager
 def _locked(checksum_file: Path) -> Iterator[None]:
-    """Hold the lock beside the file: the file itself is replaced, so it cannot carry the lock."""
+    """Lock a file beside the checksum file, which is itself replaced and so cannot hold the lock."""
     with checksum_file.with_name(f".{checksum_file.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-BACKOFF = (1.0, 2.0, 4.0)  # seconds before the next try, while tries bring nothing
+BACKOFF = (1.0, 2.0, 4.0)  # seconds before the next try, after tries that brought no bytes
 
 
 def fetch_archive(
@@ -69,31 +69,33 @@ def fetch_archive(
     output: Path,
     backoff: Sequence[float] = BACKOFF,
 ) -> None:
-    """Put a verified archive at `output`, and what it hashes to into `sums`.
+    """Download an archive to `output`, verify it, and record its hash.
 
-    It must hash to its published sha256; where none is published, or only its first digits are, also
-    to the one recorded at first use. A file that lies at `output` already is verified in the same way, and kept if it passes.
+    Its SHA-256 must be the published one. If none is published, or only its first digits, it must also be the one
+    recorded at the first download. A file that already exists at `output` is verified in the same way, and kept
+    if it passes.
 
     Args:
-        archive: what to fetch.
-        mirror: a folder in front of the network; its file of the archive's name is used.
-        sums: the dataset's SHA256SUMS.
-        output: where to put it; nothing unverified ever takes this name.
-        pauses: seconds to wait after each try in a row that brought no bytes.
+        archive: the archive to download.
+        mirror: a folder to look in before the network, for a file with the archive's name.
+        checksum_file: the dataset's SHA256SUMS.
+        output: path of the verified archive; an unverified file never has this name.
+        backoff: seconds to wait after each consecutive try that brought no bytes.
 
     Raises:
-        ConfigError: the mirror is no folder.
-        DownloadError: no source has it, or what they have is not what it was.
+        ConfigError: the mirror is not a folder.
+        DownloadError: no source has the archive, or its hash differs.
+        OutputError: the archive cannot be written.
     """
     if mirror is not None and not mirror.is_dir():
-        raise ConfigError(f"mirror {mirror} is no folder; correct it, or set mirror: null")
+        raise ConfigError(f"mirror {mirror} is not a folder; correct it, or set mirror: null")
     prefix = _expected_prefix(archive, read_checksums(checksum_file).get(archive.file))
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():
         if (actual := file_sha256(output)).startswith(prefix):
             store_checksum(checksum_file, archive.file, actual)
             return
-        output.unlink()  # under this name it would be taken for the archive
+        output.unlink()  # a file of this name counts as the verified archive
     mirrored = mirror / archive.file if mirror is not None else None
     if mirrored is not None and mirrored.exists():
         _fetch_from(
@@ -110,13 +112,13 @@ def fetch_archive(
             return
     place = mirrored or Path("mirror") / archive.file
     raise DownloadError(
-        f"{archive.file} could not be fetched ({'; '.join(reasons) or 'no address is known'});"
+        f"{archive.file} could not be downloaded ({'; '.join(reasons) or 'no address is given'});"
         f" without internet, save it as {place} and set mirror: {place.parent} in the config"
     )
 
 
 def _expected_prefix(archive: Archive, recorded: str | None) -> str:
-    """The digits that a hash must begin with: those published, or all 64 of the first use."""
+    """Return the digits that the hash must begin with: the published ones, or all 64 of the first download."""
     published = archive.sha256 or ""
     return recorded if recorded and recorded.startswith(published) else published
 
@@ -129,12 +131,12 @@ def _fetch_from(
     output: Path,
     backoff: Sequence[float],
 ) -> None:
-    """Fetch from one address, verify, record, and only then give the archive its name.
+    """Download from one address, verify, record the hash, and then rename the file to `output`.
 
     Raises:
-        DownloadError: it cannot be had here, or hashes to something else.
+        DownloadError: the address does not deliver the archive, or its hash differs.
     """
-    # A partial file belongs to one address: another's may differ.
+    # A partial file belongs to one address: the file at another may differ.
     mark = hashlib.sha256(url.encode()).hexdigest()[:8]
     partial = output.with_name(f".{output.name}.{mark}.part")
     download(url, partial, backoff)
@@ -142,11 +144,11 @@ def _fetch_from(
     if not actual.startswith(prefix):
         partial.unlink()
         raise DownloadError(
-            f"{url}: sha256 is {actual}, expected {prefix}; not the archive it was, and"
-            " was not kept; if its maker changed it, correct the dataset file or its line in"
+            f"{url}: sha256 is {actual}, expected {prefix}; the archive has changed and"
+            " was not kept; if its authors changed it, correct the dataset file or its line in"
             f" {checksum_file}"
         )
     store_checksum(checksum_file, file, actual)
     partial.replace(output)
-    for left in output.parent.glob(f".{glob.escape(output.name)}.*.part*"):
-        left.unlink()  # what other addresses began
+    for leftover in output.parent.glob(f".{glob.escape(output.name)}.*.part*"):
+        leftover.unlink()  # partial downloads from other addresses

@@ -1,4 +1,4 @@
-"""Unpack what strangers packed: nothing outside the folder, no links, no more than a bound."""
+"""Extract archives safely: nothing outside the folder, no links, no more bytes than a limit."""
 
 import lzma
 import stat
@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from galr.errors import DataError
-from galr.io.atomic import atomic_directory
+from galr.io.atomic import WRITE_ERRNO, atomic_directory, explain_write_errors
 from galr.progress import ProgressBar
 
 CHUNK = 1 << 20  # bytes taken at a time
 ENTRY_OVERHEAD = (
-    512  # bytes an entry counts for besides its own, so that millions of empty files end too
+    512  # bytes that count for each entry, so that millions of empty files hit the limit
 )
 GIGABYTE = 1_000_000_000
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -30,46 +30,47 @@ DAMAGE_ERRORS = (
     OSError,
 )
 
-Member = tuple[str, IO[bytes]]  # a file of an archive: its name, its bytes
+Member = tuple[str, IO[bytes]]  # name and content of a file in an archive
 
 
 @dataclass
 class ExtractLimit:
-    """Bytes that may be written in all, bytes that were, and the bar that shows them."""
+    """Count the extracted bytes, show them in a progress bar, and stop at a limit."""
 
     limit: int
-    bar: ProgressBar  # counts bytes, walks over nothing
+    bar: ProgressBar
     used: int = 0
 
     def consume(self, size: int, archive: Path) -> None:
         """Count bytes before they are written.
 
         Raises:
-            DataError: they are too many.
+            DataError: the limit is exceeded.
         """
         self.used += size
         self.bar.update(size)
         if self.used > self.limit:
             raise DataError(
-                f"{archive} unpacks beyond the limit of {self.limit / GIGABYTE:g} GB;"
+                f"{archive} extracts to more than the limit of {self.limit / GIGABYTE:g} GB;"
                 " if you trust it, raise data.unpack_limit_gb in the config"
             )
 
 
 def extract(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
-    """Unpack archives into one folder, which appears whole or not at all.
+    """Extract archives into one folder, which appears whole or not at all.
 
-    An archive unpacks into a folder of its own, named as the archive without its suffix, so that
-    two archives' README.md do not meet; a file that is no archive is placed as it is.
+    Each archive is extracted into a subfolder with the archive's name without its suffix, so that files of the same
+    name in two archives stay apart. A file that is not an archive is copied.
 
     Args:
         archives: zip, tar (also compressed), or any other file.
-        output: the folder to make; an older one is replaced.
-        limit_gb: gigabytes that all of them together may unpack to, counted while writing.
+        output: the folder to create; an older one is replaced.
+        limit_gb: gigabytes that all archives together may extract to, counted while writing.
 
     Raises:
-        DataError: an archive is damaged, of a kind we do not read, holds a link, a device or a name
-            that leaves the folder, or unpacks beyond the limit.
+        DataError: an archive is damaged or of an unsupported format, has a link, a device or a name that leads
+            out of the folder, or extracts to more than the limit.
+        OutputError: the folder cannot be written.
     """
     with (
         atomic_directory(output) as folder,
@@ -81,15 +82,15 @@ def extract(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
 
 
 def _extract_one(archive: Path, folder: Path, limit: ExtractLimit) -> None:
-    """Unpack or place one file.
+    """Extract one archive, or copy one file.
 
     Raises:
-        DataError: see `unpack`.
+        DataError: see `extract`.
     """
     name = archive.name.lower()
     if name.endswith(UNSUPPORTED):
         raise DataError(
-            f"{archive} is of a kind we do not read; unpack it yourself, and give the dataset file"
+            f"{archive} has an unsupported format; extract it yourself, and give the dataset file"
             " folder: instead of archives:"
         )
     try:
@@ -102,22 +103,22 @@ def _extract_one(archive: Path, folder: Path, limit: ExtractLimit) -> None:
         else:
             with archive.open("rb") as plain:
                 _write_members([(archive.name, plain)], folder, archive, limit)
-    except RuntimeError as error:  # zipfile lacks the method, or the password
+    except RuntimeError as error:  # an unknown compression method, or a password
         raise DataError(
-            f"{archive} cannot be unpacked ({error}); repack it as a plain zip"
+            f"{archive} cannot be extracted ({error}); repack it as a plain zip"
         ) from error
     except DAMAGE_ERRORS as error:
         raise DataError(
-            f"{archive} is damaged or not what its suffix says ({error}); delete it and fetch it"
+            f"{archive} is damaged or does not match its suffix ({error}); delete it and download it"
             " again"
         ) from error
 
 
 def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
-    """Open every file of a zip in turn; Windows' backslashes are separators.
+    """Open the files of a zip one after another; backslashes are separators.
 
     Raises:
-        DataError: an entry is neither a file nor a folder, or leaves the folder.
+        DataError: an entry is neither a file nor a folder, or leads out of the folder.
     """
     for entry in zipped.infolist():
         name = entry.filename.replace("\\", "/")
@@ -129,10 +130,10 @@ def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
 
 
 def _tar_members(tarred: tarfile.TarFile, archive: Path) -> Iterator[Member]:
-    """Open every file of a tar in turn.
+    """Open the files of a tar one after another.
 
     Raises:
-        DataError: an entry is neither a file nor a folder, or leaves the folder.
+        DataError: an entry is neither a file nor a folder, or leads out of the folder.
     """
     for entry in tarred:
         _check_path(entry.name, archive, plain=entry.isfile() or entry.isdir())
@@ -143,35 +144,36 @@ def _tar_members(tarred: tarfile.TarFile, archive: Path) -> Iterator[Member]:
 
 
 def _check_path(name: str, archive: Path, *, plain: bool) -> None:
-    """Refuse an entry that could write outside the folder, now or through a later entry.
+    """Check that an entry cannot write outside the folder, now or through a later entry.
 
     Args:
         name: the entry's path, with slashes.
-        archive: whose entry it is.
-        plain: whether it is a file or a folder.
+        archive: the archive, for the message.
+        plain: whether the entry is a file or a folder.
 
     Raises:
-        DataError: it is a link or device, its path is absolute or climbs.
+        DataError: the entry is a link or device, or its path is absolute or has `..`.
     """
     path = PurePosixPath(name)
-    wrong = (
+    problem = (
         (not plain and "is a link or device")
         or ((path.is_absolute() or PureWindowsPath(name).drive) and "has an absolute path")
-        or (".." in path.parts and "climbs out with '..'")
+        or (".." in path.parts and "leads out of the folder with '..'")
     )
-    if wrong:
+    if problem:
         raise DataError(
-            f"{archive}: its entry '{name}' {wrong}; do not unpack it, ask where it came from"
+            f"{archive}: its entry '{name}' {problem}; do not extract it before you know its origin"
         )
 
 
 def _write_members(
     members: Iterable[Member], folder: Path, archive: Path, limit: ExtractLimit
 ) -> None:
-    """Write an archive's files, as long as the allowance lasts.
+    """Write the files of an archive.
 
     Raises:
-        DataError: a name comes twice, the disk refuses, or the allowance is spent.
+        DataError: two entries have the same name, or the limit is exceeded.
+        OutputError: the disk is full.
     """
     for name, content in members:
         target = folder / name
@@ -180,6 +182,9 @@ def _write_members(
             target.parent.mkdir(parents=True, exist_ok=True)
             file = target.open("xb")
         except OSError as error:
+            if error.errno in WRITE_ERRNO:
+                with explain_write_errors(target):
+                    raise
             raise DataError(
                 f"{archive}: its entry '{name}' cannot be written ({error.strerror});"
                 " repack it without that entry"
@@ -187,9 +192,6 @@ def _write_members(
         with file:
             while chunk := content.read(CHUNK):
                 limit.consume(len(chunk), archive)
-                try:
+                with explain_write_errors(target):
                     file.write(chunk)
-                except OSError as error:
-                    raise DataError(
-                        f"{target} cannot be written ({error.strerror}); make room"
-                    ) from error
+                    file.flush()

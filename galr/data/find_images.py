@@ -1,4 +1,4 @@
-"""What lies below a dataset's folder, found though mirrors differ in folders and suffixes."""
+"""Find the files of a dataset by name, although mirrors differ in folders and suffixes."""
 
 import os
 import re
@@ -13,34 +13,36 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
 
 def list_files(folder: Path) -> list[PurePosixPath]:
-    """List every file below a folder, links followed, sorted, relative to it.
+    """List every file below a folder by its relative path, sorted; links are followed.
 
     Raises:
-        DataError: the folder is not there, or a name in it is no text.
+        DataError: the folder does not exist, or a file name is not UTF-8.
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is no folder; correct the dataset file, or {make_hint(folder, 'galr extract')}"
+            f"{folder} is not a folder; correct the dataset file, or {make_hint(folder, 'galr extract')}"
         )
-    found = []
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        seen.add(os.path.realpath(place))
-        # A link to a folder that was walked before would go round for ever.
-        folders[:] = [each for each in folders if os.path.realpath(f"{place}/{each}") not in seen]
-        below = PurePosixPath(place).relative_to(PurePosixPath(folder))
-        found += [below / name for name in names]
-    for file in found:
-        if re.search("[\ud800-\udfff]", str(file)):  # Python's spelling of bytes that are no UTF-8
-            raise DataError(f"{folder} holds a file whose name is no UTF-8, {file}; rename it")
-    return sorted(found)
+    files = []
+    visited = set()
+    for path, subfolders, names in os.walk(folder, followlinks=True):
+        visited.add(os.path.realpath(path))
+        # A link to a folder that was visited before would never end.
+        subfolders[:] = [
+            name for name in subfolders if os.path.realpath(f"{path}/{name}") not in visited
+        ]
+        relative = PurePosixPath(path).relative_to(PurePosixPath(folder))
+        files += [relative / name for name in names]
+    for file in files:
+        if re.search("[\ud800-\udfff]", str(file)):  # Python's spelling of bytes that are not UTF-8
+            raise DataError(f"{folder} has a file with a name that is not UTF-8, {file}; rename it")
+    return sorted(files)
 
 
 def image_stem(name: str) -> str:
-    """Strip a picture's suffix off its name or path, and nothing else.
+    """Remove an image's suffix from its name or path, and nothing else.
 
-    `a.v2` stays, `a.v2.TIF` becomes `a.v2`, a name of blanks becomes empty. Accents are composed,
-    because some file systems store them apart; Windows' backslashes become slashes.
+    `a.v2` stays, `a.v2.TIF` becomes `a.v2`, a blank name becomes empty. Accents are composed, because some file
+    systems store them decomposed; backslashes become slashes.
     """
     path = PurePosixPath(unicodedata.normalize("NFC", name.strip().replace("\\", "/")))
     if not path.name:
@@ -49,59 +51,59 @@ def image_stem(name: str) -> str:
 
 
 def images_by_stem(files: Iterable[PurePosixPath]) -> dict[str, list[PurePosixPath]]:
-    """Gather the pictures among files under the last part of their stem."""
-    found: dict[str, list[PurePosixPath]] = {}
+    """Group the image files by the last part of their stem; other files are left out."""
+    groups: dict[str, list[PurePosixPath]] = {}
     for file in files:
         if file.suffix.lower() in IMAGE_SUFFIXES:
-            found.setdefault(image_stem(file.name), []).append(file)
-    return found
+            groups.setdefault(image_stem(file.name), []).append(file)
+    return groups
 
 
 def match_image(
     name: str, images: Mapping[str, Sequence[PurePosixPath]]
 ) -> Sequence[PurePosixPath]:
-    """Find the pictures that an image's name may mean.
+    """Find the image files that a name in the annotations may mean.
 
     Args:
-        name: an image's stem, with the folders that the dataset gave it, if any.
-        pictures: from `pictures_by_stem`.
+        name: an image's stem, with the folders that the dataset gives, if any.
+        images: files grouped by `images_by_stem`.
 
     Returns:
-        The pictures of that stem; where some lie in the very folders of the name, only those.
+        The files of that stem; if some of them are in the folders that the name gives, only those.
     """
-    wanted = PurePosixPath(name).parts
-    found = images.get(wanted[-1], ())
+    parts = PurePosixPath(name).parts
+    candidates = images.get(parts[-1], ())
     exact = [
         file
-        for file in found
-        if PurePosixPath(image_stem(str(file))).parts[-len(wanted) :] == wanted
+        for file in candidates
+        if PurePosixPath(image_stem(str(file))).parts[-len(parts) :] == parts
     ]
-    return exact or found
+    return exact or candidates
 
 
 def find_file(names: Sequence[str], files: Iterable[PurePosixPath], folder: Path) -> Path:
-    """Find the one file of the first name that occurs, in any folder.
+    """Find the only file with the first of several names that occurs, in any subfolder.
 
     Args:
-        names: possible names, tried in order; a name may carry folders to tell two files apart.
-        files: from `files_below`.
-        folder: what they lie below.
+        names: possible names, tried in order; a name may include folders to tell two files apart.
+        files: relative paths, from `list_files`.
+        folder: the folder that contains them.
 
     Raises:
-        DataError: there is none, or more than one.
+        DataError: there is no such file, or more than one.
     """
     files = list(files)
     for name in names:
-        wanted = PurePosixPath(name).parts
-        found = [file for file in files if file.parts[-len(wanted) :] == wanted]
-        if len(found) > 1:
+        parts = PurePosixPath(name).parts
+        matches = [file for file in files if file.parts[-len(parts) :] == parts]
+        if len(matches) > 1:
             raise DataError(
-                f"{folder} holds {len(found)} files called {name} ({found[0]}, {found[1]});"
-                " name the folder too in the dataset file's layout"
+                f"{folder} has {len(matches)} files called {name} ({matches[0]}, {matches[1]});"
+                " include the folder in the dataset file's layout"
             )
-        if found:
-            return folder / found[0]
+        if matches:
+            return folder / matches[0]
     raise DataError(
-        f"{folder} holds no {' or '.join(names)} among its {len(files)} files;"
+        f"{folder} has no {' or '.join(names)} among its {len(files)} files;"
         " correct the dataset file's layout"
     )

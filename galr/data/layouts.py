@@ -1,4 +1,4 @@
-"""The two ways in which datasets write down images, sentences and splits, read into one."""
+"""Read the annotations of a dataset, its images, sentences and splits, in either of two layouts."""
 
 import json
 import re
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image as a dataset lists it: name without suffix, our split, sentences as they came."""
+    """An image in the annotations: name without suffix, our split, unchanged sentences."""
 
     name: str
     split: Split
@@ -27,7 +27,7 @@ class ImageEntry:
 
 @dataclass(frozen=True)
 class UnmatchedSentence:
-    """Sentences that belong to no listed image: where they stand, and why they belong to none."""
+    """Sentences that belong to no image: their location in the annotations, and the reason."""
 
     location: str
     reason: str
@@ -35,7 +35,7 @@ class UnmatchedSentence:
 
 @dataclass(frozen=True)
 class DatasetIndex:
-    """All that a dataset lists, in its order, and the files that say so."""
+    """The annotations of a dataset in their order, and the files they were read from."""
 
     images: tuple[ImageEntry, ...]
     unmatched: tuple[UnmatchedSentence, ...]
@@ -49,17 +49,17 @@ def read_annotations(
     splits: Mapping[Split, Sequence[str]],
     unused: Sequence[str],
 ) -> DatasetIndex:
-    """Read what a dataset lists.
+    """Read the annotations of a dataset.
 
     Args:
         folder: the dataset's folder.
-        files: what lies below it.
-        layout: how it is written down.
-        splits: which of the source's splits make ours.
+        files: relative paths of the files in it, from `list_files`.
+        layout: the format of the annotations.
+        splits: the source's splits that each of our splits consists of.
         unused: the source's splits that are left out on purpose.
 
     Raises:
-        DataError: a file is missing or not in its layout, or a split is nowhere or has no place.
+        DataError: a file is missing or not in the layout, or a split is missing or not assigned.
     """
     if isinstance(layout, PrecompLayout):
         return _read_precomp(folder, files, layout, splits)
@@ -72,13 +72,13 @@ def _read_precomp(
     layout: PrecompLayout,
     splits: Mapping[Split, Sequence[str]],
 ) -> DatasetIndex:
-    """Read a pair of text files for every split.
+    """Read a pair of text files for each split.
 
     Raises:
-        DataError: a file is missing, or the two do not belong together.
+        DataError: a file is missing, or the two do not fit together.
     """
     images: list[ImageEntry] = []
-    strays: list[UnmatchedSentence] = []
+    unmatched: list[UnmatchedSentence] = []
     used: list[Path] = []
     for split in SPLITS:
         for source in splits[split]:
@@ -91,23 +91,25 @@ def _read_precomp(
                 if name:
                     images.append(ImageEntry(name, split, sentences))
                 else:
-                    place = f"{sentences_file.name} line {start + 1}"
-                    strays.append(
-                        UnmatchedSentence(place, f"the image's name in {names_file.name} is blank")
+                    location = f"{sentences_file.name} line {start + 1}"
+                    unmatched.append(
+                        UnmatchedSentence(
+                            location, f"the image's name in {names_file.name} is blank"
+                        )
                     )
                 start += len(sentences)
             used += [sentences_file, names_file]
-    return DatasetIndex(tuple(images), tuple(strays), tuple(used))
+    return DatasetIndex(tuple(images), tuple(unmatched), tuple(used))
 
 
 def _pair_sentences(sentences_file: Path, names_file: Path) -> list[tuple[str, tuple[str, ...]]]:
-    """Give every image name of a pair of text files its sentences.
+    """Assign the sentences of one text file to the image names of another.
 
-    Names stand once per sentence (an image is then a run of equal names), or once per image (it
-    then has as many sentences as the quotient says).
+    A name is given once per sentence (then an image is a run of equal names), or once per image (then each image has
+    the same number of sentences).
 
     Raises:
-        DataError: the sentences cannot be shared out evenly.
+        DataError: the number of sentences is not a multiple of the number of names.
     """
     sentences = _read_lines(sentences_file)
     names = [image_stem(line) for line in _read_lines(names_file)]
@@ -118,7 +120,7 @@ def _pair_sentences(sentences_file: Path, names_file: Path) -> list[tuple[str, t
     else:
         raise DataError(
             f"{sentences_file} has {len(sentences)} lines for {len(names)} in {names_file.name};"
-            " expected as many, or the same multiple for every image; fetch both files again"
+            " expected as many, or a multiple; download both files again"
         )
     remaining = iter(sentences)
     return [(name, tuple(islice(remaining, count))) for name, count in runs]
@@ -127,76 +129,79 @@ def _pair_sentences(sentences_file: Path, names_file: Path) -> list[tuple[str, t
 def _read_karpathy(
     file: Path, splits: Mapping[Split, Sequence[str]], unused: Sequence[str]
 ) -> DatasetIndex:
-    """Read one JSON of images, each with its split and its sentences.
+    """Read one JSON file of images, each with its split and sentences.
 
     Raises:
-        DataError: it is no JSON of that form, or a split is nowhere or has no place.
+        DataError: the file is not JSON of this layout, or a split is missing or not assigned.
     """
     try:
         document = json.loads(_read_text(file))
     except json.JSONDecodeError as error:
-        raise DataError(f"{file} is no JSON ({error}); fetch it again") from error
+        raise DataError(f"{file} is not JSON ({error}); download it again") from error
     entries = _require(document, "images", list, str(file))
-    places = [f"{file.name} image {number}" for number in range(1, len(entries) + 1)]
+    locations = [f"{file.name} image {number}" for number in range(1, len(entries) + 1)]
     sources = [
-        _require(entry, "split", str, place) for entry, place in zip(entries, places, strict=True)
+        _require(entry, "split", str, location)
+        for entry, location in zip(entries, locations, strict=True)
     ]
     _check_splits(Counter(sources), splits, unused, file)
     ours = {source: split for split in SPLITS for source in splits[split]}
     images: list[ImageEntry] = []
-    strays: list[UnmatchedSentence] = []
-    for entry, place, source in zip(entries, places, sources, strict=True):
+    unmatched: list[UnmatchedSentence] = []
+    for entry, location, source in zip(entries, locations, sources, strict=True):
         if source not in ours:
-            continue  # unused, as the dataset file says
-        sentences, lost = _read_sentences(entry, place)
-        strays += lost
-        name = image_stem(_require(entry, "filename", str, place))
+            continue  # unused, according to the dataset file
+        sentences, unmatched_here = _read_sentences(entry, location)
+        unmatched += unmatched_here
+        name = image_stem(_require(entry, "filename", str, location))
         if name:
             images.append(ImageEntry(name, ours[source], sentences))
         else:
-            strays.append(UnmatchedSentence(place, "its filename is blank"))
-    return DatasetIndex(tuple(images), tuple(strays), (file,))
+            unmatched.append(UnmatchedSentence(location, "its filename is blank"))
+    return DatasetIndex(tuple(images), tuple(unmatched), (file,))
 
 
 def _read_sentences(
     entry: Mapping[str, Any], location: str
 ) -> tuple[tuple[str, ...], list[UnmatchedSentence]]:
-    """Take an image's sentences, and those whose image number (`imgid`) is another's.
+    """Split the sentences of an image into its own and those with the `imgid` of another image.
 
     Raises:
         DataError: a sentence has neither `raw` text nor `tokens`.
     """
     kept: list[str] = []
-    lost: list[UnmatchedSentence] = []
+    unmatched: list[UnmatchedSentence] = []
     for number, sentence in enumerate(_require(entry, "sentences", list, location), start=1):
-        where = f"{location} sentence {number}"
+        sentence_location = f"{location} sentence {number}"
         if isinstance(sentence, dict) and "raw" not in sentence:
-            text = " ".join(str(token) for token in _require(sentence, "tokens", list, where))
+            text = " ".join(
+                str(token) for token in _require(sentence, "tokens", list, sentence_location)
+            )
         else:
-            text = _require(sentence, "raw", str, where)
+            text = _require(sentence, "raw", str, sentence_location)
         image = entry.get("imgid")
         if sentence.get("imgid", image) != image:
-            lost.append(
+            unmatched.append(
                 UnmatchedSentence(
-                    where, f"its imgid is {sentence['imgid']}, its image's is {image}"
+                    sentence_location, f"its imgid is {sentence['imgid']}, its image's is {image}"
                 )
             )
         else:
             kept.append(text)
-    return tuple(kept), lost
+    return tuple(kept), unmatched
 
 
 def _require(mapping: object, key: str, kind: type[T], location: str) -> T:
-    """Take a key's value out of what JSON held.
+    """Return the value of a key that a JSON object must have.
 
     Raises:
-        DataError: there is no such key, or it holds something else.
+        DataError: the key is missing, or its value has another type.
     """
     value = mapping.get(key) if isinstance(mapping, dict) else None
     if not isinstance(value, kind):
         raise DataError(
             f"{location}: expected '{key}' to be a {kind.__name__}, found {json.dumps(value)[:60]};"
-            " it is not in the karpathy layout"
+            " this is not the karpathy layout"
         )
     if isinstance(value, str):
         _check_storable(value, f"{location} '{key}'")
@@ -206,10 +211,10 @@ def _require(mapping: object, key: str, kind: type[T], location: str) -> T:
 def _check_splits(
     found: Counter[str], splits: Mapping[Split, Sequence[str]], unused: Sequence[str], file: Path
 ) -> None:
-    """Refuse splits that the dataset file names and the source lacks, and the other way round.
+    """Check that the dataset file assigns all splits of the source, and only those.
 
     Raises:
-        DataError: names the split.
+        DataError: a split is missing in the source, or is not assigned.
     """
     wanted = {source for sources in splits.values() for source in sources} | set(unused)
     for source in sorted(wanted - found.keys()):
@@ -220,15 +225,15 @@ def _check_splits(
     for source in sorted(found.keys() - wanted):
         raise DataError(
             f"{file} has {found[source]} images of split '{source}', which the dataset file does"
-            " not place; add it to splits: train, val, test or unused"
+            " not assign; add it to splits: train, val, test or unused"
         )
 
 
 def _read_lines(file: Path) -> list[str]:
-    """Read lines as they stand: blank ones count, only line feeds end them.
+    """Read the lines of a text file; blank lines count, and only line feeds end a line.
 
     Raises:
-        DataError: the bytes are no UTF-8.
+        DataError: the bytes are not UTF-8.
     """
     lines = _read_text(file).split("\n")
     return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
@@ -238,23 +243,23 @@ def _read_text(file: Path) -> str:
     """Read a text file, with or without a byte order mark.
 
     Raises:
-        DataError: the bytes are no UTF-8 text.
+        DataError: the bytes are not UTF-8.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is no UTF-8 text ({error}); convert it") from error
+        raise DataError(f"{file} is not UTF-8 text ({error}); convert it") from error
     _check_storable(text, str(file))
     return text
 
 
 def _check_storable(text: str, location: str) -> None:
-    """Refuse what HDF5 cannot hold: a NUL, half of a surrogate pair (JSON can spell both).
+    """Check that HDF5 can store a text: no NUL and no half of a surrogate pair (JSON can have both).
 
     Raises:
-        DataError: names the place.
+        DataError: the text has such a character.
     """
     if re.search("[\0\ud800-\udfff]", text):
         raise DataError(
-            f"{location} holds a character that is no text; correct it, or fetch it again"
+            f"{location} has a character that cannot be stored; correct it, or download it again"
         )

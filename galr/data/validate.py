@@ -1,4 +1,4 @@
-"""Hold what a dataset lists against what it should and what is there; nothing passes silently."""
+"""Check a dataset's annotations against its files and the expected numbers; every problem is reported."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ WORD = re.compile(r"\w")
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is not as it should be: what, of which kind, and why."""
+    """A problem of the dataset: the item, the kind of the problem and the reason."""
 
     item: str
     kind: ProblemKind
@@ -37,7 +37,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class MatchedImage:
-    """A listed image with its picture, relative to the dataset's folder."""
+    """An annotated image with its file, relative to the dataset's folder."""
 
     name: str
     split: Split
@@ -54,63 +54,63 @@ def validate(
     num_images: int | None,
     policies: Mapping[ProblemKind, Policy],
 ) -> tuple[list[MatchedImage], list[Problem]]:
-    """Check everything that can be known without decoding a picture.
+    """Check everything that can be checked without decoding an image.
 
     Args:
-        dataset: its name, for messages.
-        listing: what it lists.
-        pictures: what is there, from `folder.pictures_by_stem`.
-        sentences_per_image: how many every image should have; None where any number will do.
-        images: how many images the dataset should list; None where any number will do.
-        policies: what to do about each kind of offence.
+        dataset: the dataset's name, for messages.
+        index: the annotations.
+        image_files: the files grouped by stem, from `find_images.images_by_stem`.
+        sentences_per_image: expected number of sentences per image; None for any number.
+        num_images: expected number of images; None for any number.
+        policies: the policy for each kind of problem.
 
     Returns:
-        The images to keep, in the listing's order, and the offences that were dropped.
+        The images to keep, in the order of the annotations, and the problems that were dropped.
 
     Raises:
-        DataError: an offence whose policy is `error`.
+        DataError: a problem has the policy `error`.
     """
     problems = [Problem(stray.location, "unknown_image", stray.reason) for stray in index.unmatched]
     if num_images is not None and len(index.images) != num_images:
-        reason = f"lists {len(index.images)} images, expected {num_images}"
+        reason = f"has {len(index.images)} images, expected {num_images}"
         problems.append(Problem(dataset, "wrong_count", reason))
     unique, twice = _drop_duplicates(index.images)
     counted, miscounted = _check_counts(unique, sentences_per_image)
     worded, blank = _drop_blank_sentences(counted)
-    found, absent = _match_files(worded, image_files)
-    problems += twice + miscounted + blank + absent
+    matched, missing = _match_files(worded, image_files)
+    problems += twice + miscounted + blank + missing
     apply_policies(problems, policies)
-    kept = [image for image in found if image.sentences]
+    kept = [image for image in matched if image.sentences]
     emptied = [
-        Problem(image.name, "blank_sentence", "none of its sentences holds a word")
-        for image in found
+        Problem(image.name, "blank_sentence", "none of its sentences has a word")
+        for image in matched
         if not image.sentences
     ]
     return kept, problems + emptied
 
 
 def apply_policies(problems: Iterable[Problem], policies: Mapping[ProblemKind, Policy]) -> None:
-    """Refuse the first offence whose policy is `error`, saying how many there are of its kind.
+    """Raise the first problem with the policy `error`.
 
     Raises:
-        DataError: names the offence, the number and the way out.
+        DataError: the problem, the number of its kind, and what to do.
     """
     problems = list(problems)
-    counts = Counter(offence.kind for offence in problems)
-    for offence in problems:
-        if policies[offence.kind] == "error":
+    counts = Counter(problem.kind for problem in problems)
+    for problem in problems:
+        if policies[problem.kind] == "error":
             raise DataError(
-                f"{offence.item}: {offence.reason} ({offence.kind}, {counts[offence.kind]} in all);"
-                f" correct the data, or set data.{offence.kind}: drop to leave such out and list"
+                f"{problem.item}: {problem.reason} ({problem.kind}, {counts[problem.kind]} in all);"
+                f" correct the data, or set data.{problem.kind}: drop to leave such items out and list"
                 " them in data_report.csv"
             )
 
 
 def check_splits(images: Iterable[MatchedImage], splits: Mapping[Split, Sequence[str]]) -> None:
-    """Refuse a dataset that has nothing left in a split that its file names.
+    """Check that every split that the dataset file assigns has an image left.
 
     Raises:
-        DataError: names the split.
+        DataError: a split is empty.
     """
     filled = {image.split for image in images}
     for split, sources in splits.items():
@@ -122,64 +122,64 @@ def check_splits(images: Iterable[MatchedImage], splits: Mapping[Split, Sequence
 
 
 def _drop_duplicates(images: Iterable[ImageEntry]) -> tuple[list[ImageEntry], list[Problem]]:
-    """Keep the first listing of every name."""
+    """Keep the first image of each name."""
     kept: dict[str, ImageEntry] = {}
-    offences = []
+    problems = []
     for image in images:
         first = kept.setdefault(image.name, image)
         if first is not image:
-            reason = f"listed again in {image.split}, first in {first.split}"
-            offences.append(Problem(image.name, "duplicate_name", reason))
-    return list(kept.values()), offences
+            reason = f"annotated twice, in {first.split} and in {image.split}"
+            problems.append(Problem(image.name, "duplicate_name", reason))
+    return list(kept.values()), problems
 
 
 def _check_counts(
     images: Iterable[ImageEntry], sentences_per_image: int | None
 ) -> tuple[list[ImageEntry], list[Problem]]:
-    """Keep images that came with the right number of sentences; none at all is never right."""
-    kept, offences = [], []
+    """Keep the images with the expected number of sentences; an image without any is always dropped."""
+    kept, problems = [], []
     for image in images:
         count = len(image.sentences)
         if count and sentences_per_image in (None, count):
             kept.append(image)
         else:
             reason = f"has {count} sentences, expected {sentences_per_image or 'one or more'}"
-            offences.append(Problem(image.name, "wrong_count", reason))
-    return kept, offences
+            problems.append(Problem(image.name, "wrong_count", reason))
+    return kept, problems
 
 
 def _drop_blank_sentences(images: Iterable[ImageEntry]) -> tuple[list[ImageEntry], list[Problem]]:
-    """Keep sentences that hold a word, and every image, though it may have none left."""
-    kept, offences = [], []
+    """Keep the sentences that have a word; an image may have none left."""
+    kept, problems = [], []
     for image in images:
         words = []
         for number, sentence in enumerate(image.sentences, start=1):
             if WORD.search(sentence):
                 words.append(sentence)
             else:
-                item, reason = f"{image.name} sentence {number}", f"holds no word: '{sentence}'"
-                offences.append(Problem(item, "blank_sentence", reason))
+                item, reason = f"{image.name} sentence {number}", f"has no word: '{sentence}'"
+                problems.append(Problem(item, "blank_sentence", reason))
         kept.append(replace(image, sentences=tuple(words)))
-    return kept, offences
+    return kept, problems
 
 
 def _match_files(
     images: Iterable[ImageEntry], image_files: Mapping[str, Sequence[PurePosixPath]]
 ) -> tuple[list[MatchedImage], list[Problem]]:
-    """Keep images whose picture is there, is one, and is no other image's."""
+    """Keep the images with exactly one file that belongs to no other image."""
     kept: dict[PurePosixPath, MatchedImage] = {}
-    offences = []
+    problems = []
     for image in images:
         files = match_image(image.name, image_files)
         if not files:
-            reason = "no jpg, jpeg, png, tif, tiff or webp of this name is there"
-            offences.append(Problem(image.name, "missing_image", reason))
+            reason = "there is no jpg, jpeg, png, tif, tiff or webp of this name"
+            problems.append(Problem(image.name, "missing_image", reason))
         elif len(files) > 1:
-            reason = f"which of {', '.join(map(str, files))} is meant cannot be known"
-            offences.append(Problem(image.name, "duplicate_name", reason))
+            reason = f"several files have its name: {', '.join(map(str, files))}"
+            problems.append(Problem(image.name, "duplicate_name", reason))
         elif files[0] in kept:
-            reason = f"its picture {files[0]} is also that of {kept[files[0]].name}"
-            offences.append(Problem(image.name, "duplicate_name", reason))
+            reason = f"its file {files[0]} also belongs to {kept[files[0]].name}"
+            problems.append(Problem(image.name, "duplicate_name", reason))
         else:
             kept[files[0]] = MatchedImage(image.name, image.split, image.sentences, files[0])
-    return list(kept.values()), offences
+    return list(kept.values()), problems

@@ -1,10 +1,4 @@
-"""Sentences as word numbers: tokens, vocabulary, length.
-
-English words that the released code leaves out of its vocabulary: NLTK's list, as it was in 2022.
-
-NLTK's list grew from that of the Porter stemmer, which Snowball distributes (snowballstem.org). It has
-`between`, `on`, `above`, `over` and `under`, and `a` and `no`; `two`, `beside`, `near` and `many` it has not.
-"""
+"""Sentences as token ids: tokens, vocabulary, stop words."""
 
 import warnings
 from collections import Counter
@@ -15,11 +9,11 @@ from galr.data import treebank
 
 PUNCTUATION = frozenset(",.:;?()[]&!*@#$%")
 PADDING, UNKNOWN = 0, 1
-NUM_SPECIAL = 2  # numbers below the first word of the vocabulary
+NUM_SPECIAL = 2  # ids before the first token of the vocabulary
 
 
 def tokenize(sentence: str) -> list[str]:
-    """Lower case, Treebank word tokens, punctuation dropped (as in the released code)."""
+    """Split a sentence into lower-case Treebank tokens without punctuation, as the released code does."""
     return [
         word for word in treebank.treebank_tokenize(sentence.lower()) if word not in PUNCTUATION
     ]
@@ -27,7 +21,7 @@ def tokenize(sentence: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words a model knows, in order of their numbers from `RESERVED` on."""
+    """The tokens that a model knows, in the order of their ids, which start at `NUM_SPECIAL`."""
 
     tokens: tuple[str, ...]
 
@@ -35,31 +29,36 @@ class Vocabulary:
     def build(
         cls, sentences: Iterable[str], min_count: int, *, stop_words: bool = True
     ) -> "Vocabulary":
-        """Take the words seen at least `min_count` times, in alphabetical order.
+        """Build the vocabulary of all tokens that occur at least `min_count` times, in alphabetical order.
 
         Args:
-            sentences: to count in.
-            min_count: how often a word must be seen.
-            stop_words: keep English stop words: `between`, `on` and `under`, which say where things are in
-                an aerial image, are among them. The released code leaves them out, and to its model they are
-                all the same unknown word.
+            sentences: the sentences to count in.
+            min_count: the smallest number of occurrences.
+            stop_words: keep English stop words. Some of them say where things are in an aerial image: `between`,
+                `on`, `under`. The released code leaves them out; its model reads them all as the unknown token.
         """
-        seen = Counter(token for sentence in sentences for token in tokenize(sentence))
-        often = {word for word, times in seen.items() if times >= min_count}
-        return cls(tuple(sorted(often if stop_words else often - STOP_WORDS)))
+        counts = Counter(token for sentence in sentences for token in tokenize(sentence))
+        frequent = {token for token, count in counts.items() if count >= min_count}
+        return cls(tuple(sorted(frequent if stop_words else frequent - STOP_WORDS)))
 
     def __len__(self) -> int:
-        """Numbers in use, padding and unknown included."""
+        """Return the number of ids, padding and unknown included."""
         return len(self.tokens) + NUM_SPECIAL
 
     def encode(self, sentences: Sequence[str], max_words: int) -> list[list[int]]:
-        """Turn sentences into word numbers, each at least one and at most `max_words` long.
+        """Turn sentences into token ids.
 
-        A longer sentence is cut, with one warning that counts them.
+        Args:
+            sentences: the sentences.
+            max_words: the largest number of tokens; longer sentences are cut, with one warning that counts them.
+
+        Returns:
+            Token ids of each sentence, at least one and at most `max_words`. A token that is not in the vocabulary,
+            and a sentence without tokens, has the id `UNKNOWN`.
         """
-        place = {word: number for number, word in enumerate(self.tokens, start=NUM_SPECIAL)}
+        index = {token: number for number, token in enumerate(self.tokens, start=NUM_SPECIAL)}
         rows = [
-            [place.get(token, UNKNOWN) for token in tokenize(s)] or [UNKNOWN] for s in sentences
+            [index.get(token, UNKNOWN) for token in tokenize(s)] or [UNKNOWN] for s in sentences
         ]
         long = sum(len(row) > max_words for row in rows)
         if long:
@@ -67,6 +66,9 @@ class Vocabulary:
         return [row[:max_words] for row in rows]
 
 
+# English words that the released code leaves out of its vocabulary: NLTK's list of 2022. It comes from the list of
+# the Porter stemmer, which Snowball distributes (snowballstem.org). It includes `between`, `on`, `above`, `over`,
+# `under`, `a` and `no`, but not `two`, `beside`, `near` and `many`.
 _STOP_WORD_LIST = """
 i me my myself we our ours ourselves you you're you've you'll you'd your yours yourself yourselves
 he him his himself she she's her hers herself it it's its itself they them their theirs themselves

@@ -1,4 +1,4 @@
-"""Fill dataset.h5: every picture decoded once, sentences beside them, hashes of both."""
+"""Write dataset.h5: the decoded images, their sentences, and the hashes of both."""
 
 import hashlib
 from collections import Counter
@@ -22,7 +22,7 @@ from galr.provenance import code_versions, file_sha256
 
 @dataclass(frozen=True)
 class StoredImages:
-    """What was stored: images in order, pictures that could not be, SHA-256 of pixels in order."""
+    """The stored images in order, those that could not be decoded, and the SHA-256 of all pixels in order."""
 
     images: list[MatchedImage]
     corrupt: list[Problem]
@@ -32,15 +32,15 @@ class StoredImages:
 def store_images(
     file: Dataset, folder: Path, images: Sequence[MatchedImage], size: int
 ) -> StoredImages:
-    """Decode every picture and store it with its name, file, split and original size.
+    """Decode every image and store it with its name, file, split and original size.
 
-    One picture is in memory at a time, and one chunk on disk.
+    One image is in memory at a time; each is one chunk of the file.
 
     Args:
         file: an empty dataset file.
-        folder: what the pictures lie below.
-        images: which to store, in this order; those that cannot be decoded are left out.
-        size: width and height to store, in pixels.
+        folder: the folder that contains the image files.
+        images: the images to store, in this order; those that cannot be decoded are left out.
+        size: width and height of a stored image, in pixels.
     """
     shape = (len(images), size, size, 3)
     table = file.allocate(Dataset.images, shape)
@@ -50,14 +50,14 @@ def store_images(
     sizes: list[tuple[int, int]] = []
     for image in ProgressBar(images, desc="images", unit="image", disable=None):
         try:
-            picture = load_resized(folder / image.file, size)
+            decoded = load_resized(folder / image.file, size)
         except DataError as error:
             corrupt.append(Problem(image.name, "corrupt_image", str(error)))
             continue
-        table[len(kept)] = picture.pixels
-        digest.update(picture.pixels.tobytes())
+        table[len(kept)] = decoded.pixels
+        digest.update(decoded.pixels.tobytes())
         kept.append(image)
-        sizes.append((picture.width, picture.height))
+        sizes.append((decoded.width, decoded.height))
     table.resize(len(kept), axis=0)
     file.write(
         sizes=np.array(sizes, np.int32).reshape(-1, 2),
@@ -69,52 +69,52 @@ def store_images(
 
 
 def store_sentences(file: Dataset, images: Sequence[MatchedImage]) -> str:
-    """Store every image's sentences and which image each is of.
+    """Store the sentences of all images, and the image of each sentence.
 
     Returns:
         SHA-256 of the sentences in order, a NUL after each.
     """
     sentences = [sentence for image in images for sentence in image.sentences]
     counts = [len(image.sentences) for image in images]
-    owners = np.repeat(np.arange(len(images), dtype=np.int32), counts)
-    file.write(sentences=sentences, image_of_sentence=owners)
+    image_of_sentence = np.repeat(np.arange(len(images), dtype=np.int32), counts)
+    file.write(sentences=sentences, image_of_sentence=image_of_sentence)
     return hashlib.sha256("".join(f"{sentence}\0" for sentence in sentences).encode()).hexdigest()
 
 
 def write_report(path: Path, dropped: Iterable[Problem]) -> None:
-    """Write `item,kind,reason` of everything that was dropped; if nothing was, the header alone."""
+    """Write `item,kind,reason` of everything that was dropped; the header alone if nothing was."""
     rows = ((problem.item, problem.kind, problem.reason) for problem in dropped)
     write_csv(path, ("item", "kind", "reason"), rows)
 
 
-def summarize(images: Sequence[MatchedImage], dropped: Sequence[Problem], pictures: int) -> str:
-    """Say in a line what was stored, what was dropped, and how many pictures nobody speaks of.
+def summarize(images: Sequence[MatchedImage], dropped: Sequence[Problem], num_files: int) -> str:
+    """Describe in one line what was stored, what was dropped, and how many image files were not used.
 
     Args:
-        images: what was stored.
-        dropped: what was not.
-        pictures: how many pictures lie in the folder.
+        images: the stored images.
+        dropped: the problems that were left out.
+        num_files: number of image files in the folder.
     """
     splits = Counter(image.split for image in images)
-    kinds = Counter(offence.kind for offence in dropped)
+    kinds = Counter(problem.kind for problem in dropped)
     return (
         f"{len(images)} images ({', '.join(f'{n} {split}' for split, n in splits.items())}),"
         f" {sum(len(image.sentences) for image in images)} sentences;"
         f" dropped: {', '.join(f'{n} {kind}' for kind, n in kinds.items()) or 'nothing'};"
-        f" {pictures - len(images)} of {pictures} pictures not used"
+        f" {num_files - len(images)} of {num_files} image files not used"
     )
 
 
 def dataset_provenance(
     dataset: DatasetSpec, folder: Path, layout_files: Iterable[Path], size: int
 ) -> dict[str, Any]:
-    """Say where a dataset comes from, as far as it is known before its pictures are decoded.
+    """Describe the source of a dataset, without the hashes of what is stored.
 
     Args:
-        dataset: its file.
-        folder: where it lies; beside it, archives' hashes may lie in SHA256SUMS.
-        layout_files: the files that list its images.
-        size: width and height stored, in pixels.
+        dataset: the dataset file.
+        folder: the folder of its files; SHA256SUMS beside it may have the hashes of its archives.
+        layout_files: its annotation files.
+        size: width and height of a stored image, in pixels.
     """
     archives = download.read_checksums(folder.parent / "SHA256SUMS")
     used = {archive.file for archive in dataset.archives}

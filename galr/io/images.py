@@ -1,4 +1,4 @@
-"""Decode any picture a mirror may hold into RGB bytes of one size."""
+"""Decode image files of any common format and mode to 8-bit RGB."""
 
 import struct
 import zlib
@@ -18,7 +18,7 @@ SIXTEEN_BIT_MODES = (
     "I",
 )  # Pillow before 11 opens 16-bit PNG as I
 UNKNOWN_RANGE = "its pixels have no known range; convert it to 8 or 16 bits a channel"
-# What Pillow's readers raise on bytes that are not what they should be, beside OSError.
+# What Pillow raises on damaged files.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -36,10 +36,12 @@ DECODE_ERRORS = (
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded picture.
+    """A decoded and resized image.
 
-    pixels: (size, size, 3) uint8, RGB.
-    width, height: of the original, in pixels.
+    Attributes:
+        pixels: (size, size, 3) uint8, RGB.
+        width: width of the original in pixels.
+        height: height of the original in pixels.
     """
 
     pixels: np.ndarray
@@ -48,17 +50,17 @@ class DecodedImage:
 
 
 def load_resized(path: Path, size: int) -> DecodedImage:
-    """Decode a picture and resize it to a square, bilinear over the pixels it covers (antialiased).
+    """Decode an image and resize it to a square with antialiased bilinear interpolation, as the released code does.
 
-    The published code resizes so too. The picture is taken as it is stored: an EXIF orientation is
-    not applied, because boxes are given in stored pixels. Of several pages the first is taken.
+    An EXIF orientation is not applied, because boxes are given in stored pixels. Of several pages the first is
+    decoded.
 
     Args:
-        path: a jpg, png, tif or webp of any mode but floating point.
-        size: width and height wanted, in pixels.
+        path: a jpg, png, tif or webp file of any mode but floating point.
+        size: width and height of the result, in pixels.
 
     Raises:
-        DataError: it is damaged, cut short, too large, or its pixels have no known range.
+        DataError: the file is damaged, cut short or too large, or its pixels have no known range.
     """
     try:
         with Image.open(path) as image:
@@ -67,16 +69,16 @@ def load_resized(path: Path, size: int) -> DecodedImage:
             resized = rgb.resize((size, size), Image.Resampling.BILINEAR)
             return DecodedImage(np.asarray(resized), *image.size)
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} cannot be decoded (it is no picture)") from error
+        raise DataError(f"{path} cannot be decoded (it is not an image)") from error
     except DECODE_ERRORS as error:
         raise DataError(f"{path} cannot be decoded ({error})") from error
 
 
 def load_rgb(path: Path) -> Image.Image:
-    """Decode a picture at its full size.
+    """Decode an image at its full size.
 
     Raises:
-        DataError: it is missing, damaged, or of a kind that has no RGB.
+        DataError: the file is missing or damaged, or its pixels have no known range.
     """
     try:
         with Image.open(path) as image:
@@ -87,14 +89,13 @@ def load_rgb(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn any mode into 8-bit RGB.
+    """Convert an image of any mode to 8-bit RGB.
 
-    16-bit grey is divided by 257 in every picture alike (65535 becomes 255), near to what Pillow
-    does with 16-bit colour; nothing is stretched to a picture's own range. What is transparent
-    turns black, as the missing parts of aerial pictures are.
+    16-bit grey is divided by 257 (65535 becomes 255), close to what Pillow does with 16-bit colour; the range is
+    the same for all images. Transparent pixels become black, like the missing parts of aerial images.
 
     Raises:
-        DataError: floating-point or 32-bit pixels.
+        DataError: the pixels are floating-point or 32-bit numbers.
     """
     if image.mode in SIXTEEN_BIT_MODES:
         values = np.asarray(image).astype(np.int64)

@@ -36,7 +36,7 @@ def house(tmp_path):
         sentences = [{"raw": f"{name} sentence {n} 飞机 ."} for n in range(seed + 1)]
         images.append({"filename": name, "split": split, "sentences": sentences})
     (files / "dataset.json").write_text(json.dumps({"images": images}), "utf-8")
-    said = {
+    document = {
         "title": "Mine",
         "licence": "mine",
         "citation": "me",
@@ -44,7 +44,7 @@ def house(tmp_path):
         "layout": {"kind": "karpathy", "file": "dataset.json"},
         "splits": {"train": ["train"], "val": [], "test": ["test"]},
     }
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(said), "utf-8")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document), "utf-8")
     return tmp_path
 
 
@@ -76,7 +76,7 @@ def report(house):
         return list(csv.reader(file))
 
 
-def test_a_dataset_is_stored_as_it_is(house, capsys):
+def test_a_dataset_is_stored_unchanged(house, capsys):
     assert run(house) == 0
     found = stored(house)
     assert found["names"] == ["b", "a", "ü 1", "d"]
@@ -91,7 +91,7 @@ def test_a_dataset_is_stored_as_it_is(house, capsys):
     assert "4 images (2 train, 2 test), 10 sentences; dropped: nothing" in capsys.readouterr().err
 
 
-def test_origin_tells_names_hashes_and_versions(house):
+def test_provenance_has_names_hashes_and_versions(house):
     listing = (house / "resources/mine/files/dataset.json").read_bytes()
     assert run(house) == 0
     found = stored(house)
@@ -104,7 +104,7 @@ def test_origin_tells_names_hashes_and_versions(house):
     assert {"python", "galr", "h5py"} <= origin["versions"].keys()
 
 
-def test_a_damaged_picture_is_refused_or_dropped_with_its_sentences(house, capsys):
+def test_a_damaged_image_is_an_error_or_dropped_with_its_sentences(house, capsys):
     broken = house / "resources/mine/files/pictures/ü 1.png"
     broken.write_bytes(broken.read_bytes()[:300])
     assert run(house) == 2
@@ -123,7 +123,7 @@ def test_a_damaged_picture_is_refused_or_dropped_with_its_sentences(house, capsy
     assert "truncated" in row[2]
 
 
-def test_an_error_costs_no_finished_result(house):
+def test_an_error_leaves_the_older_result(house):
     assert run(house) == 0
     before = (house / "dataset.h5").read_bytes()
     (house / "resources/mine/files/pictures/d.png").unlink()
@@ -138,7 +138,7 @@ def test_an_error_costs_no_finished_result(house):
 
 
 @pytest.mark.parametrize("damage", [bytes, None])
-def test_a_split_that_ends_up_empty_is_refused(house, capsys, damage):
+def test_an_empty_split_is_an_error(house, capsys, damage):
     for name in ("a.png", "d.png"):
         file = house / "resources/mine/files/pictures" / name
         file.write_bytes(b"") if damage else file.unlink()
@@ -146,7 +146,7 @@ def test_a_split_that_ends_up_empty_is_refused(house, capsys, damage):
     assert "no image is left in the test split" in capsys.readouterr().err
 
 
-def test_a_size_that_is_none_is_refused(house, capsys):
+def test_a_size_of_zero_is_an_error(house, capsys):
     assert run(house, size=0) == 2
     assert "data.size is in pixels" in capsys.readouterr().err
 
@@ -157,10 +157,10 @@ def test_download_extract_and_data_follow_each_other(house, capsys):
     with zipfile.ZipFile(house / "mirror/mine.zip", "w") as archive:
         for file in sorted(files.rglob("*.*")):
             archive.write(file, file.relative_to(files))
-    said = yaml.safe_load((house / "mine.yaml").read_text("utf-8"))
-    del said["folder"]
-    said["archives"] = [{"file": "mine.zip", "urls": [], "sha256": None}]
-    (house / "mine.yaml").write_text(yaml.safe_dump(said), "utf-8")
+    document = yaml.safe_load((house / "mine.yaml").read_text("utf-8"))
+    del document["folder"]
+    document["archives"] = [{"file": "mine.zip", "urls": [], "sha256": None}]
+    (house / "mine.yaml").write_text(yaml.safe_dump(document), "utf-8")
     archive = house / "resources/mine/archives/mine.zip"
     fetch = [
         *("download", "--dataset", f"{house}/mine.yaml", "--archive", "mine.zip"),
@@ -179,7 +179,7 @@ def test_download_extract_and_data_follow_each_other(house, capsys):
 
 
 @pytest.mark.parametrize("stage", ["download", "extract", "data"])
-def test_help_tells_what_comes_in_and_what_goes_out(stage, capsys):
+def test_help_names_inputs_and_outputs(stage, capsys):
     with pytest.raises(SystemExit) as caught:
         main([stage, "--help"])
     assert caught.value.code == 0
@@ -202,11 +202,11 @@ def test_the_files_of_an_own_folder_are_listed_and_a_changed_one_is_named(house,
             "listing_sha256"
         ], capsys.readouterr().err
 
-    before, said = run_with_listing()
-    assert "changed" not in said
-    assert run_with_listing() == (before, said)
+    before, document = run_with_listing()
+    assert "changed" not in document
+    assert run_with_listing() == (before, document)
     picture(9).save(house / "resources/mine/files/pictures/a.png")
-    after, said = run_with_listing()
+    after, document = run_with_listing()
     assert after != before
-    assert "changed in" in said and "pictures/a.png (changed)" in said
+    assert "changed in" in document and "pictures/a.png (changed)" in document
     assert (house / "files.csv").read_text().count("\n") == 6

@@ -26,14 +26,14 @@ ZIP = {"file": "a.zip", "urls": ["https://example.org/a.zip"], "sha256": None}
 
 
 def written(place, **changes):
-    said = {k: v for k, v in (MINIMAL | changes).items() if v is not ...}
+    document = {k: v for k, v in (MINIMAL | changes).items() if v is not ...}
     path = place / "mine.yaml"
-    path.write_text(yaml.safe_dump(said), "utf-8")
+    path.write_text(yaml.safe_dump(document), "utf-8")
     return path
 
 
 @pytest.mark.parametrize("name", ["demo", "rsicd", "rsitmd", "sydney", "ucm"])
-def test_shipped_files_say_what_the_published_splits_are(name):
+def test_shipped_dataset_files_have_the_published_numbers(name):
     images = {"demo": 400, "rsicd": 10921, "rsitmd": 4743, "sydney": 613, "ucm": 2100}
     dataset = read_dataset_spec(SHIPPED / f"{name}.yaml")
     assert (dataset.name, dataset.num_images, dataset.sentences_per_image) == (
@@ -44,14 +44,14 @@ def test_shipped_files_say_what_the_published_splits_are(name):
     assert bool(dataset.archives) != bool(dataset.synthetic)
 
 
-def test_galr_split_files_are_pinned():
+def test_the_published_split_files_have_hashes():
     for name in ("rsicd", "rsitmd"):
         pinned = {a.file: a.sha256 for a in read_dataset_spec(SHIPPED / f"{name}.yaml").archives}
         texts = {f"{s}_{w}.txt" for s in ("train", "test") for w in ("caps", "filename")}
         assert {file for file, sha256 in pinned.items() if sha256} == texts
 
 
-def test_a_dataset_file_is_read_whole(tmp_path):
+def test_every_key_of_a_dataset_file_is_read(tmp_path):
     dataset = read_dataset_spec(
         written(
             tmp_path,
@@ -70,7 +70,7 @@ def test_a_dataset_file_is_read_whole(tmp_path):
         dataset.archive("b.zip")
 
 
-def test_a_folder_or_a_drawing_may_stand_for_archives(tmp_path):
+def test_a_folder_or_synthetic_images_replace_archives(tmp_path):
     assert read_dataset_spec(written(tmp_path)).folder == Path("pictures")
     synthetic = {"images": 9, "size": 64, "sentences": 3, "seed": 1}
     dataset = read_dataset_spec(written(tmp_path, folder=..., synthetic=synthetic))
@@ -100,13 +100,13 @@ def test_a_folder_or_a_drawing_may_stand_for_archives(tmp_path):
         ({"sentences_per_image": 0}, "sentences_per_image"),
     ],
 )
-def test_a_mistake_is_named(tmp_path, changes, words):
+def test_an_error_is_named(tmp_path, changes, words):
     with pytest.raises(ConfigError, match=words):
         read_dataset_spec(written(tmp_path, **changes))
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_key_of_a_schema_says_what_it_means(path):
+def test_every_key_of_a_schema_has_a_description(path):
     def silent(node, where):
         for key, value in node.get("properties", {}).items():
             if "description" not in value:

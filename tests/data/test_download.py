@@ -116,25 +116,25 @@ def names_in(folder):
     return sorted(file.name for file in folder.iterdir())
 
 
-def test_an_archive_comes_whole_and_is_recorded(get, url, tmp_path):
+def test_an_archive_is_complete_and_its_hash_is_recorded(get, url, tmp_path):
     assert get(url).read_bytes() == BODY
     assert names_in(tmp_path / "archives") == ["a.zip"]
     assert read_checksums(tmp_path / "SHA256SUMS") == {"a.zip": hashlib.sha256(BODY).hexdigest()}
 
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"weak"', None])
-def test_what_breaks_off_is_continued_where_it_broke(get, url, script, etag):
+def test_an_interrupted_download_is_resumed(get, url, script, etag):
     script.etag, script.cuts = etag, [1000, 5000]
     assert get(url).read_bytes() == BODY
     assert script.ranges == [None, "bytes=1000-", "bytes=6000-"]
 
 
-def test_tries_that_bring_something_do_not_use_up_patience(get, url, script):
+def test_tries_that_bring_bytes_do_not_count_as_failures(get, url, script):
     script.cuts = [10_000] * 25
     assert get(url, pauses=(0,)).read_bytes() == BODY
 
 
-def test_a_later_call_continues_an_earlier_one(get, url, script, tmp_path):
+def test_a_later_call_resumes_an_earlier_one(get, url, script, tmp_path):
     script.cuts = [1000, 0]
     with pytest.raises(DownloadError):
         get(url, pauses=())
@@ -161,7 +161,7 @@ def test_two_versions_of_a_file_are_never_mixed(get, url, script, before, after,
     assert get(url).read_bytes() == changed
 
 
-def test_a_file_that_had_come_whole_is_not_fetched_again(get, url, script, tmp_path):
+def test_a_complete_partial_file_is_not_downloaded_again(get, url, script, tmp_path):
     script.cuts = [len(BODY) - 1, 0]
     with pytest.raises(DownloadError):
         get(url, pauses=())
@@ -172,13 +172,13 @@ def test_a_file_that_had_come_whole_is_not_fetched_again(get, url, script, tmp_p
     assert script.ranges[-1] == f"bytes={len(BODY)}-"
 
 
-def test_passing_failures_are_tried_again(get, url, script):
+def test_temporary_failures_are_tried_again(get, url, script):
     script.codes = [503, 429, 500]
     assert get(url).read_bytes() == BODY
     assert len(script.ranges) == 4
 
 
-def test_lasting_failures_are_not(get, url, script):
+def test_permanent_failures_are_not_tried_again(get, url, script):
     script.codes = [503] * 9
     with pytest.raises(DownloadError, match="HTTP 503"):
         get(url)
@@ -204,7 +204,7 @@ def test_a_file_address_is_copied(get, tmp_path):
         get((tmp_path / "none.zip").as_uri(), sha256="0" * 64)
 
 
-def test_a_published_hash_must_match_and_nothing_wrong_is_kept(get, url, tmp_path):
+def test_a_published_hash_must_match_and_a_wrong_file_is_deleted(get, url, tmp_path):
     with pytest.raises(DownloadError, match=f"expected {'0' * 64}"):
         get(url, sha256="0" * 64)
     assert names_in(tmp_path / "archives") == []
@@ -215,7 +215,7 @@ def test_a_published_hash_must_match_and_nothing_wrong_is_kept(get, url, tmp_pat
 def test_the_first_hash_binds_later_downloads_and_mirrors(get, url, script, tmp_path):
     get(url).unlink()
     script.body, script.etag = OTHER, '"two"'
-    with pytest.raises(DownloadError, match="not the archive it was"):
+    with pytest.raises(DownloadError, match="the archive has changed"):
         get(url)
     mirror = tmp_path / "mirror"
     mirror.mkdir()
@@ -226,7 +226,7 @@ def test_the_first_hash_binds_later_downloads_and_mirrors(get, url, script, tmp_
     assert (mirror / "a.zip").read_bytes() == OTHER
 
 
-def test_a_mirror_stands_before_the_network_and_need_not_have_all(get, url, script, tmp_path):
+def test_a_mirror_is_tried_before_the_network_and_may_be_incomplete(get, url, script, tmp_path):
     (tmp_path / "mirror").mkdir()
     assert get(url, mirror=tmp_path / "mirror").read_bytes() == BODY
     get(url).unlink()
@@ -234,11 +234,11 @@ def test_a_mirror_stands_before_the_network_and_need_not_have_all(get, url, scri
     (tmp_path / "mirror/a.zip").write_bytes(BODY)
     assert get(url, mirror=tmp_path / "mirror").read_bytes() == BODY
     assert script.ranges == []
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         get(url, mirror=tmp_path / "mirrror")
 
 
-def test_without_internet_one_line_names_file_address_and_folder(get, nowhere, tmp_path):
+def test_without_internet_the_message_names_file_address_and_folder(get, nowhere, tmp_path):
     (tmp_path / "mirror").mkdir()
     for mirror, folder in ((tmp_path / "mirror", f"{tmp_path}/mirror"), (None, "mirror")):
         with pytest.raises(DownloadError) as caught:
@@ -249,7 +249,7 @@ def test_without_internet_one_line_names_file_address_and_folder(get, nowhere, t
         assert f"save it as {folder}/a.zip and set mirror: {folder}" in line
 
 
-def test_what_lies_there_already_is_verified(get, nowhere, url, tmp_path):
+def test_an_existing_archive_is_verified(get, nowhere, url, tmp_path):
     output = tmp_path / "archives/a.zip"
     output.parent.mkdir()
     output.write_bytes(BODY)

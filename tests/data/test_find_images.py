@@ -34,7 +34,7 @@ FILES = [
         ("/", ""),
     ],
 )
-def test_stem_takes_off_a_picture_suffix_only(name, expected):
+def test_image_stem_removes_only_the_suffix_of_an_image(name, expected):
     assert image_stem(name) == expected
 
 
@@ -50,11 +50,11 @@ def test_stem_takes_off_a_picture_suffix_only(name, expected):
         ("4", []),
     ],
 )
-def test_pictures_are_found_by_stem_in_any_folder(name, expected):
+def test_images_are_found_by_stem_in_any_folder(name, expected):
     assert [str(file) for file in match_image(name, images_by_stem(FILES))] == expected
 
 
-def test_files_below_follow_links_but_never_in_a_circle(tmp_path):
+def test_list_files_follows_links_without_a_cycle(tmp_path):
     (tmp_path / "data/in").mkdir(parents=True)
     (tmp_path / "store").mkdir()
     (tmp_path / "store/1.jpg").touch()
@@ -65,10 +65,10 @@ def test_files_below_follow_links_but_never_in_a_circle(tmp_path):
 
 
 def test_a_missing_folder_and_an_unreadable_name_are_named(tmp_path):
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         list_files(tmp_path / "none")
     (tmp_path / "na\udce4me.jpg").touch()
-    with pytest.raises(DataError, match="no UTF-8"):
+    with pytest.raises(DataError, match="is not UTF-8"):
         list_files(tmp_path)
 
 
@@ -78,5 +78,5 @@ def test_a_file_is_found_by_the_first_name_that_occurs(tmp_path):
     assert find_file(["y/b.json"], files, tmp_path) == tmp_path / "y/b.json"
     with pytest.raises(DataError, match=r"2 files called b.json \(x/b.json, y/b.json\)"):
         find_file(["b.json"], files, tmp_path)
-    with pytest.raises(DataError, match=r"holds no c.json or d.json among its 3 files"):
+    with pytest.raises(DataError, match=r"has no c.json or d.json among its 3 files"):
         find_file(["c.json", "d.json"], files, tmp_path)

@@ -37,7 +37,7 @@ def entry(name, split, *sentences, **extra):
 
 @pytest.mark.parametrize("repeated", [1, 3])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_precomp_names_stand_once_an_image_or_once_a_sentence(tmp_path, repeated, ending):
+def test_precomp_names_are_given_once_per_image_or_once_per_sentence(tmp_path, repeated, ending):
     for split, names in (("train", ["b.jpg", "a.jpg"]), ("test", ["c.tif"])):
         sentences = [s for image in WANTED if image.split == split for s in image.sentences]
         lines = [name for name in names for _ in range(repeated)]
@@ -49,7 +49,7 @@ def test_precomp_names_stand_once_an_image_or_once_a_sentence(tmp_path, repeated
     ]
 
 
-def test_precomp_and_karpathy_say_the_same(tmp_path):
+def test_precomp_and_karpathy_give_the_same_annotations(tmp_path):
     entries = [entry(f"{i.name}.png", i.split, *i.sentences) for i in WANTED]
     write_karpathy(tmp_path, entries)
     assert listing(tmp_path, KarpathyLayout(("dataset.json",))).images == WANTED
@@ -62,27 +62,27 @@ def test_only_line_feeds_end_a_sentence(tmp_path):
     assert listing(tmp_path, PRECOMP).images[0].sentences == (odd,)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_a_name(tmp_path):
     write_precomp(tmp_path, "train", ["a"], ["\ufeff1.jpg"])
     write_precomp(tmp_path, "test", ["c"], ["3"])
     assert listing(tmp_path, PRECOMP).images[0].name == "1"
 
 
 @pytest.mark.parametrize("names", [[], ["1", "2"], ["1"] * 4, ["1"] * 6])
-def test_precomp_that_cannot_be_shared_out_is_refused(tmp_path, names):
+def test_a_number_of_sentences_that_is_no_multiple_is_an_error(tmp_path, names):
     write_precomp(tmp_path, "train", ["a"] * 5, names)
     with pytest.raises(DataError, match=rf"has 5 lines for {len(names)} in train_filename.txt"):
         listing(tmp_path, PRECOMP)
 
 
-def test_runs_of_a_name_may_differ_in_length(tmp_path):
+def test_images_may_have_different_numbers_of_sentences(tmp_path):
     write_precomp(tmp_path, "train", ["1", "2", "3", "4"], ["a", "a", "a", "b"])
     write_precomp(tmp_path, "test", ["5"], ["c"])
     counts = {i.name: len(i.sentences) for i in listing(tmp_path, PRECOMP).images}
     assert counts == {"a": 3, "b": 1, "c": 1}
 
 
-def test_a_source_may_give_several_splits_to_one_and_leave_some_out(tmp_path):
+def test_a_split_may_consist_of_several_of_the_sources_and_others_be_unused(tmp_path):
     write_karpathy(
         tmp_path, [entry(f"{s}.jpg", s, "a") for s in ("test", "restval", "train", "odd", "val")]
     )
@@ -100,7 +100,7 @@ def test_a_source_may_give_several_splits_to_one_and_leave_some_out(tmp_path):
         listing(tmp_path, KarpathyLayout(("dataset.json",)), splits, unused=("odd", "rest"))
 
 
-def test_tokens_stand_for_a_sentence_without_raw_text(tmp_path):
+def test_tokens_replace_missing_raw_text(tmp_path):
     images = [entry("1", "train", "a"), entry("2", "test")]
     images[1]["sentences"] = [{"tokens": ["two", "ships"]}]
     write_karpathy(tmp_path, images)
@@ -109,7 +109,7 @@ def test_tokens_stand_for_a_sentence_without_raw_text(tmp_path):
     )
 
 
-def test_sentences_for_unknown_images_are_told(tmp_path):
+def test_sentences_of_unknown_images_are_reported(tmp_path):
     images = [
         entry("1.jpg", "train", "mine", "another's", imgid=4),
         entry(" ", "train", "whose"),
@@ -133,15 +133,15 @@ def test_sentences_for_unknown_images_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "expected 'images' to be a list"),
         ('{"images": [7]}', "image 1: expected 'split' to be a str, found null"),
         ('{"images": [{"split": "train", "filename": "1"}]}', "expected 'sentences'"),
         ('{"images": [{"split": "train", "filename": 1, "sentences": []}]}', "'filename'.*found 1"),
         ('{"images": [{"split": "train", "sentences": [{}]}]}', "sentence 1: expected 'tokens'"),
         ('{"images": [{"split": "train", "sentences": ["a"]}]}', "sentence 1: expected 'raw'"),
-        ('{"images": [{"split": "train", "sentences": [{"raw": "\\u0000"}]}]}', "no text"),
-        ('{"images": [{"split": "train", "sentences": [{"raw": "\\ud800"}]}]}', "no text"),
+        ('{"images": [{"split": "train", "sentences": [{"raw": "\\u0000"}]}]}', "cannot be stored"),
+        ('{"images": [{"split": "train", "sentences": [{"raw": "\\ud800"}]}]}', "cannot be stored"),
     ],
 )
 def test_a_json_of_another_form_is_named(tmp_path, text, words):
@@ -151,11 +151,11 @@ def test_a_json_of_another_form_is_named(tmp_path, text, words):
         listing(tmp_path, KarpathyLayout(("dataset.json",)), splits)
 
 
-def test_text_that_is_none_is_named(tmp_path):
+def test_text_that_is_not_utf8_is_named(tmp_path):
     write_precomp(tmp_path, "train", ["a"], ["1"])
     (tmp_path / "deep/train_caps.txt").write_bytes("caf\xe9".encode("latin-1"))
-    with pytest.raises(DataError, match=r"train_caps.txt is no UTF-8 text"):
+    with pytest.raises(DataError, match=r"train_caps.txt is not UTF-8 text"):
         listing(tmp_path, PRECOMP)
     (tmp_path / "deep/train_caps.txt").unlink()
-    with pytest.raises(DataError, match=r"holds no train_caps\.txt"):
+    with pytest.raises(DataError, match=r"has no train_caps\.txt"):
         listing(tmp_path, PRECOMP)

@@ -13,7 +13,7 @@ SENTENCES = [
     "Two planes are parked beside a building .",
     "Many buildings, roads and trees... are in a residential area.",
     "They'll say it isn't one; it's John's, and we've (not) been there!",
-    'He said: "two ships" [or three] -- it\'s {unclear}, "perhaps".',
+    'He document: "two ships" [or three] -- it\'s {unclear}, "perhaps".',
     "''quoted'' and ``quoted'' and \"quoted\"'s end",
     '"" "\' `` "`` ``" (" \'\' [\'\'',
     "$3.88 is 100%, #1 & @home; 1,000 or 1:30, a:b, a::b, ,,, ::",
@@ -45,7 +45,7 @@ def nltk(text):
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_hand_picked_sentences_have_the_words_of_nltk(sentence):
+def test_chosen_sentences_have_the_tokens_of_nltk(sentence):
     assert treebank_tokenize(sentence) == nltk(sentence)
     assert treebank_tokenize(sentence.lower()) == nltk(sentence.lower())
 
@@ -53,11 +53,11 @@ def test_hand_picked_sentences_have_the_words_of_nltk(sentence):
 @settings(deadline=None)
 @given(st.lists(st.sampled_from([*SIGNS, *WORDS.split()]), max_size=14).map("".join))
 @example("x's' y")  # a closing quote shows an ending
-def test_any_pieces_of_sentences_have_the_words_of_nltk(text):
+def test_random_pieces_of_sentences_have_the_tokens_of_nltk(text):
     assert treebank_tokenize(text) == nltk(text)
 
 
 @settings(deadline=None)
 @given(st.text(ANYTHING))
-def test_any_text_has_the_words_of_nltk(text):
+def test_random_text_has_the_tokens_of_nltk(text):
     assert treebank_tokenize(text) == nltk(text)

@@ -15,10 +15,10 @@ GOOD = (
 FILES = tuple(PurePosixPath(name) for name in ("x/a.jpg", "x/b.png", "y/c.tif"))
 
 
-def check(images=GOOD, files=FILES, strays=(), count=None, total=None, **policies):
+def check(images=GOOD, files=FILES, unmatched=(), count=None, total=None, **policies):
     return validate(
         "mine",
-        DatasetIndex(tuple(images), tuple(strays), (Path("list.json"),)),
+        DatasetIndex(tuple(images), tuple(unmatched), (Path("list.json"),)),
         images_by_stem(files),
         sentences_per_image=count,
         num_images=total,
@@ -26,7 +26,7 @@ def check(images=GOOD, files=FILES, strays=(), count=None, total=None, **policie
     )
 
 
-def test_a_sound_dataset_passes_in_its_order():
+def test_a_valid_dataset_keeps_its_order():
     found, dropped = check(count=2, total=3, **dict.fromkeys(PROBLEM_KINDS, "error"))
     assert [(f.name, f.split, f.sentences) for f in found] == [
         (image.name, image.split, image.sentences) for image in GOOD
@@ -59,26 +59,26 @@ BAD = {
     "one file": ("duplicate_name", {"images": (*GOOD, ImageEntry("q/a", "test", ("x",)))}, ["q/a"]),
     "stray": (
         "unknown_image",
-        {"strays": [UnmatchedSentence("list.json image 4", "why")]},
+        {"unmatched": [UnmatchedSentence("list.json image 4", "why")]},
         ["list.json image 4"],
     ),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_an_offence_is_dropped_and_listed(case):
+def test_a_problem_is_dropped_and_reported(case):
     kind, bad, items = BAD[case]
     found, dropped = check(**bad, **{k: "error" for k in PROBLEM_KINDS if k != kind})
-    assert [offence.item for offence in dropped] == items
-    assert {offence.kind for offence in dropped} == {kind}
-    assert all(offence.reason for offence in dropped)
+    assert [problem.item for problem in dropped] == items
+    assert {problem.kind for problem in dropped} == {kind}
+    assert all(problem.reason for problem in dropped)
     kept = {"two files": ["a", "b"], "blank": ["a", "b", "c", "d"]}
     assert [f.name for f in found] == kept.get(case, ["a", "b", "c"])
     assert all(sentence.strip(" .") for f in found for sentence in f.sentences)
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_an_offence_is_an_error_that_shows_the_way(case):
+def test_a_problem_is_an_error_that_names_the_policy(case):
     kind, bad, items = BAD[case]
     number = len([item for item in items if case != "all blank" or " sentence " in item])
     with pytest.raises(DataError) as caught:
@@ -90,7 +90,7 @@ def test_an_offence_is_an_error_that_shows_the_way(case):
     assert "\n" not in line
 
 
-def test_a_picture_that_fits_the_listed_folder_wins():
+def test_a_file_in_the_annotated_folder_is_preferred():
     images = (ImageEntry("x/a", "train", ("one",)), ImageEntry("y/a", "test", ("two",)))
     files = (PurePosixPath("in/x/a.jpg"), PurePosixPath("in/y/a.jpg"))
     found, dropped = check(images, files)
@@ -99,7 +99,7 @@ def test_a_picture_that_fits_the_listed_folder_wins():
 
 
 @pytest.mark.parametrize("number", [1, 7])
-def test_any_number_of_sentences_will_do_where_none_is_asked_for(number):
+def test_any_number_of_sentences_is_valid_if_none_is_expected(number):
     images = [ImageEntry(name, "train", ("a plane .",) * number) for name in "abc"]
     found, dropped = check(images, **dict.fromkeys(PROBLEM_KINDS, "error"))
     assert [len(f.sentences) for f in found] == [number] * 3
@@ -113,7 +113,7 @@ def test_words_of_any_script_are_words():
     assert [d.item for d in dropped] == ["a sentence 4", "a sentence 5"]
 
 
-def test_an_empty_split_is_refused_unless_it_was_meant():
+def test_an_empty_split_is_an_error_unless_it_is_intended():
     found, _ = check()
     check_splits(found, {"train": ("train",), "val": (), "test": ("test",)})
     with pytest.raises(DataError, match="no image is left in the val split"):

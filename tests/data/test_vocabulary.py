@@ -3,7 +3,7 @@ import pytest
 from galr.data.vocabulary import UNKNOWN, Vocabulary, tokenize
 
 
-def test_tokens_are_lower_case_treebank_words_without_punctuation():
+def test_tokens_are_lower_case_treebank_tokens_without_punctuation():
     assert tokenize("Two planes (white) aren't here, are they?  #1!") == [
         "two", "planes", "white", "are", "n't", "here", "are", "they", "1",
     ]  # fmt: skip
@@ -15,13 +15,13 @@ def test_non_ascii_sentences_keep_their_words():
     ]  # fmt: skip
 
 
-def test_vocabulary_counts_and_numbers():
+def test_a_vocabulary_has_the_frequent_tokens_and_encodes_them():
     known = Vocabulary.build(["two planes", "two ships", "two two"], min_count=2)
     assert known.tokens == ("two",) and len(known) == 3
     assert known.encode(["Two planes", "", "two two"], 9) == [[2, UNKNOWN], [UNKNOWN], [2, 2]]
 
 
-def test_stop_words_are_left_out_if_told_so():
+def test_stop_words_can_be_left_out():
     sentence = "there are two planes between a hangar and the road , and beside it"
     kept = Vocabulary.build([sentence], 1)
     assert {"between", "a", "the", "are", "it", "two", "beside"} < {*kept.tokens}
@@ -31,7 +31,7 @@ def test_stop_words_are_left_out_if_told_so():
     assert kept.encode([sentence], 99)[0].count(UNKNOWN) == 0
 
 
-def test_order_of_sentences_does_not_change_the_numbers():
+def test_the_order_of_sentences_does_not_change_the_ids():
     sentences = ["a plane", "beside a ship", "a tank"]
     assert Vocabulary.build(sentences, 1) == Vocabulary.build(sentences[::-1], 1)
 
