@@ -17,22 +17,21 @@ from galr.io import formats
 from galr.io.atomic import atomic_write
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
-from galr.report import curves, facts, metrics, table
-from galr.report.curves import panels
-from galr.report.examples import Scored
-from galr.report.gallery import gallery, shown_run
-from galr.report.graphs import Graphs, content, outcomes
-from galr.report.origin import origin
-from galr.report.page import render
-from galr.report.pictures import Images, Regions
-from galr.report.runs import run_of, variant_of
+from galr.report import curves, dataset_summary, results
+from galr.report.curves import make_panels
+from galr.report.drea_summary import VariantGraphs, hash_tables, make_drea_rows
+from galr.report.examples_view import RunScores, make_example_set, select_run
+from galr.report.page import render_page
+from galr.report.provenance_view import make_provenance_view
+from galr.report.render_images import DatasetImages, DetectedRegions
+from galr.report.results import run_from_path, variant_from_path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
     """What comes in, what goes out, and how much to show."""
 
-    metrics: Path = option("metrics.csv")
+    results: Path = option("metrics.csv")
     dataset: Path = option("dataset.h5")
     regions: Path = option("regions.h5")
     data_report: Path = option("data_report.csv")
@@ -55,32 +54,34 @@ class Options(OptionGroup):
 
 def run(options: Options) -> None:
     """Read everything, write the page, print the table."""
-    scores = metrics.read(options.metrics)
-    similarities = {run_of(path): path for path in options.similarities}
-    shown = shown_run(list(similarities), metrics.best(metrics.results(scores)))
+    scores = results.read_metrics(options.metrics)
+    similarities = {run_from_path(path): path for path in options.similarities}
+    shown = select_run(list(similarities), results.best_result(results.collect_results(scores)))
     regions = _regions(options.regions)
-    graphs = {variant_of(path, similarities): path for path in options.graphs}
+    graphs = {variant_from_path(path, similarities): path for path in options.graphs}
     made = {variant: _graphs(path) for variant, path in graphs.items()}
-    became = outcomes(regions, made)
+    became = make_drea_rows(regions, made)
     with formats.Dataset.open(options.dataset) as dataset:
         sentences = dataset.sentences
-        html = render(
+        html = render_page(
             scores,
-            panels({run_of(path): curves.read(path) for path in options.histories}),
-            gallery(
+            make_panels(
+                {run_from_path(path): curves.read_history(path) for path in options.histories}
+            ),
+            make_example_set(
                 shown,
                 _scored(similarities[shown]),
-                Images(dataset.images, dataset.names, dataset.sizes[:]),
+                DatasetImages(dataset.images, dataset.names, dataset.sizes[:]),
                 regions,
                 made,
                 count=options.examples,
                 seed=options.seed,
             ),
-            facts.splits(dataset.splits, sentences, dataset.image_of_sentence[:]),
-            facts.dropped(options.data_report),
-            facts.region_facts(regions),
+            dataset_summary.split_stats(dataset.splits, sentences, dataset.image_of_sentence[:]),
+            dataset_summary.read_dropped(options.data_report),
+            dataset_summary.region_stats(regions),
             became,
-            origin(
+            make_provenance_view(
                 {
                     "metrics.csv": {"sha256": file_sha256(options.metrics)},
                     "dataset.h5": dataset.provenance,
@@ -99,13 +100,13 @@ def run(options: Options) -> None:
         )
     with atomic_write(options.output) as partial:
         partial.write_text(html, encoding="utf-8")
-    print(table.text(scores), options.output, sep="\n\n")
+    print(results.format_table(scores), options.output, sep="\n\n")
 
 
-def _regions(path: Path) -> Regions:
+def _regions(path: Path) -> DetectedRegions:
     """Read the detections."""
     with formats.Regions.open(path) as file:
-        return Regions(
+        return DetectedRegions(
             names=file.names,
             offsets=file.offsets[:],
             boxes=file.boxes[:],
@@ -115,23 +116,23 @@ def _regions(path: Path) -> Regions:
         )
 
 
-def _graphs(path: Path) -> Graphs:
+def _graphs(path: Path) -> VariantGraphs:
     """Read what a variant's graphs tell of the regions."""
     with formats.Graphs.open(path) as file:
-        return Graphs(
+        return VariantGraphs(
             names=file.names,
             mask=file.mask[:],
-            kept=file.region_index[:],
-            redundant=file.num_redundant[:],
+            region_index=file.region_index[:],
+            num_redundant=file.num_redundant[:],
             settings=file.provenance.get("settings", {}),
-            content=content(file.arrays().values()),
+            content_hash=hash_tables(file.arrays().values()),
         )
 
 
-def _scored(path: Path) -> Scored:
+def _scored(path: Path) -> RunScores:
     """Read a run's similarities of the test split."""
     with formats.Similarity.open(path) as file:
-        return Scored(
+        return RunScores(
             file.similarity[:],
             file.names,
             file.sentences,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from galr.errors import DataError
 from galr.options import OptionGroup, option
-from galr.report import metrics, table
+from galr.report import results
 from galr.targets import make_hint
 
 
@@ -17,12 +17,14 @@ from galr.targets import make_hint
 class Options(OptionGroup):
     """What to print."""
 
-    metrics: Path = option("metrics.csv")
+    results: Path = option("metrics.csv")
     report: Path = option("report.html")
 
 
 def run(options: Options) -> None:
     """Print the table, then the report's path."""
     if not options.report.exists():
-        raise DataError(f"{options.report} does not exist; {make_hint(options.report, 'galr report')}")
-    print(table.text(metrics.read(options.metrics)), options.report, sep="\n\n")
+        raise DataError(
+            f"{options.report} does not exist; {make_hint(options.report, 'galr report')}"
+        )
+    print(results.format_table(results.read_metrics(options.metrics)), options.report, sep="\n\n")

@@ -9,7 +9,7 @@ import pytest
 
 from galr.evaluate.metrics import RECALL_NAMES
 from galr.io.formats import Dataset, Graphs, Regions
-from galr.report.peers import PUBLISHED
+from galr.report.published_results import PUBLISHED_CSV
 
 ALL = "99"  # more examples than there are queries
 
@@ -185,7 +185,7 @@ def test_the_boxes_are_the_kept_regions_in_their_pixels(draw):
 def test_published_rows_stand_as_they_are_in_the_file(draw):
     page = Reader(draw(dataset="sydney").page())
     rows = [row for row in page.tables["peers"] if len(row) > 2][1:]
-    table = pd.read_csv(PUBLISHED)
+    table = pd.read_csv(PUBLISHED_CSV)
     for row, (_, given) in zip(rows, table[table["dataset"] == "sydney"].iterrows(), strict=True):
         texts = [text for _, text in row]
         assert texts[0].startswith(given["method"])

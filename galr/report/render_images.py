@@ -9,11 +9,11 @@ import numpy as np
 
 from galr.io.html import data_uri
 
-COLOURS = 7  # classes with a colour of their own; more cannot be told apart on a photograph
+NUM_COLOURS = 7  # classes with a colour of their own; more cannot be told apart on a photograph
 
 
 @dataclass(frozen=True)
-class Images:
+class DatasetImages:
     """All images of a dataset."""
 
     pixels: Any  # (images, size, size, 3) uint8, RGB; an array or an open HDF5 table
@@ -22,7 +22,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Regions:
+class DetectedRegions:
     """Detections of all images."""
 
     names: list[str]  # (images,) as in the dataset
@@ -33,16 +33,16 @@ class Regions:
     class_names: list[str]
 
     @property
-    def each(self) -> np.ndarray:
+    def counts(self) -> np.ndarray:
         """(images,) how many regions an image has."""
         return np.diff(self.offsets)
 
     @property
     def image(self) -> np.ndarray:
         """(regions,) row of the image that a region is of."""
-        return np.repeat(np.arange(len(self.each)), self.each)
+        return np.repeat(np.arange(len(self.counts)), self.counts)
 
-    def kept_of(self, image: int, kept: np.ndarray) -> np.ndarray:
+    def kept_rows(self, image: int, kept: np.ndarray) -> np.ndarray:
         """Rows of the regions of an image that its graph keeps.
 
         Args:
@@ -54,7 +54,7 @@ class Regions:
 
 
 @dataclass(frozen=True)
-class Box:
+class RegionBox:
     """A region to draw, in pixels of the original image."""
 
     x: float
@@ -67,19 +67,19 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageImage:
     """A picture as an address that holds its bytes, and its size in original pixels."""
 
     name: str
-    address: str
+    data_uri: str
     width: int
     height: int
-    boxes: tuple[Box, ...]
+    boxes: tuple[RegionBox, ...]
 
 
-def album(
-    rows: Iterable[int], images: Images, regions: Regions, kept: np.ndarray
-) -> tuple[dict[int, Picture], dict[str, int]]:
+def render_images(
+    rows: Iterable[int], images: DatasetImages, regions: DetectedRegions, kept: np.ndarray
+) -> tuple[dict[int, PageImage], dict[str, int]]:
     """Make the pictures that are shown.
 
     Args:
@@ -94,33 +94,39 @@ def album(
     rows = sorted(set(rows))
     colours = class_colours(rows, regions, kept)
     return {
-        row: Picture(
+        row: PageImage(
             images.names[row],
             data_uri(images.pixels[row]),
             int(images.sizes[row][0]),
             int(images.sizes[row][1]),
-            _boxes(regions.kept_of(row, kept), regions, colours),
+            _region_boxes(regions.kept_rows(row, kept), regions, colours),
         )
         for row in rows
     }, colours
 
 
-def class_colours(rows: Iterable[int], regions: Regions, kept: np.ndarray) -> dict[str, int]:
+def class_colours(
+    rows: Iterable[int], regions: DetectedRegions, kept: np.ndarray
+) -> dict[str, int]:
     """Give the classes with the most kept regions on some images a colour each, the rest colour 0."""
-    count = Counter(int(regions.classes[r]) for row in rows for r in regions.kept_of(row, kept))
+    count = Counter(int(regions.classes[r]) for row in rows for r in regions.kept_rows(row, kept))
     ordered = sorted(count, key=lambda number: (-count[number], number))
     return {
-        regions.class_names[number]: place if place <= COLOURS else 0
+        regions.class_names[number]: place if place <= NUM_COLOURS else 0
         for place, number in enumerate(ordered, start=1)
     }
 
 
-def _boxes(own: np.ndarray, regions: Regions, colours: Mapping[str, int]) -> tuple[Box, ...]:
+def _region_boxes(
+    own: np.ndarray, regions: DetectedRegions, colours: Mapping[str, int]
+) -> tuple[RegionBox, ...]:
     """Some regions of an image, by their rows, as boxes to draw."""
     found = []
     for region in own:
         x1, y1, x2, y2 = (round(float(edge), 1) for edge in regions.boxes[region])
         name = regions.class_names[regions.classes[region]]
         width, height = round(x2 - x1, 1), round(y2 - y1, 1)
-        found.append(Box(x1, y1, width, height, name, float(regions.scores[region]), colours[name]))
+        found.append(
+            RegionBox(x1, y1, width, height, name, float(regions.scores[region]), colours[name])
+        )
     return tuple(found)

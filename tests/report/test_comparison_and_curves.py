@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 
 from galr.errors import DataError
-from galr.report.axis import axis, counting
-from galr.report.curves import BOTTOM, LEFT, RIGHT, TOP, panels
-from galr.report.intervals import comparison, verdicts
-from galr.report.metrics import Result
-from galr.report.runs import Run, run_of
+from galr.report.comparison import compare_results, overlap_statements
+from galr.report.curves import BOTTOM, LEFT, RIGHT, TOP, epoch_axis, make_axis, make_panels
+from galr.report.results import RunId, VariantResult, run_from_path
 
 
 def value_at(place, one, other):
@@ -26,14 +24,14 @@ def known(ticks):
 
 def result(variant, mr, low, high, rerank="none", folds=()):
     mean = {"mr": mr, "mr_low": low, "mr_high": high}
-    return Result(
+    return VariantResult(
         variant, rerank, mean, {"mr": math.nan}, {str(k): {"mr": v} for k, v in enumerate(folds)}
     )
 
 
 @pytest.mark.parametrize("top", [0.003, 0.9, 1, 7, 33.3, 99.99, 100, 12345])
 def test_an_axis_covers_its_values_with_round_ticks(top):
-    laid = axis([0.1 * top, top], 0, 100)
+    laid = make_axis([0.1 * top, top], 0, 100)
     marked = [float(tick.label) for tick in laid.ticks()]
     assert marked[0] == 0
     assert marked[-1] >= top
@@ -46,21 +44,21 @@ def test_an_axis_covers_its_values_with_round_ticks(top):
 
 @pytest.mark.parametrize("values", [[], [math.nan], [0.0], [5.0, 5.0], [math.inf, 2.0]])
 def test_an_axis_of_little_or_nothing_still_stands(values):
-    laid = axis(values, 0, 100)
+    laid = make_axis(values, 0, 100)
     assert laid.low < laid.high
-    assert all(0 <= laid.at(v) <= 100 for v in values if math.isfinite(v))
+    assert all(0 <= laid.position(v) <= 100 for v in values if math.isfinite(v))
 
 
 def test_bars_stand_where_their_numbers_are():
     found = [result("a", 40.2, 38.1, 42.9, folds=(39, 41.4)), result("b", 30, 28, 38.2)]
-    drawn = comparison(found, chance=2.5)
+    drawn = compare_results(found, chance=2.5)
     two = known(drawn.ticks)
     for bar, each in zip(drawn.bars, found, strict=True):
         for place, column in ((bar.low, "mr_low"), (bar.mean, "mr"), (bar.high, "mr_high")):
             assert value_at(place, *two) == pytest.approx(each.mean[column], abs=0.02)
     assert [value_at(x, *two) for x in drawn.bars[0].folds] == pytest.approx([39, 41.4], abs=0.02)
     assert value_at(drawn.chance, *two) == pytest.approx(2.5, abs=0.02)
-    assert [bar.leads for bar in drawn.bars] == [True, False]
+    assert [bar.is_best for bar in drawn.bars] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +75,8 @@ def test_bars_stand_where_their_numbers_are():
 def test_intervals_overlap_when_they_share_a_point(low, high, overlaps):
     leader, rival = result("a", 70, 38, 42), result("b", 30, low, high)
     assert leader.overlaps(rival) == rival.overlaps(leader) == overlaps
-    assert comparison([rival, leader], 1).bars[0].overlaps == overlaps
-    (sentence,) = verdicts([rival, leader])
+    assert compare_results([rival, leader], 1).bars[0].overlaps == overlaps
+    (sentence,) = overlap_statements([rival, leader])
     assert sentence.endswith(": the intervals overlap.") == overlaps
 
 
@@ -88,8 +86,8 @@ def test_verdicts_compare_under_the_same_rerank():
         result("a", 50, 49, 51, "mr-code"),
         result("b", 45, 44, 46, "mr-code"),
     ]
-    assert verdicts(found) == []
-    (sentence,) = verdicts([*found, result("b", 30, 29, 31)])
+    assert overlap_statements(found) == []
+    (sentence,) = overlap_statements([*found, result("b", 30, 29, 31)])
     assert (
         sentence
         == "a 40.00 (39.00 to 41.00) and b 30.00 (29.00 to 31.00): the intervals do not overlap."
@@ -103,51 +101,55 @@ def history(epochs, loss, mr, kept):
 
 def test_curves_stand_where_their_numbers_are():
     histories = {
-        Run("b", 0): history([1, 2, 3, 4], [9.0, 5.0, 4.0, 3.5], [3.0, 12.0, 11.0, 10.0], 2),
-        Run("a", 1): history([1, 2], [8.0, 6.0], [math.nan, 7.5], 2),  # the first was not validated
-        Run("a", 0): history([1, 2], [7.0, 6.5], [2.0, 1.0], 1),
+        RunId("b", 0): history([1, 2, 3, 4], [9.0, 5.0, 4.0, 3.5], [3.0, 12.0, 11.0, 10.0], 2),
+        RunId("a", 1): history(
+            [1, 2], [8.0, 6.0], [math.nan, 7.5], 2
+        ),  # the first was not validated
+        RunId("a", 0): history([1, 2], [7.0, 6.5], [2.0, 1.0], 1),
     }
-    drawn = panels(histories)
-    assert [(p.variant, p.measure) for p in drawn] == [
+    drawn = make_panels(histories)
+    assert [(p.variant, p.quantity) for p in drawn] == [
         ("b", "loss"), ("b", "mr"), ("a", "loss"), ("a", "mr"),
     ]  # fmt: skip
-    assert len({p.up for p in drawn if p.measure == "mr"}) == 1
+    assert len({p.y_ticks for p in drawn if p.quantity == "mr"}) == 1
     for panel in drawn:
-        across, up = known(panel.across), known(panel.up)
-        for line in panel.lines:
-            table = histories[Run(panel.variant, line.fold)].dropna()
+        across, up = known(panel.x_ticks), known(panel.y_ticks)
+        for line in panel.curves:
+            table = histories[RunId(panel.variant, line.fold)].dropna()
             points = [tuple(map(float, point.split(","))) for point in line.points.split()]
             assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in points)
             read = [(value_at(x, *across), value_at(y, *up)) for x, y in points]
             kept = table[table["best"]].iloc[0]
-            if panel.measure == "loss":
-                table = histories[Run(panel.variant, line.fold)]
-            expected = table[["epoch", panel.measure]].to_numpy()
+            if panel.quantity == "loss":
+                table = histories[RunId(panel.variant, line.fold)]
+            expected = table[["epoch", panel.quantity]].to_numpy()
             np.testing.assert_allclose(read, expected, atol=0.05)
-            assert line.kept.epoch == kept["epoch"]
-            assert value_at(line.kept.y, *up) == pytest.approx(kept[panel.measure], abs=0.05)
-            assert (line.kept.x, line.kept.y) in points
+            assert line.best.epoch == kept["epoch"]
+            assert value_at(line.best.y, *up) == pytest.approx(kept[panel.quantity], abs=0.05)
+            assert (line.best.x, line.best.y) in points
 
 
 @pytest.mark.parametrize("last", [2, 3, 7, 12, 13, 20, 70, 1000])
 def test_epochs_are_marked_whole_and_none_beyond_the_last(last):
-    laid = counting(last, LEFT, RIGHT)
+    laid = epoch_axis(last, LEFT, RIGHT)
     marked = [float(tick.label) for tick in laid.ticks()]
-    assert (laid.at(1), laid.at(last)) == (LEFT, RIGHT)
+    assert (laid.position(1), laid.position(last)) == (LEFT, RIGHT)
     assert all(mark.is_integer() and 1 <= mark <= last for mark in marked)
     assert 2 <= len(marked) <= 7
     assert len(set(np.diff(marked))) == 1
-    assert [tick.at for tick in laid.ticks()] == [laid.at(mark) for mark in marked]
+    assert [tick.position for tick in laid.ticks()] == [laid.position(mark) for mark in marked]
 
 
 def test_one_epoch_and_no_history_at_all():
-    (loss, _) = panels({Run("a", 0): history([1], [2.0], [5.0], 1)})
-    (tick,) = loss.across
-    assert (tick.label, tick.at) == ("1", loss.lines[0].kept.x)
-    assert panels({}) == []
+    (loss, _) = make_panels({RunId("a", 0): history([1], [2.0], [5.0], 1)})
+    (tick,) = loss.x_ticks
+    assert (tick.label, tick.position) == ("1", loss.curves[0].best.x)
+    assert make_panels({}) == []
 
 
 def test_a_run_is_read_off_its_path(tmp_path):
-    assert run_of(tmp_path / "ucm" / "no_drea" / "fold12" / "history.csv") == Run("no_drea", 12)
+    assert run_from_path(tmp_path / "ucm" / "no_drea" / "fold12" / "history.csv") == RunId(
+        "no_drea", 12
+    )
     with pytest.raises(DataError, match=r"expected <variant>/fold<k>/history\.csv"):
-        run_of(tmp_path / "history.csv")
+        run_from_path(tmp_path / "history.csv")

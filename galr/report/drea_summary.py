@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 
 from galr.errors import ShapeError
-from galr.report.origin import flat
-from galr.report.pictures import Regions
+from galr.report.provenance_view import flatten
+from galr.report.render_images import DetectedRegions
 
 
 @dataclass(frozen=True, eq=False)
-class Graphs:
+class VariantGraphs:
     """What the report needs of one variant's graphs."""
 
     names: list[str]  # (images,) as in the regions
     mask: np.ndarray  # (images, n) bool, False where a row is padding
-    kept: np.ndarray  # (images, n) number within the image's regions; -1 where padding or not known
-    redundant: np.ndarray  # (images,) regions dropped as redundant
+    region_index: (
+        np.ndarray
+    )  # (images, n) number within the image's regions; -1 where padding or not known
+    num_redundant: np.ndarray  # (images,) regions dropped as redundant
     settings: Mapping[str, Any]  # of whatever made them
-    content: str  # the same for graphs whose every number is the same; see `content`
+    content_hash: str  # the same for graphs whose every number is the same; see `content`
 
     @property
     def imported(self) -> bool:
@@ -30,38 +32,38 @@ class Graphs:
 
 
 @dataclass(frozen=True)
-class Counts:
+class RegionCounts:
     """How many regions met which end, over all images; None where the graphs do not tell."""
 
-    found: int | None
-    weak: int | None  # below the least score
+    detected: int | None
+    low_score: int | None  # below the least score
     redundant: int | None
-    beyond: int | None  # past the first n
+    over_limit: int | None  # past the first n
     kept: int
-    an_image: float  # kept, mean over all images
-    empty: int  # images whose graph has no region
+    mean_per_image: float  # kept, mean over all images
+    num_empty: int  # images whose graph has no region
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DreaRow:
     """The counts of one or more variants whose graphs are the same."""
 
     variants: tuple[str, ...]
-    counts: Counts
-    changes: str  # its settings that are other than the plain variant's, in words
+    counts: RegionCounts
+    changed_settings: str  # its settings that are other than the plain variant's, in words
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class DreaRows:
     """What came of the regions in every variant that looks at them."""
 
-    rows: tuple[Outcome, ...]
-    plain: str | None  # the first variant with graphs of DREA's; None where there is none
+    rows: tuple[DreaRow, ...]
+    baseline: str | None  # the first variant with graphs of DREA's; None where there is none
     settings: str  # of that variant, in words
     imported: bool  # whether some graphs are the authors' own
 
 
-def content(tables: Iterable[np.ndarray]) -> str:
+def hash_tables(tables: Iterable[np.ndarray]) -> str:
     """Hash tables so that two files can be compared without both in memory."""
     digest = hashlib.sha256()
     for table in tables:
@@ -70,7 +72,7 @@ def content(tables: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def outcomes(regions: Regions, graphs: Mapping[str, Graphs]) -> Outcomes:
+def make_drea_rows(regions: DetectedRegions, graphs: Mapping[str, VariantGraphs]) -> DreaRows:
     """Count what every variant's graphs made of the regions; variants with the same graphs share a row.
 
     Args:
@@ -80,24 +82,26 @@ def outcomes(regions: Regions, graphs: Mapping[str, Graphs]) -> Outcomes:
     Raises:
         ShapeError: graphs are of other images, or account for other regions.
     """
-    says = {name: flat(each.settings) for name, each in graphs.items()}
+    says = {name: flatten(each.settings) for name, each in graphs.items()}
     plain = next((name for name, each in graphs.items() if not each.imported), None)
     base = {} if plain is None else says[plain]
-    same: dict[tuple[str, Counts], list[str]] = {}
+    same: dict[tuple[str, RegionCounts], list[str]] = {}
     for name, each in graphs.items():
-        same.setdefault((each.content, counts(name, each, regions)), []).append(name)
-    return Outcomes(
+        same.setdefault((each.content_hash, count_regions(name, each, regions)), []).append(name)
+    return DreaRows(
         tuple(
-            Outcome(tuple(variants), found, _changes([says[name] for name in variants], base))
+            DreaRow(
+                tuple(variants), found, _changed_settings([says[name] for name in variants], base)
+            )
             for (_, found), variants in same.items()
         ),
         plain,
-        in_words([base]),
+        format_settings([base]),
         any(each.imported for each in graphs.values()),
     )
 
 
-def counts(variant: str, graphs: Graphs, regions: Regions) -> Counts:
+def count_regions(variant: str, graphs: VariantGraphs, regions: DetectedRegions) -> RegionCounts:
     """Count the ends of all regions in one variant's graphs.
 
     Args:
@@ -118,55 +122,55 @@ def counts(variant: str, graphs: Graphs, regions: Regions) -> Counts:
     kept, empty = int(rows.sum()), int((rows == 0).sum())
     an_image = kept / max(len(rows), 1)
     if graphs.imported:
-        return Counts(None, None, None, None, kept, an_image, empty)
+        return RegionCounts(None, None, None, None, kept, an_image, empty)
     least = graphs.settings.get("least_score")
-    weak = _below(regions, 0.0 if least is None else least)
-    beyond = regions.each - weak - graphs.redundant - rows
-    foreign = (beyond < 0) | (graphs.kept.max(axis=1, initial=-1) >= regions.each)
+    weak = _count_low_score(regions, 0.0 if least is None else least)
+    beyond = regions.counts - weak - graphs.num_redundant - rows
+    foreign = (beyond < 0) | (graphs.region_index.max(axis=1, initial=-1) >= regions.counts)
     if foreign.any():
         image = int(foreign.argmax())
         raise ShapeError(
-            f"the graphs of {variant} account for {(regions.each - beyond)[image]} regions of image"
-            f" {regions.names[image]}, the highest number {graphs.kept[image].max()}, but regions.h5 has"
-            f" {regions.each[image]}, numbered from 0; make the graphs again from this regions.h5"
+            f"the graphs of {variant} account for {(regions.counts - beyond)[image]} regions of image"
+            f" {regions.names[image]}, the highest number {graphs.region_index[image].max()}, but regions.h5 has"
+            f" {regions.counts[image]}, numbered from 0; make the graphs again from this regions.h5"
         )
-    return Counts(
-        found=len(regions.scores),
-        weak=None if least is None else int(weak.sum()),
-        redundant=int(graphs.redundant.sum()),
-        beyond=None if least is None else int(beyond.sum()),
+    return RegionCounts(
+        detected=len(regions.scores),
+        low_score=None if least is None else int(weak.sum()),
+        redundant=int(graphs.num_redundant.sum()),
+        over_limit=None if least is None else int(beyond.sum()),
         kept=kept,
-        an_image=an_image,
-        empty=empty,
+        mean_per_image=an_image,
+        num_empty=empty,
     )
 
 
-def _below(regions: Regions, least_score: float) -> np.ndarray:
+def _count_low_score(regions: DetectedRegions, least_score: float) -> np.ndarray:
     """Count the regions of every image that DREA leaves out for their score, compared as it does."""
     weak = regions.scores.astype(np.float64) < least_score
-    return np.bincount(regions.image[weak], minlength=len(regions.each))
+    return np.bincount(regions.image[weak], minlength=len(regions.counts))
 
 
-def _changes(documents: Sequence[Mapping[str, str]], base: Mapping[str, str]) -> str:
+def _changed_settings(documents: Sequence[Mapping[str, str]], base: Mapping[str, str]) -> str:
     """Name the settings of a row that some variant of it has otherwise than the base."""
     keys = {key for each in documents for key in each if each[key] != base.get(key)}
-    return in_words([{key: each[key] for key in each if key in keys} for each in documents])
+    return format_settings([{key: each[key] for key in each if key in keys} for each in documents])
 
 
-def in_words(documents: Sequence[Mapping[str, str]]) -> str:
+def format_settings(documents: Sequence[Mapping[str, str]]) -> str:
     """Name settings: `measure iou, no salience`; where documents differ, `measure cosine or iou`.
 
     Args:
-        documents: settings as `galr.report.origin.flat` writes them.
+        documents: settings as `galr.report.provenance_view.flat` writes them.
     """
     keys = dict.fromkeys(key for document in documents for key in document)
     return ", ".join(
-        _worded(key, list(dict.fromkeys(each[key] for each in documents if key in each)))
+        _format_setting(key, list(dict.fromkeys(each[key] for each in documents if key in each)))
         for key in keys
     )
 
 
-def _worded(key: str, values: Sequence[str]) -> str:
+def _format_setting(key: str, values: Sequence[str]) -> str:
     """Name one setting and all its values."""
     name = key.replace("_", " ")
     switch = {"true": name, "false": f"no {name}"}

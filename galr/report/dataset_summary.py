@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.report.axis import Tick, axis
-from galr.report.pictures import Regions
+from galr.report.curves import Tick, make_axis
+from galr.report.render_images import DetectedRegions
 from galr.report.sheets import read_sheet
 
-DROPPED = ("item", "kind", "reason")
-SPLITS = ("train", "val", "test")
+DROPPED_COLUMNS = ("item", "kind", "reason")
+SPLIT_NAMES = ("train", "val", "test")
 LEFT, RIGHT, TOP, BOTTOM = (
     40,
     350,
@@ -21,72 +21,72 @@ LEFT, RIGHT, TOP, BOTTOM = (
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitStats:
     """What one split holds."""
 
     name: str
     images: int
     sentences: int
-    distinct: int  # sentences that differ
-    shared: int  # sentences whose very words another image of the split also has
-    fewest: int  # sentences an image
-    most: int
+    num_distinct: int  # sentences that differ
+    num_shared: int  # sentences whose very words another image of the split also has
+    min_per_image: int  # sentences an image
+    max_per_image: int
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedItems:
     """The items left out of the data for one kind of reason."""
 
     kind: str
     count: int
-    first: str  # the first of them and what was wrong with it
+    example: str  # the first of them and what was wrong with it
 
 
 @dataclass(frozen=True)
-class ClassCount:
+class ClassStats:
     """The detections of one class."""
 
     name: str
     regions: int
     images: int  # that have at least one
-    an_image: float  # mean over all images
-    share: float  # of the most frequent class, percent
+    mean_per_image: float  # mean over all images
+    bar_percent: float  # of the most frequent class, percent
 
 
 @dataclass(frozen=True)
-class Bar:
+class HistogramBar:
     """One bar of a histogram, in pixels."""
 
     x: float
     y: float
     width: float
     height: float
-    says: str
+    label: str
 
 
 @dataclass(frozen=True)
 class Histogram:
     """How many images have how many detections."""
 
-    bars: tuple[Bar, ...]
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
+    bars: tuple[HistogramBar, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
 
 
 @dataclass(frozen=True)
-class RegionFacts:
+class RegionStats:
     """What the detector found."""
 
     images: int
-    empty: int  # images without a detection
-    found: int
-    classes: tuple[ClassCount, ...]
+    num_empty: int  # images without a detection
+    total: int
+    classes: tuple[ClassStats, ...]
     histogram: Histogram
 
 
-def splits(
+def split_stats(
     names: Sequence[str], sentences: Sequence[str], image_of_sentence: np.ndarray
-) -> list[Split]:
+) -> list[SplitStats]:
     """Count every split.
 
     Args:
@@ -99,22 +99,22 @@ def splits(
     """
     of_image = np.array(names)
     return [
-        _split(name, np.flatnonzero(of_image == name), sentences, image_of_sentence)
-        for name in SPLITS
+        _stats_of_split(name, np.flatnonzero(of_image == name), sentences, image_of_sentence)
+        for name in SPLIT_NAMES
         if name in names
     ]
 
 
-def _split(
+def _stats_of_split(
     name: str, images: np.ndarray, sentences: Sequence[str], image_of_sentence: np.ndarray
-) -> Split:
+) -> SplitStats:
     """Count one split; two images share a sentence when the text is the same to the letter."""
     rows = np.flatnonzero(np.isin(image_of_sentence, images))
     owners: dict[str, set[int]] = {}
     for row in rows.tolist():
         owners.setdefault(sentences[row], set()).add(int(image_of_sentence[row]))
     counts = np.bincount(image_of_sentence[rows], minlength=images.max() + 1)[images]
-    return Split(
+    return SplitStats(
         name,
         len(images),
         len(rows),
@@ -125,40 +125,42 @@ def _split(
     )
 
 
-def dropped(path: Path) -> list[Dropped]:
+def read_dropped(path: Path) -> list[DroppedItems]:
     """Count the items of data_report.csv by kind, the most frequent first.
 
     Raises:
         DataError: missing, no table, or without the columns `item`, `kind` and `reason`.
     """
-    table = read_sheet(path, DROPPED, words=DROPPED)
+    table = read_sheet(path, DROPPED_COLUMNS, words=DROPPED_COLUMNS)
     first = table.drop_duplicates("kind").set_index("kind")
     counts = table["kind"].value_counts()  # the most frequent first
     return [
-        Dropped(str(kind), int(counts[kind]), f"{first['item'][kind]}: {first['reason'][kind]}")
+        DroppedItems(
+            str(kind), int(counts[kind]), f"{first['item'][kind]}: {first['reason'][kind]}"
+        )
         for kind in counts.index
     ]
 
 
-def region_facts(regions: Regions) -> RegionFacts:
+def region_stats(regions: DetectedRegions) -> RegionStats:
     """Count detections by class and by image."""
-    each = regions.each
-    return RegionFacts(
+    each = regions.counts
+    return RegionStats(
         len(each),
         int((each == 0).sum()),
         int(each.sum()),
-        tuple(_classes(regions)),
-        histogram(each),
+        tuple(_class_stats(regions)),
+        make_histogram(each),
     )
 
 
-def _classes(regions: Regions) -> list[ClassCount]:
+def _class_stats(regions: DetectedRegions) -> list[ClassStats]:
     """Count every class, the most frequent first, those never found last."""
-    image, images = regions.image, len(regions.each)
+    image, images = regions.image, len(regions.counts)
     total = np.bincount(regions.classes, minlength=len(regions.class_names))
     most = max(int(total.max(initial=0)), 1)
     return [
-        ClassCount(
+        ClassStats(
             regions.class_names[number],
             int(total[number]),
             len(np.unique(image[regions.classes == number])),
@@ -169,7 +171,7 @@ def _classes(regions: Regions) -> list[ClassCount]:
     ]
 
 
-def histogram(each: np.ndarray, bins: int = 24) -> Histogram:
+def make_histogram(each: np.ndarray, bins: int = 24) -> Histogram:
     """Draw how many images have how many detections; neighbours share a bar beyond `bins` of them.
 
     Args:
@@ -179,15 +181,15 @@ def histogram(each: np.ndarray, bins: int = 24) -> Histogram:
     most = int(each.max(initial=0))
     span = max(1, -(-(most + 1) // bins))  # counts a bar, rounded up
     height = np.bincount(each // span, minlength=most // span + 1)
-    up = axis(height, BOTTOM, TOP, marks=4)
+    up = make_axis(height, BOTTOM, TOP, marks=4)
     width = (RIGHT - LEFT) / len(height)
     bars = tuple(
-        Bar(
+        HistogramBar(
             round(LEFT + place * width + 1, 2),
-            up.at(count),
+            up.position(count),
             round(max(width - 2, 1), 2),
-            round(BOTTOM - up.at(count), 2),
-            f"{_counts(place * span, span)}: {count:,} image{'s' * (count != 1)}",
+            round(BOTTOM - up.position(count), 2),
+            f"{_bin_label(place * span, span)}: {count:,} image{'s' * (count != 1)}",
         )
         for place, count in enumerate(height.tolist())
     )
@@ -199,6 +201,6 @@ def histogram(each: np.ndarray, bins: int = 24) -> Histogram:
     return Histogram(bars, across, tuple(up.ticks()))
 
 
-def _counts(low: int, span: int) -> str:
+def _bin_label(low: int, span: int) -> str:
     """Name the detections of a bar."""
     return f"{low} detections" if span == 1 else f"{low} to {low + span - 1} detections"

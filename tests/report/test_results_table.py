@@ -7,13 +7,12 @@ import pytest
 
 from galr.__main__ import main
 from galr.evaluate.metrics import RECALL_NAMES
-from galr.report.metrics import read
-from galr.report.table import text
+from galr.report.results import format_table, read_metrics
 
 
 def test_it_holds_the_means_in_order(draw):
     path = draw().folder / "metrics.csv"
-    shown = text(read(path))
+    shown = format_table(read_metrics(path))
     table = pd.read_csv(path, dtype={"fold": str})
     means = table[table["fold"] == "mean"]
     spread = table[table["fold"] == "std"]
@@ -33,7 +32,9 @@ def test_it_holds_the_means_in_order(draw):
 
 
 def test_any_console_can_show_it(draw):
-    shown = text(read(draw(variants=("a_variant_of_a_long_name",)).folder / "metrics.csv"))
+    shown = format_table(
+        read_metrics(draw(variants=("a_variant_of_a_long_name",)).folder / "metrics.csv")
+    )
     assert shown.isascii()
     assert max(map(len, shown.splitlines())) <= 120
     lines = [line for line in shown.splitlines() if " to " in line and "%" not in line]
@@ -41,8 +42,8 @@ def test_any_console_can_show_it(draw):
 
 
 def test_one_fold_shows_a_dash_and_no_chance_shows_none(draw):
-    metrics = read(draw(folds=1).folder / "metrics.csv").drop(columns="chance_mr")
-    shown = text(metrics)
+    metrics = read_metrics(draw(folds=1).folder / "metrics.csv").drop(columns="chance_mr")
+    shown = format_table(metrics)
     assert "1 fold\n" in shown
     assert " -  " in shown
     assert "random" not in shown
@@ -51,7 +52,7 @@ def test_one_fold_shows_a_dash_and_no_chance_shows_none(draw):
 def test_report_and_show_print_the_table_and_the_path(draw, capsys):
     results = draw()
     metrics, page = results.folder / "metrics.csv", results.folder / "report.html"
-    expected = f"{text(read(metrics))}\n\n{page}\n"
+    expected = f"{format_table(read_metrics(metrics))}\n\n{page}\n"
     assert results.report() == 0
     assert capsys.readouterr().out == expected
     assert main(["show", "--metrics", str(metrics), "--report", str(page)]) == 0

@@ -5,35 +5,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from galr.report.runs import Run
+from galr.report.results import RunId
 
 
 @dataclass(frozen=True)
-class Origin:
+class ProvenanceView:
     """What every file says of its own making, a row a value."""
 
-    files: Mapping[str, Mapping[str, str]]  # by what the file holds
-    runs: Mapping[str, str]  # what all runs say alike
-    each_run: Mapping[Run, Mapping[str, str]]  # what each says for itself
-    page: Mapping[str, str]  # versions of the code that made the page
+    by_file: Mapping[str, Mapping[str, str]]  # by what the file holds
+    shared: Mapping[str, str]  # what all runs say alike
+    by_run: Mapping[RunId, Mapping[str, str]]  # what each says for itself
+    page_versions: Mapping[str, str]  # versions of the code that made the page
 
     @property
     def detector(self) -> dict[str, str]:
         """What regions.h5 says of the detector."""
-        said = self.files.get("regions.h5", {})
+        said = self.by_file.get("regions.h5", {})
         return {key: value for key, value in said.items() if key.startswith("detector")}
 
     @property
-    def differing(self) -> list[str]:
+    def differing_keys(self) -> list[str]:
         """Every row that some run says for itself, in order."""
-        return list(dict.fromkeys(key for rows in self.each_run.values() for key in rows))
+        return list(dict.fromkeys(key for rows in self.by_run.values() for key in rows))
 
 
-def origin(
+def make_provenance_view(
     files: Mapping[str, Mapping[str, Any]],
-    runs: Mapping[Run, Mapping[str, Any]],
+    runs: Mapping[RunId, Mapping[str, Any]],
     page: Mapping[str, str],
-) -> Origin:
+) -> ProvenanceView:
     """Write down where everything comes from.
 
     Args:
@@ -41,16 +41,16 @@ def origin(
         runs: the provenance of each run's similarities.
         page: versions of the code that makes the page.
     """
-    alike, own = common([flat(said) for said in runs.values()])
-    return Origin(
-        {name: flat(said) for name, said in files.items()},
+    alike, own = split_common([flatten(said) for said in runs.values()])
+    return ProvenanceView(
+        {name: flatten(said) for name, said in files.items()},
         alike,
         dict(zip(runs, own, strict=True)),
         page,
     )
 
 
-def flat(document: Mapping[str, Any], above: str = "") -> dict[str, str]:
+def flatten(document: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """Write a nested document as one row a value, its key the way to it.
 
     A short list of plain values is one row; a list of documents is a row for each of their values.
@@ -59,15 +59,17 @@ def flat(document: Mapping[str, Any], above: str = "") -> dict[str, str]:
     for key, value in document.items():
         name = f"{above}.{key}" if above else str(key)
         if isinstance(value, Mapping):
-            rows |= flat(value, name)
+            rows |= flatten(value, name)
         elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            rows |= flat({str(place): item for place, item in enumerate(value)}, name)
+            rows |= flatten({str(place): item for place, item in enumerate(value)}, name)
         else:
             rows[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return rows
 
 
-def common(documents: Sequence[Mapping[str, str]]) -> tuple[dict[str, str], list[dict[str, str]]]:
+def split_common(
+    documents: Sequence[Mapping[str, str]],
+) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Part what all documents say alike from what each says for itself.
 
     Returns:

@@ -13,10 +13,16 @@ from galr.graphs import detections
 from galr.graphs.denoise_report import explain_image
 from galr.graphs.drea import build_graphs
 from galr.graphs.edges import EdgeConfig
-from galr.report.gallery import drawn_variant
-from galr.report.graphs import Graphs, content, counts, in_words, outcomes
-from galr.report.pictures import Regions
-from galr.report.runs import Run, variant_of
+from galr.report.drea_summary import (
+    VariantGraphs,
+    count_regions,
+    format_settings,
+    hash_tables,
+    make_drea_rows,
+)
+from galr.report.examples_view import select_boxes_variant
+from galr.report.render_images import DetectedRegions
+from galr.report.results import RunId, variant_from_path
 
 CLASSES = ("ship", "dock")
 LEAST = float(np.float32(0.3))  # as a score of 0.3 is stored: one that is just not too weak
@@ -43,7 +49,7 @@ def found(each=(9, 0, 1, 14, 3, 40), seed=0):
 def as_report(regions):
     """The same detections as the report reads them."""
     names = [f"scene {image}" for image in range(len(regions.sizes))]
-    return Regions(
+    return DetectedRegions(
         names, regions.offsets, regions.boxes, regions.scores, regions.classes, list(CLASSES)
     )
 
@@ -54,26 +60,26 @@ def made(regions, edges=EDGES, **changed):
     drea = build_graphs(regions, len(CLASSES), **choices, edges=edges)
     settings = choices | vars(edges)
     names = as_report(regions).names
-    return Graphs(
+    return VariantGraphs(
         names,
         drea.mask,
         drea.region_index,
         drea.num_redundant,
         settings,
-        content(vars(drea).values()),
+        hash_tables(vars(drea).values()),
     )
 
 
 def imported(images, rows=(2, 0, 3)):
     """The authors' own matrices."""
     mask = np.resize(rows, images)[:, None] > np.arange(4)
-    return Graphs(
+    return VariantGraphs(
         [f"scene {image}" for image in range(images)],
         mask,
         np.full(mask.shape, -1),
         np.zeros(images, int),
         {"published": "RSITMD"},
-        content([mask]),
+        hash_tables([mask]),
     )
 
 
@@ -85,21 +91,21 @@ def test_the_counts_are_those_of_every_image_looked_at_alone(measure, redundant)
         explain_image(regions, image, len(CLASSES), **choices, edges=EDGES)
         for image in range(len(regions.sizes))
     ]
-    told = counts("iou", made(regions, **choices), as_report(regions))
-    assert told.found == len(regions.scores)
+    told = count_regions("iou", made(regions, **choices), as_report(regions))
+    assert told.detected == len(regions.scores)
     for name in ("weak", "redundant", "beyond", "kept"):
         assert getattr(told, name) == sum(each.count(name) for each in alone), name
-    assert told.weak + told.redundant + told.beyond + told.kept == told.found
-    assert told.weak and told.beyond
-    assert told.an_image == pytest.approx(np.mean([each.count("kept") for each in alone]))
-    assert told.empty == sum(not each.count("kept") for each in alone) >= 1
+    assert told.low_score + told.redundant + told.over_limit + told.kept == told.detected
+    assert told.low_score and told.over_limit
+    assert told.mean_per_image == pytest.approx(np.mean([each.count("kept") for each in alone]))
+    assert told.num_empty == sum(not each.count("kept") for each in alone) >= 1
 
 
 def test_without_a_least_score_nobody_knows_what_was_too_weak():
     regions = found()
     whole = made(regions)
-    told = counts("iou", replace(whole, settings={"measure": "iou"}), as_report(regions))
-    known = counts("iou", whole, as_report(regions))
+    told = count_regions("iou", replace(whole, settings={"measure": "iou"}), as_report(regions))
+    known = count_regions("iou", whole, as_report(regions))
     assert told == replace(known, weak=None, beyond=None)
 
 
@@ -113,8 +119,8 @@ def test_the_same_graphs_share_a_row_and_other_settings_are_named():
         "wide": made(regions, most=5),
         "published": imported(6),
     }
-    table = outcomes(as_report(regions), all_graphs)
-    assert [(row.variants, row.changes) for row in table.rows] == [
+    table = make_drea_rows(as_report(regions), all_graphs)
+    assert [(row.variants, row.changed_settings) for row in table.rows] == [
         (("corrected", "still"), ""),
         (("no_salience",), "no salience"),
         (("wide",), "most 5"),
@@ -122,19 +128,22 @@ def test_the_same_graphs_share_a_row_and_other_settings_are_named():
     ]
     for row in table.rows:
         for variant in row.variants:
-            assert row.counts == counts(variant, all_graphs[variant], as_report(regions))
-    assert (table.plain, table.imported) == ("corrected", True)
+            assert row.counts == count_regions(variant, all_graphs[variant], as_report(regions))
+    assert (table.baseline, table.imported) == ("corrected", True)
     assert "most 4, measure iou, redundant 0.3, " in table.settings
     assert table.settings.endswith("salience, self loops, normalisation symmetric")
 
 
 def test_settings_that_changed_no_number_are_all_named_in_the_row():
     regions = found((1, 1))
-    table = outcomes(
+    table = make_drea_rows(
         as_report(regions), {"a": made(regions), "b": made(regions, measure="cosine", redundant=1)}
     )
     (row,) = table.rows
-    assert (row.variants, row.changes) == (("a", "b"), "measure iou or cosine, redundant 0.3 or 1")
+    assert (row.variants, row.changed_settings) == (
+        ("a", "b"),
+        "measure iou or cosine, redundant 0.3 or 1",
+    )
 
 
 def test_the_same_graphs_with_other_counts_do_not_share_a_row():
@@ -143,27 +152,27 @@ def test_the_same_graphs_with_other_counts_do_not_share_a_row():
         name: made(regions, least_score=least, measure="none")
         for name, least in (("a", 0.1), ("b", 0.2))
     }
-    assert few["a"].content == few["b"].content  # the best four are the same
-    table = outcomes(as_report(regions), few)
-    assert [(row.variants, row.changes) for row in table.rows] == [
+    assert few["a"].content_hash == few["b"].content_hash  # the best four are the same
+    table = make_drea_rows(as_report(regions), few)
+    assert [(row.variants, row.changed_settings) for row in table.rows] == [
         (("a",), ""),
         (("b",), "least score 0.2"),
     ]
 
 
 def test_of_imported_graphs_only_the_rows_are_known():
-    table = outcomes(as_report(found()), {"published": imported(6, rows=(2, 0, 3))})
+    table = make_drea_rows(as_report(found()), {"published": imported(6, rows=(2, 0, 3))})
     told = table.rows[0].counts
-    assert (told.found, told.weak, told.redundant, told.beyond) == (None,) * 4
-    assert (told.kept, told.an_image, told.empty) == (10, pytest.approx(10 / 6), 2)
-    assert (table.plain, table.settings) == (None, "")
+    assert (told.detected, told.low_score, told.redundant, told.over_limit) == (None,) * 4
+    assert (told.kept, told.mean_per_image, told.num_empty) == (10, pytest.approx(10 / 6), 2)
+    assert (table.baseline, table.settings) == (None, "")
 
 
 def test_no_graphs_and_no_images():
-    assert outcomes(as_report(found()), {}).rows == ()
+    assert make_drea_rows(as_report(found()), {}).rows == ()
     nothing = found(())
-    told = counts("iou", made(nothing), as_report(nothing))
-    assert (told.found, told.kept, told.an_image, told.empty) == (0, 0, 0, 0)
+    told = count_regions("iou", made(nothing), as_report(nothing))
+    assert (told.detected, told.kept, told.mean_per_image, told.num_empty) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -177,40 +186,45 @@ def test_no_graphs_and_no_images():
 def test_graphs_of_other_regions_are_refused(change, says):
     regions = found()
     with pytest.raises(ShapeError, match=says) as caught:
-        outcomes(as_report(regions), {"iou": replace(made(regions), **change)})
+        make_drea_rows(as_report(regions), {"iou": replace(made(regions), **change)})
     assert "the graphs of iou" in str(caught.value)
 
 
 def test_a_table_of_the_same_bytes_in_another_shape_has_other_content():
     table = np.arange(6.0)
-    assert content([table]) == content([table.copy()])
+    assert hash_tables([table]) == hash_tables([table.copy()])
     others = [table.reshape(2, 3), table.astype("f4"), table[::-1], table[:0]]
-    assert len({content([each]) for each in [table, *others]}) == 5
+    assert len({hash_tables([each]) for each in [table, *others]}) == 5
 
 
 def test_settings_in_words():
-    assert in_words([{"self_loops": "false", "redundant": "0.5"}]) == "no self loops, redundant 0.5"
-    assert in_words([{"salience": "true"}, {"salience": "false"}]) == "salience or no salience"
-    assert in_words([{}]) == ""
+    assert (
+        format_settings([{"self_loops": "false", "redundant": "0.5"}])
+        == "no self loops, redundant 0.5"
+    )
+    assert (
+        format_settings([{"salience": "true"}, {"salience": "false"}]) == "salience or no salience"
+    )
+    assert format_settings([{}]) == ""
 
 
 def test_the_boxes_are_of_the_shown_variant_or_of_the_first_that_knows():
     regions = found()
     drea = made(regions)
     known = {"published": imported(6), "corrected": drea, "iou": drea}
-    assert drawn_variant("iou", known) == "iou"
-    assert drawn_variant("global", known) == "corrected"
-    assert drawn_variant("published", known) is None
-    assert drawn_variant("global", {"published": imported(6)}) is None
-    assert drawn_variant("global", {}) is None
+    assert select_boxes_variant("iou", known) == "iou"
+    assert select_boxes_variant("global", known) == "corrected"
+    assert select_boxes_variant("published", known) is None
+    assert select_boxes_variant("global", {"published": imported(6)}) is None
+    assert select_boxes_variant("global", {}) is None
 
 
 def test_where_graphs_lie_says_whose_they_are():
-    runs = [Run("corrected", 0), Run("global", 0)]
-    assert variant_of(Path("results/ucm/corrected/graphs.h5"), runs) == "corrected"
+    runs = [RunId("corrected", 0), RunId("global", 0)]
+    assert variant_from_path(Path("results/ucm/corrected/graphs.h5"), runs) == "corrected"
     for path in ("results/ucm/graphs.h5", "corrected/fold0/graphs.h5", "/graphs.h5"):
         with pytest.raises(DataError, match=r"expected <variant>/graphs\.h5.* corrected, global"):
-            variant_of(Path(path), runs)
+            variant_from_path(Path(path), runs)
 
 
 def test_whose_boxes_are_drawn_is_said(draw):
