@@ -10,7 +10,6 @@ OUT  resources/detectors/{detector}/checkpoint.pth, or archives/{archive}
 from dataclasses import dataclass
 from pathlib import Path
 
-from galr.data.download import fetch_archive
 from galr.options import OptionGroup, option
 from galr.regions.detector_spec import read_network_spec
 
@@ -30,6 +29,8 @@ class Options(OptionGroup):
 
 def run(options: Options) -> None:
     """Read the detector file, fetch what it names."""
+    from galr.data.download import fetch_archive  # requests comes with an extra
+
     detector = read_network_spec(options.detector)
     wanted = (
         detector.published_weights()

@@ -19,17 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from galr.devices import resolve_device
-from galr.io.formats import Dataset, Regions
 from galr.options import OptionGroup, option
 from galr.progress import ProgressBar
 from galr.provenance import code_versions, file_sha256
-from galr.regions import network
-from galr.regions.detect import concatenate_ragged, detect
 from galr.regions.detector_spec import read_network_spec
-from galr.regions.pipelines import load_checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +40,14 @@ class Options(OptionGroup):
 
 def run(options: Options) -> None:
     """Load the detector, look at every picture, store what was found."""
+    import torch  # here and below: --help needs neither torch nor mmdet
+
+    from galr.devices import resolve_device
+    from galr.io.formats import Dataset, Regions
+    from galr.regions import network
+    from galr.regions.detect import concatenate_ragged, detect
+    from galr.regions.pipelines import load_checked
+
     torch.set_num_threads(options.threads)
     device = resolve_device(options.device)
     detector = read_network_spec(options.detector)

@@ -15,17 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from galr.devices import resolve_device
-from galr.io.images import load_rgb
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions
-from galr.regions import average_precision, training
-from galr.regions.detect import detect
 from galr.regions.detector_spec import read_network_spec
-from galr.regions.network import save_checkpoint
-from galr.regions.train_val import read_train_val
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +34,15 @@ class Options(OptionGroup):
 
 def run(options: Options) -> None:
     """Read the boxes, train, save, measure."""
+    import torch  # here and below: --help needs neither torch nor mmdet
+
+    from galr.devices import resolve_device
+    from galr.io.images import load_rgb
+    from galr.regions import average_precision, training
+    from galr.regions.detect import detect
+    from galr.regions.network import save_checkpoint
+    from galr.regions.train_val import read_train_val
+
     torch.set_num_threads(options.threads)
     device = resolve_device(options.device)
     detector = read_network_spec(options.detector)
