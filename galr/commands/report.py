@@ -31,7 +31,7 @@ from galr.report.results import run_from_path, variant_from_path
 class Options(OptionGroup):
     """What comes in, what goes out, and how much to show."""
 
-    results: Path = option("metrics.csv")
+    metrics: Path = option("metrics.csv")
     dataset: Path = option("dataset.h5")
     regions: Path = option("regions.h5")
     data_report: Path = option("data_report.csv")

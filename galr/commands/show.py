@@ -17,7 +17,7 @@ from galr.targets import make_hint
 class Options(OptionGroup):
     """What to print."""
 
-    results: Path = option("metrics.csv")
+    metrics: Path = option("metrics.csv")
     report: Path = option("report.html")
 
 

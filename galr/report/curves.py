@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from galr.io.csv_io import read_csv
 from galr.report.results import RunId
-from galr.report.sheets import read_sheet
 
 PANEL_WIDTH, PANEL_HEIGHT = (
     360,
@@ -19,100 +19,6 @@ PANEL_WIDTH, PANEL_HEIGHT = (
 )  # pixels; about the width of a phone, so that text is never scaled far down
 LEFT, RIGHT, TOP, BOTTOM = 40, 350, 10, 170  # of the plot within them
 QUANTITIES = {"loss": "Training loss, mean over pairs", "mr": "Validation mR, percent"}
-
-
-@dataclass(frozen=True)
-class BestEpoch:
-    """The epoch whose weights were kept."""
-
-    epoch: int
-    value: float
-    x: float
-    y: float
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One fold: its points as SVG takes them, and the kept epoch."""
-
-    fold: int
-    points: str
-    best: BestEpoch | None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One measure of one variant; all panels of a measure share their axes."""
-
-    variant: str
-    quantity: str
-    title: str
-    curves: tuple[Curve, ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-
-
-def read_history(path: Path) -> pd.DataFrame:
-    """Read history.csv.
-
-    Returns:
-        A row an epoch: `epoch`, `loss`, `mr` (validation, percent) and `best` (True on the kept one).
-
-    Raises:
-        DataError: missing, no table, or without one of those columns.
-    """
-    return read_sheet(path, ("epoch", *QUANTITIES, "best"), words=())
-
-
-def make_panels(histories: Mapping[RunId, pd.DataFrame]) -> list[Panel]:
-    """Lay out every variant's curves, two panels a variant in the order they come."""
-    if not histories:
-        return []
-    last = max(history["epoch"].max() for history in histories.values())
-    across = epoch_axis(last, LEFT, RIGHT)
-    up = {
-        measure: make_axis(
-            (v for h in histories.values() for v in h[measure]), BOTTOM, TOP, marks=4
-        )
-        for measure in QUANTITIES
-    }
-    return [
-        Panel(
-            variant,
-            measure,
-            meaning,
-            tuple(
-                _curve(run.fold, history, measure, across, up[measure])
-                for run, history in sorted(histories.items(), key=lambda item: item[0])
-                if run.variant == variant
-            ),
-            tuple(across.ticks()),
-            tuple(up[measure].ticks()),
-        )
-        for variant in dict.fromkeys(run.variant for run in histories)
-        for measure, meaning in QUANTITIES.items()
-    ]
-
-
-def _curve(fold: int, history: pd.DataFrame, measure: str, across: Axis, up: Axis) -> Curve:
-    """One fold's curve; epochs without the measure are passed over."""
-    pairs = [(e, v) for e, v in zip(history["epoch"], history[measure], strict=True) if isfinite(v)]
-    kept = history[history["best"].astype(bool) & history[measure].notna()]
-    return Curve(
-        fold,
-        " ".join(f"{across.position(epoch):g},{up.position(value):g}" for epoch, value in pairs),
-        None
-        if kept.empty
-        else _best_epoch(kept["epoch"].iloc[-1], kept[measure].iloc[-1], across, up),
-    )
-
-
-def _best_epoch(epoch: float, value: float, across: Axis, up: Axis) -> BestEpoch:
-    """Where the kept epoch stands."""
-    return BestEpoch(int(epoch), float(value), across.position(epoch), up.position(value))
-
-
-STEPS = (1, 2, 2.5, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -187,3 +93,97 @@ def _round_step(size: float) -> float:
     """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `size`."""
     power = 10.0 ** floor(log10(size))
     return next(step for step in STEPS if step * power >= size * (1 - 1e-9)) * power
+
+
+@dataclass(frozen=True)
+class BestEpoch:
+    """The epoch whose weights were kept."""
+
+    epoch: int
+    value: float
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One fold: its points as SVG takes them, and the kept epoch."""
+
+    fold: int
+    points: str
+    best: BestEpoch | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One measure of one variant; all panels of a measure share their axes."""
+
+    variant: str
+    quantity: str
+    title: str
+    curves: tuple[Curve, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read history.csv.
+
+    Returns:
+        A row an epoch: `epoch`, `loss`, `mr` (validation, percent) and `best` (True on the kept one).
+
+    Raises:
+        DataError: missing, no table, or without one of those columns.
+    """
+    return read_csv(path, ("epoch", *QUANTITIES, "best"), text_columns=())
+
+
+def make_panels(histories: Mapping[RunId, pd.DataFrame]) -> list[Panel]:
+    """Lay out every variant's curves, two panels a variant in the order they come."""
+    if not histories:
+        return []
+    last = max(history["epoch"].max() for history in histories.values())
+    across = epoch_axis(last, LEFT, RIGHT)
+    up = {
+        measure: make_axis(
+            (v for h in histories.values() for v in h[measure]), BOTTOM, TOP, marks=4
+        )
+        for measure in QUANTITIES
+    }
+    return [
+        Panel(
+            variant,
+            measure,
+            meaning,
+            tuple(
+                _curve(run.fold, history, measure, across, up[measure])
+                for run, history in sorted(histories.items(), key=lambda item: item[0])
+                if run.variant == variant
+            ),
+            tuple(across.ticks()),
+            tuple(up[measure].ticks()),
+        )
+        for variant in dict.fromkeys(run.variant for run in histories)
+        for measure, meaning in QUANTITIES.items()
+    ]
+
+
+def _curve(fold: int, history: pd.DataFrame, measure: str, across: Axis, up: Axis) -> Curve:
+    """One fold's curve; epochs without the measure are passed over."""
+    pairs = [(e, v) for e, v in zip(history["epoch"], history[measure], strict=True) if isfinite(v)]
+    kept = history[history["best"].astype(bool) & history[measure].notna()]
+    return Curve(
+        fold,
+        " ".join(f"{across.position(epoch):g},{up.position(value):g}" for epoch, value in pairs),
+        None
+        if kept.empty
+        else _best_epoch(kept["epoch"].iloc[-1], kept[measure].iloc[-1], across, up),
+    )
+
+
+def _best_epoch(epoch: float, value: float, across: Axis, up: Axis) -> BestEpoch:
+    """Where the kept epoch stands."""
+    return BestEpoch(int(epoch), float(value), across.position(epoch), up.position(value))
+
+
+STEPS = (1, 2, 2.5, 5, 10)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from galr.io.csv_io import read_csv
 from galr.report.curves import Tick, make_axis
 from galr.report.render_images import DetectedRegions
-from galr.report.sheets import read_sheet
 
 DROPPED_COLUMNS = ("item", "kind", "reason")
 SPLIT_NAMES = ("train", "val", "test")
@@ -131,7 +131,7 @@ def read_dropped(path: Path) -> list[DroppedItems]:
     Raises:
         DataError: missing, no table, or without the columns `item`, `kind` and `reason`.
     """
-    table = read_sheet(path, DROPPED_COLUMNS, words=DROPPED_COLUMNS)
+    table = read_csv(path, DROPPED_COLUMNS, text_columns=DROPPED_COLUMNS)
     first = table.drop_duplicates("kind").set_index("kind")
     counts = table["kind"].value_counts()  # the most frequent first
     return [

@@ -106,7 +106,7 @@ def count_regions(variant: str, graphs: VariantGraphs, regions: DetectedRegions)
 
     Args:
         variant: its name.
-        graphs: its graphs. Where their settings tell no `least_score`, what was too weak cannot be
+        graphs: its graphs. Where their settings have no `min_score`, low scores cannot be
             told from what was beyond n.
         regions: the detections that they were made of.
 
@@ -123,9 +123,9 @@ def count_regions(variant: str, graphs: VariantGraphs, regions: DetectedRegions)
     an_image = kept / max(len(rows), 1)
     if graphs.imported:
         return RegionCounts(None, None, None, None, kept, an_image, empty)
-    least = graphs.settings.get("least_score")
-    weak = _count_low_score(regions, 0.0 if least is None else least)
-    beyond = regions.counts - weak - graphs.num_redundant - rows
+    min_score = graphs.settings.get("min_score")
+    low_score = _count_low_score(regions, 0.0 if min_score is None else min_score)
+    beyond = regions.counts - low_score - graphs.num_redundant - rows
     foreign = (beyond < 0) | (graphs.region_index.max(axis=1, initial=-1) >= regions.counts)
     if foreign.any():
         image = int(foreign.argmax())
@@ -136,19 +136,19 @@ def count_regions(variant: str, graphs: VariantGraphs, regions: DetectedRegions)
         )
     return RegionCounts(
         detected=len(regions.scores),
-        low_score=None if least is None else int(weak.sum()),
+        low_score=None if min_score is None else int(low_score.sum()),
         redundant=int(graphs.num_redundant.sum()),
-        over_limit=None if least is None else int(beyond.sum()),
+        over_limit=None if min_score is None else int(beyond.sum()),
         kept=kept,
         mean_per_image=an_image,
         num_empty=empty,
     )
 
 
-def _count_low_score(regions: DetectedRegions, least_score: float) -> np.ndarray:
+def _count_low_score(regions: DetectedRegions, min_score: float) -> np.ndarray:
     """Count the regions of every image that DREA leaves out for their score, compared as it does."""
-    weak = regions.scores.astype(np.float64) < least_score
-    return np.bincount(regions.image[weak], minlength=len(regions.counts))
+    low = regions.scores.astype(np.float64) < min_score
+    return np.bincount(regions.image[low], minlength=len(regions.counts))
 
 
 def _changed_settings(documents: Sequence[Mapping[str, str]], base: Mapping[str, str]) -> str:

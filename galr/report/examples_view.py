@@ -19,110 +19,6 @@ TOP_K = 5  # candidates listed for each query
 
 
 @dataclass(frozen=True)
-class ExampleSet:
-    """Queries of both directions and what was found for them."""
-
-    run: RunId
-    boxes_variant: str | None  # the variant whose kept regions are drawn; None where none are
-    seed: int  # of the draw
-    sentences: Sequence[str]  # (sentences,) of the test split
-    t2i: DirectionExamples  # queries are sentences
-    i2t: DirectionExamples  # queries are pictures
-    images: Mapping[int, PageImage]  # by row of the test split's images
-    colours: Mapping[str, int]  # of the classes drawn on them, by their number of boxes
-    random_mr: float  # mR of a random order of this test split, percent
-
-
-def select_run(runs: Sequence[RunId], leader: VariantResult) -> RunId:
-    """The run whose examples are shown: the leader's variant, its first fold.
-
-    Where the leader has no run among them, the first run of all.
-    """
-    return min((run for run in runs if run.variant == leader.variant), default=min(runs))
-
-
-def select_boxes_variant(shown: str, graphs: Mapping[str, VariantGraphs]) -> str | None:
-    """The variant whose kept regions are drawn.
-
-    Args:
-        shown: the variant whose examples are shown. If it looks at no regions, those of the first
-            variant that says which ones it keeps stand in.
-        graphs: by variant.
-
-    Returns:
-        None where nothing says which regions were kept.
-    """
-    told = [name for name, each in graphs.items() if not each.imported]
-    if shown in graphs:
-        return shown if shown in told else None
-    return next(iter(told), None)
-
-
-def make_example_set(
-    run: RunId,
-    scored: RunScores,
-    images: DatasetImages,
-    regions: DetectedRegions,
-    graphs: Mapping[str, VariantGraphs],
-    *,
-    count: int,
-    seed: int,
-) -> ExampleSet:
-    """Draw the examples of a run and make their pictures.
-
-    Args:
-        run: which one.
-        scored: what it gave the test split.
-        images: all images of the dataset.
-        regions: of the same images.
-        graphs: of the same images, by variant.
-        count: queries to draw in each direction.
-        seed: of the draw.
-
-    Raises:
-        ShapeError: the regions are of other images, a test image is not in the dataset, or the
-            similarities are not finite.
-    """
-    if regions.names != images.names:
-        raise ShapeError("regions.h5 and dataset.h5 name different images; make the regions again")
-    to_pictures, to_sentences = draw_examples(scored, count=count, top=TOP_K, seed=seed)
-    row_of = {name: row for row, name in enumerate(images.names)}
-    unknown = [name for name in scored.names if name not in row_of]
-    if unknown:
-        raise ShapeError(
-            f"the test image {unknown[0]} of {run} is not in the dataset; delete its similarity.h5"
-            " and run snakemake again"
-        )
-    shown = _candidate_images(to_pictures) | {each.query for each in to_sentences.examples}
-    boxes_of = select_boxes_variant(run.variant, graphs)
-    kept = (
-        np.full((len(images.names), 0), -1) if boxes_of is None else graphs[boxes_of].region_index
-    )
-    made, colours = render_images(
-        [row_of[scored.names[image]] for image in shown], images, regions, kept
-    )
-    pictures = {image: made[row_of[scored.names[image]]] for image in shown}
-    random = random_metrics(scored.image_of_sentence, len(scored.names))["mr"]
-    return ExampleSet(
-        run,
-        boxes_of,
-        seed,
-        scored.sentences,
-        to_pictures,
-        to_sentences,
-        pictures,
-        colours,
-        random,
-    )
-
-
-def _candidate_images(found: DirectionExamples) -> set[int]:
-    """All images among the candidates of sentence queries."""
-    listed = {one.index for each in found.examples for one in each.candidates}
-    return listed | {each.best_relevant.index for each in found.examples if each.best_relevant}
-
-
-@dataclass(frozen=True)
 class RunScores:
     """What one run gave the test split."""
 
@@ -257,3 +153,107 @@ def make_example(
 def _direction_examples(first: np.ndarray, shown: list[Example]) -> DirectionExamples:
     """Put the examples beside how common their kind is."""
     return DirectionExamples(tuple(shown), len(first), int(first.sum()))
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """Queries of both directions and what was found for them."""
+
+    run: RunId
+    boxes_variant: str | None  # the variant whose kept regions are drawn; None where none are
+    seed: int  # of the draw
+    sentences: Sequence[str]  # (sentences,) of the test split
+    t2i: DirectionExamples  # queries are sentences
+    i2t: DirectionExamples  # queries are pictures
+    images: Mapping[int, PageImage]  # by row of the test split's images
+    colours: Mapping[str, int]  # of the classes drawn on them, by their number of boxes
+    random_mr: float  # mR of a random order of this test split, percent
+
+
+def select_run(runs: Sequence[RunId], leader: VariantResult) -> RunId:
+    """The run whose examples are shown: the leader's variant, its first fold.
+
+    Where the leader has no run among them, the first run of all.
+    """
+    return min((run for run in runs if run.variant == leader.variant), default=min(runs))
+
+
+def select_boxes_variant(shown: str, graphs: Mapping[str, VariantGraphs]) -> str | None:
+    """The variant whose kept regions are drawn.
+
+    Args:
+        shown: the variant whose examples are shown. If it looks at no regions, those of the first
+            variant that says which ones it keeps stand in.
+        graphs: by variant.
+
+    Returns:
+        None where nothing says which regions were kept.
+    """
+    told = [name for name, each in graphs.items() if not each.imported]
+    if shown in graphs:
+        return shown if shown in told else None
+    return next(iter(told), None)
+
+
+def make_example_set(
+    run: RunId,
+    scored: RunScores,
+    images: DatasetImages,
+    regions: DetectedRegions,
+    graphs: Mapping[str, VariantGraphs],
+    *,
+    count: int,
+    seed: int,
+) -> ExampleSet:
+    """Draw the examples of a run and make their pictures.
+
+    Args:
+        run: which one.
+        scored: what it gave the test split.
+        images: all images of the dataset.
+        regions: of the same images.
+        graphs: of the same images, by variant.
+        count: queries to draw in each direction.
+        seed: of the draw.
+
+    Raises:
+        ShapeError: the regions are of other images, a test image is not in the dataset, or the
+            similarities are not finite.
+    """
+    if regions.names != images.names:
+        raise ShapeError("regions.h5 and dataset.h5 name different images; make the regions again")
+    to_pictures, to_sentences = draw_examples(scored, count=count, top=TOP_K, seed=seed)
+    row_of = {name: row for row, name in enumerate(images.names)}
+    unknown = [name for name in scored.names if name not in row_of]
+    if unknown:
+        raise ShapeError(
+            f"the test image {unknown[0]} of {run} is not in the dataset; delete its similarity.h5"
+            " and run snakemake again"
+        )
+    shown = _candidate_images(to_pictures) | {each.query for each in to_sentences.examples}
+    boxes_of = select_boxes_variant(run.variant, graphs)
+    kept = (
+        np.full((len(images.names), 0), -1) if boxes_of is None else graphs[boxes_of].region_index
+    )
+    made, colours = render_images(
+        [row_of[scored.names[image]] for image in shown], images, regions, kept
+    )
+    pictures = {image: made[row_of[scored.names[image]]] for image in shown}
+    random = random_metrics(scored.image_of_sentence, len(scored.names))["mr"]
+    return ExampleSet(
+        run,
+        boxes_of,
+        seed,
+        scored.sentences,
+        to_pictures,
+        to_sentences,
+        pictures,
+        colours,
+        random,
+    )
+
+
+def _candidate_images(found: DirectionExamples) -> set[int]:
+    """All images among the candidates of sentence queries."""
+    listed = {one.index for each in found.examples for one in each.candidates}
+    return listed | {each.best_relevant.index for each in found.examples if each.best_relevant}

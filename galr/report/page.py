@@ -1,4 +1,4 @@
-"""Put the page together: values in, one self-contained HTML text out."""
+"""The page of the report: values in, one self-contained HTML text out."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -39,14 +39,14 @@ def render_page(
     """Write the report.
 
     Args:
-        metrics: as `galr.report.results.read` returns it.
+        metrics: as `galr.report.results.read_metrics` returns it.
         panels: training curves.
-        gallery: queries and what was found for them.
-        splits: counts of the data.
-        dropped: what was left out of the data.
-        regions: counts of the detections.
-        outcomes: what every variant's graphs made of them.
-        origin: where the files come from.
+        example_set: queries with their candidates.
+        split_stats: counts of each split.
+        dropped: items that were left out of the data.
+        region_stats: counts of the detected regions.
+        drea_rows: counts of the regions in the graphs of each variant.
+        provenance: of all files.
 
     Returns:
         HTML that needs no other file and no network.
@@ -76,16 +76,16 @@ def render_page(
             reranks=list(dict.fromkeys(result.rerank for result in found)),
             comparison=compare_results(found, example_set.random_mr),
             peers=published_results(dataset, leader),
-            range_of=mr_range,
+            mr_range=mr_range,
             panels=panels,
             folds=sorted({line.fold for panel in panels for line in panel.curves}),
-            gallery=example_set,
+            example_set=example_set,
             seeds=sorted({f"{seed:.0f}" for seed in metrics["seed"].dropna()}),
             splits=split_stats,
             dropped=dropped,
-            regions=region_stats,
-            outcomes=drea_rows,
-            origin=provenance,
+            region_stats=region_stats,
+            drea_rows=drea_rows,
+            provenance=provenance,
             recalls=RECALL_NAMES,
             others=others,
             rows=metrics[others].to_dict("records"),
@@ -94,24 +94,25 @@ def render_page(
 
 
 def _templates() -> jinja2.Environment:
-    """The templates beside this file, and how they print numbers."""
+    """Load the templates beside this file, with the filters that format numbers."""
     templates = template_environment(TEMPLATES)
-    templates.filters |= {"points": format_percent, "thousands": format_count, "cell": format_cell}
+    for format_value in (format_percent, format_count, format_cell):
+        templates.filters[format_value.__name__] = format_value
     return templates
 
 
 def format_percent(value: float | None, digits: int = 2) -> str:
-    """A percentage or a rank as it is printed; a dash where there is none."""
+    """Format a percentage or a rank; a dash where there is none."""
     return DASH if value is None or not isfinite(value) else f"{value:.{digits}f}"
 
 
 def format_count(value: float) -> str:
-    """A count with its thousands set apart."""
+    """Format a count with a comma between thousands."""
     return f"{value:,.0f}"
 
 
 def format_cell(value: object) -> str:
-    """Anything a column of metrics.csv may hold: numbers to six digits, a dash where there is none."""
+    """Format a value of metrics.csv: numbers to six digits, a dash where there is none."""
     if isinstance(value, float | int):
         return f"{value:.6g}" if isfinite(value) else DASH
     return str(value)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from galr.errors import DataError
 from galr.evaluate.metrics import RECALL_NAMES
-from galr.report.sheets import read_sheet
+from galr.io.csv_io import read_csv
 
 NAME_COLUMNS = ("dataset", "variant", "fold", "rerank")
 MR_COLUMNS = ("mr", "mr_low", "mr_high")
@@ -60,7 +60,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
     Raises:
         DataError: missing, no table, without rows or without a column, or words where numbers belong.
     """
-    table = read_sheet(path, (*NAME_COLUMNS, *NUMBER_COLUMNS), words=NAME_COLUMNS)
+    table = read_csv(path, (*NAME_COLUMNS, *NUMBER_COLUMNS), text_columns=NAME_COLUMNS)
     if table.empty or table[list(NAME_COLUMNS)].isna().any(axis=None):
         raise DataError(
             f"{path} has no rows, or rows without a name; delete it and run snakemake again"
@@ -86,7 +86,7 @@ def collect_results(metrics: pd.DataFrame) -> list[VariantResult]:
         ):
             raise DataError(
                 f"metrics.csv lacks the mean of {variant} with rerank {rerank}, or part of it; its folds"
-                f" are {', '.join(rows['fold'])}; run galr tabulate again"
+                f" are {', '.join(rows['fold'])}; run galr aggregate again"
             )
         each = {str(fold): _row_values(row) for fold, row in numbers.iterrows()}
         mean = each.pop("mean")

@@ -19,7 +19,7 @@ def value_at(place, one, other):
 
 
 def known(ticks):
-    return (ticks[0].at, float(ticks[0].label)), (ticks[-1].at, float(ticks[-1].label))
+    return (ticks[0].position, float(ticks[0].label)), (ticks[-1].position, float(ticks[-1].label))
 
 
 def result(variant, mr, low, high, rerank="none", folds=()):

@@ -26,7 +26,7 @@ from galr.report.results import RunId, variant_from_path
 
 CLASSES = ("ship", "dock")
 LEAST = float(np.float32(0.3))  # as a score of 0.3 is stored: one that is just not too weak
-CHOICES = {"least_score": LEAST, "most": 4, "measure": "iou", "redundant": 0.3}
+CHOICES = {"min_score": LEAST, "max_regions": 4, "similarity": "iou", "similarity_threshold": 0.3}
 EDGES = EdgeConfig("gaussian", 0.2)
 
 
@@ -83,17 +83,19 @@ def imported(images, rows=(2, 0, 3)):
     )
 
 
-@pytest.mark.parametrize(("measure", "redundant"), [("iou", 0.3), ("cosine", 0.95), ("none", 0.3)])
-def test_the_counts_are_those_of_every_image_looked_at_alone(measure, redundant):
+@pytest.mark.parametrize(
+    ("similarity", "threshold"), [("iou", 0.3), ("cosine", 0.95), ("none", 0.3)]
+)
+def test_the_counts_are_those_of_every_image_counted_alone(similarity, threshold):
     regions = found()
-    choices = CHOICES | {"measure": measure, "redundant": redundant}
+    choices = CHOICES | {"similarity": similarity, "similarity_threshold": threshold}
     alone = [
         explain_image(regions, image, len(CLASSES), **choices, edges=EDGES)
         for image in range(len(regions.sizes))
     ]
     told = count_regions("iou", made(regions, **choices), as_report(regions))
     assert told.detected == len(regions.scores)
-    for name in ("weak", "redundant", "beyond", "kept"):
+    for name in ("low_score", "redundant", "over_limit", "kept"):
         assert getattr(told, name) == sum(each.count(name) for each in alone), name
     assert told.low_score + told.redundant + told.over_limit + told.kept == told.detected
     assert told.low_score and told.over_limit
@@ -101,12 +103,12 @@ def test_the_counts_are_those_of_every_image_looked_at_alone(measure, redundant)
     assert told.num_empty == sum(not each.count("kept") for each in alone) >= 1
 
 
-def test_without_a_least_score_nobody_knows_what_was_too_weak():
+def test_without_a_minimum_score_low_scores_are_unknown():
     regions = found()
     whole = made(regions)
-    told = count_regions("iou", replace(whole, settings={"measure": "iou"}), as_report(regions))
+    told = count_regions("iou", replace(whole, settings={"similarity": "iou"}), as_report(regions))
     known = count_regions("iou", whole, as_report(regions))
-    assert told == replace(known, weak=None, beyond=None)
+    assert told == replace(known, low_score=None, over_limit=None)
 
 
 def test_the_same_graphs_share_a_row_and_other_settings_are_named():
@@ -116,47 +118,48 @@ def test_the_same_graphs_share_a_row_and_other_settings_are_named():
         "corrected": made(regions),
         "no_salience": made(regions, no_salience),  # keeps the same regions, other edges
         "still": made(regions),
-        "wide": made(regions, most=5),
+        "wide": made(regions, max_regions=5),
         "published": imported(6),
     }
     table = make_drea_rows(as_report(regions), all_graphs)
     assert [(row.variants, row.changed_settings) for row in table.rows] == [
         (("corrected", "still"), ""),
         (("no_salience",), "no salience"),
-        (("wide",), "most 5"),
+        (("wide",), "max regions 5"),
         (("published",), "published RSITMD"),
     ]
     for row in table.rows:
         for variant in row.variants:
             assert row.counts == count_regions(variant, all_graphs[variant], as_report(regions))
     assert (table.baseline, table.imported) == ("corrected", True)
-    assert "most 4, measure iou, redundant 0.3, " in table.settings
+    assert "max regions 4, similarity iou, similarity threshold 0.3, " in table.settings
     assert table.settings.endswith("salience, self loops, normalisation symmetric")
 
 
 def test_settings_that_changed_no_number_are_all_named_in_the_row():
     regions = found((1, 1))
     table = make_drea_rows(
-        as_report(regions), {"a": made(regions), "b": made(regions, measure="cosine", redundant=1)}
+        as_report(regions),
+        {"a": made(regions), "b": made(regions, similarity="cosine", similarity_threshold=1)},
     )
     (row,) = table.rows
     assert (row.variants, row.changed_settings) == (
         ("a", "b"),
-        "measure iou or cosine, redundant 0.3 or 1",
+        "similarity iou or cosine, similarity threshold 0.3 or 1",
     )
 
 
 def test_the_same_graphs_with_other_counts_do_not_share_a_row():
     regions = found((0, 0, 40))
     few = {
-        name: made(regions, least_score=least, measure="none")
+        name: made(regions, min_score=least, similarity="none")
         for name, least in (("a", 0.1), ("b", 0.2))
     }
     assert few["a"].content_hash == few["b"].content_hash  # the best four are the same
     table = make_drea_rows(as_report(regions), few)
     assert [(row.variants, row.changed_settings) for row in table.rows] == [
         (("a",), ""),
-        (("b",), "least score 0.2"),
+        (("b",), "min score 0.2"),
     ]
 
 
@@ -178,8 +181,8 @@ def test_no_graphs_and_no_images():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"redundant": np.full(6, 20)}, r"account for \d+ regions of image scene 0, .* has 9"),
-        ({"kept": np.full((6, 4), 14)}, "highest number 14, but .* has 9"),
+        ({"num_redundant": np.full(6, 20)}, r"account for \d+ regions of image scene 0, .* has 9"),
+        ({"region_index": np.full((6, 4), 14)}, "highest number 14, but .* has 9"),
         ({"names": ["scene 0"] * 6}, "name different images"),
     ],
 )
@@ -199,8 +202,8 @@ def test_a_table_of_the_same_bytes_in_another_shape_has_other_content():
 
 def test_settings_in_words():
     assert (
-        format_settings([{"self_loops": "false", "redundant": "0.5"}])
-        == "no self loops, redundant 0.5"
+        format_settings([{"self_loops": "false", "similarity_threshold": "0.5"}])
+        == "no self loops, similarity threshold 0.5"
     )
     assert (
         format_settings([{"salience": "true"}, {"salience": "false"}]) == "salience or no salience"

@@ -30,14 +30,14 @@ def check(example, row, relevant, same_words, top):
     rank = next(place for place, i in enumerate(order) if relevant[i])
     assert example.rank == rank + 1
     assert [one.index for one in example.candidates] == order[:top]
-    assert [one.place for one in example.candidates] == list(range(1, top + 1))
-    assert (example.beyond is None) == (rank < top)
-    for one in (*example.candidates, *([example.beyond] if example.beyond else [])):
+    assert [one.rank for one in example.candidates] == list(range(1, top + 1))
+    assert (example.best_relevant is None) == (rank < top)
+    for one in (*example.candidates, *([example.best_relevant] if example.best_relevant else [])):
         assert one.similarity == row[one.index]
-        assert one.right == relevant[one.index]
-        assert one.twin == (same_words(one.index) and not relevant[one.index])
-    if example.beyond:
-        assert (example.beyond.index, example.beyond.place) == (order[rank], rank + 1)
+        assert one.relevant == relevant[one.index]
+        assert one.same_sentence == (same_words(one.index) and not relevant[one.index])
+    if example.best_relevant:
+        assert (example.best_relevant.index, example.best_relevant.rank) == (order[rank], rank + 1)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -234,8 +234,8 @@ def test_every_way_to_make_graphs_has_a_row(draw):
     ]
     below = re.findall(r'class="names">(\w+)<span class="source">(.*?)</span>', html)
     assert below == [
-        ("iou", "measure iou, redundant 0.5"),
-        ("no_drea", "closeness uniform, measure none, no salience"),
+        ("iou", "similarity iou, similarity threshold 0.5"),
+        ("no_drea", "proximity uniform, no salience, similarity none"),
         ("published", "published UCM"),
     ]
     with Regions.open(results.folder / "regions.h5") as file:
@@ -245,20 +245,17 @@ def test_every_way_to_make_graphs_has_a_row(draw):
         with Graphs.open(path) as file:
             mask, redundant = file.mask[:], file.num_redundant[:]
         assert int(row["kept"]) == mask.sum()
-        assert int(row["empty"]) == (~mask.any(axis=1)).sum()
-        assert row["an_image"] == f"{mask.sum() / len(mask):.2f}"
+        assert int(row["num_empty"]) == (~mask.any(axis=1)).sum()
+        assert row["mean_per_image"] == f"{mask.sum() / len(mask):.2f}"
         if name == "published":
             continue
-        ends = [int(row[end]) for end in ("weak", "redundant", "beyond", "kept")]
-        assert sum(ends) == int(row["found"]) == len(scores)
+        ends = [int(row[end]) for end in ("low_score", "redundant", "over_limit", "kept")]
+        assert sum(ends) == int(row["detected"]) == len(scores)
         assert ends[:2] == [(scores < 0.3).sum(), redundant.sum()]
-    assert {rows["published"][end] for end in ("found", "weak", "redundant", "beyond")} == {
-        "not known"
-    }
-    assert (
-        "The settings of corrected: bandwidth 0.2, closeness gaussian, least score 0.3,"
-        in page.text
-    )
+    assert {
+        rows["published"][end] for end in ("detected", "low_score", "redundant", "over_limit")
+    } == {"not known"}
+    assert "The settings of corrected: bandwidth 0.2, max regions 20, min score 0.3," in page.text
     told = [f"<summary>{variant}/graphs.h5</summary>" in html for variant in variants]
     assert told == [True] * 5 + [False]
 
