@@ -1,8 +1,8 @@
-"""What every test shares: the same manners towards other programs as `galr` itself, see its __main__."""
+"""Settings of all tests: the environment variables that `galr` sets, and Hypothesis without deadlines."""
 
 from hypothesis import settings
 
-import galr.__main__  # noqa: F401  says so before torch is loaded
+import galr.__main__  # noqa: F401  sets them before torch is imported
 
-settings.register_profile("galr", deadline=None)  # a busy machine is no failure
+settings.register_profile("galr", deadline=None)  # a test may be slow on a busy machine
 settings.load_profile("galr")

@@ -14,7 +14,7 @@ SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
 
 def configs():
-    """The config as it ships, and under each file that is laid over it."""
+    """The shipped config, and with each file that is merged into it."""
     base = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     yield base
     for name in ("demo", "quick", "drea"):
@@ -22,7 +22,7 @@ def configs():
 
 
 def keys(document, above=""):
-    """Every leaf of a config as the README names it."""
+    """Every key of a config as the README spells it."""
     for key, value in document.items():
         if key == "variants":
             yield "variants.<name>"

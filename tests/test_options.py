@@ -9,9 +9,9 @@ from galr.options import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(OptionGroup):
+class Options(OptionGroup):
     number: int = option("a number")
-    share: float | None = option("a share", default=0.5)
+    fraction: float | None = option("a fraction", default=0.5)
     path: Path | None = option("a path", default=None)
     choice: Literal["one", "two"] = option("a choice", default="one")
     many: tuple[float, ...] = option("numbers", default=(1.0,))
@@ -20,16 +20,16 @@ class Flags(OptionGroup):
 
 def parse(*words):
     parser = argparse.ArgumentParser()
-    Flags.add_arguments(parser)
-    return Flags.from_args(parser.parse_args(words))
+    Options.add_arguments(parser)
+    return Options.from_args(parser.parse_args(words))
 
 
 def test_a_field_is_a_flag():
-    assert parse("--number", "3") == Flags(number=3)
-    document = [
+    assert parse("--number", "3") == Options(number=3)
+    words = [
         "--number",
         "3",
-        "--share",
+        "--fraction",
         "none",
         "--path",
         "a/b",
@@ -40,8 +40,8 @@ def test_a_field_is_a_flag():
         "2.5",
         "--yes-no",
     ]
-    assert parse(*document) == Flags(
-        number=3, share=None, path=Path("a/b"), choice="two", many=(1.0, 2.5), yes_no=True
+    assert parse(*words) == Options(
+        number=3, fraction=None, path=Path("a/b"), choice="two", many=(1.0, 2.5), yes_no=True
     )
     assert parse("--number", "3", "--no-yes-no").yes_no is False
 
@@ -56,7 +56,7 @@ def test_an_invalid_flag_is_an_error(words, capsys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worded(OptionGroup):
+class Query(OptionGroup):
     word: str | None = option("a word", default=None, positional=True)
     number: int = option("a number", default=1)
 
@@ -73,18 +73,18 @@ class Worded(OptionGroup):
 )
 def test_a_positional_field_is_a_word(words, word, number):
     parser = argparse.ArgumentParser()
-    Worded.add_arguments(parser)
-    assert Worded.from_args(parser.parse_args(words)) == Worded(word=word, number=number)
+    Query.add_arguments(parser)
+    assert Query.from_args(parser.parse_args(words)) == Query(word=word, number=number)
 
 
 def test_a_positional_field_without_a_default_is_required(capsys):
     @dataclass(frozen=True, kw_only=True)
-    class Needy(OptionGroup):
+    class Required(OptionGroup):
         word: str = option("a word", positional=True)
 
     parser = argparse.ArgumentParser()
-    Needy.add_arguments(parser)
-    assert Needy.from_args(parser.parse_args(["x"])) == Needy(word="x")
+    Required.add_arguments(parser)
+    assert Required.from_args(parser.parse_args(["x"])) == Required(word="x")
     with pytest.raises(SystemExit):
         parser.parse_args([])
     assert "word" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Packages, git and machine as results tell them."""
+"""Versions of packages, the git commit, the machine and the device."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def install(place, name, version, *needs, extras=()):
-    """What pip leaves of a package that holds nothing."""
+    """Write the metadata of an installed package without files."""
     folder = place / f"{name.replace('-', '_')}-{version}.dist-info"
     folder.mkdir()
     lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
@@ -28,13 +28,13 @@ def install(place, name, version, *needs, extras=()):
 
 
 def test_dependency_versions_has_direct_and_indirect_dependencies_only(tmp_path, monkeypatch):
-    install(tmp_path, "house", "1", "Wall_Paper>=1", "roof[slate]", 'moat; sys_platform == "none"', 'sauna; extra == "luxury"', extras=["luxury"])  # fmt: skip
-    install(tmp_path, "wall-paper", "2.5", "glue", "house")  # round in a circle
+    install(tmp_path, "root", "1", "Wall_Paper>=1", "roof[slate]", 'moat; sys_platform == "none"', 'sauna; extra == "luxury"', extras=["luxury"])  # fmt: skip
+    install(tmp_path, "wall-paper", "2.5", "glue", "root")  # a cycle
     install(tmp_path, "roof", "3", 'stone; extra == "slate"', 'straw; extra == "thatch"', extras=["slate", "thatch"])  # fmt: skip
-    for name in ("glue", "stone", "straw", "moat", "sauna", "stranger"):
+    for name in ("glue", "stone", "straw", "moat", "sauna", "unrelated"):
         install(tmp_path, name, "7")
     monkeypatch.syspath_prepend(tmp_path)
-    found = provenance.dependency_versions("house")
+    found = provenance.dependency_versions("root")
     assert found == {"glue": "7", "roof": "3", "stone": "7", "wall-paper": "2.5"}
     assert list(found) == sorted(found)
 
@@ -55,7 +55,7 @@ def commit(place, *words):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository in which a package of ours lies."""
+    """A repository that contains a package called galr."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     package = tmp_path / "galr"
@@ -94,9 +94,9 @@ def test_the_processor_is_named_and_its_usable_cores_counted(tmp_path, monkeypat
     cpus = tmp_path / "cpuinfo"
     cpus.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2: fast\n\nprocessor\t: 1\n")
     monkeypatch.setattr(provenance, "CPUINFO", cpus)
-    document = provenance.machine_info()
-    assert document["processor"] == "Some CPU @ 2: fast"
-    assert document["cores"] == len(os.sched_getaffinity(0))
+    info = provenance.machine_info()
+    assert info["processor"] == "Some CPU @ 2: fast"
+    assert info["cores"] == len(os.sched_getaffinity(0))
     monkeypatch.setattr(provenance, "CPUINFO", tmp_path / "none")
     assert provenance.machine_info()["processor"]
 
@@ -107,8 +107,6 @@ def test_a_cpu_has_only_a_name():
 
 @pytest.mark.gpu
 def test_a_gpu_has_its_model_and_software_versions():
-    document = provenance.device_info("cuda:0")
-    assert (
-        document["gpu"] == torch.cuda.get_device_name(0) and document["cuda"] == torch.version.cuda
-    )
-    assert document["memory"] > 1e9 and document["driver"]
+    info = provenance.device_info("cuda:0")
+    assert info["gpu"] == torch.cuda.get_device_name(0) and info["cuda"] == torch.version.cuda
+    assert info["memory"] > 1e9 and info["driver"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from galr.data.dataset_spec import Archive
 from galr.data.http_download import download
 from galr.errors import ConfigError, DataError, DownloadError
-from galr.io.atomic import atomic_write
+from galr.io.atomic import atomic_write, explain_write_errors
 from galr.provenance import file_sha256
 
 CHECKSUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -42,7 +42,8 @@ def read_checksums(checksum_file: Path) -> dict[str, str]:
 
 def store_checksum(checksum_file: Path, file: str, sha256: str) -> None:
     """Record the hash of a file; downloads that end at the same time keep each other's line."""
-    checksum_file.parent.mkdir(parents=True, exist_ok=True)
+    with explain_write_errors(checksum_file):
+        checksum_file.parent.mkdir(parents=True, exist_ok=True)
     with _locked(checksum_file):
         hashes = read_checksums(checksum_file) | {file: sha256}
         text = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
@@ -90,7 +91,8 @@ def fetch_archive(
     if mirror is not None and not mirror.is_dir():
         raise ConfigError(f"mirror {mirror} is not a folder; correct it, or set mirror: null")
     prefix = _expected_prefix(archive, read_checksums(checksum_file).get(archive.file))
-    output.parent.mkdir(parents=True, exist_ok=True)
+    with explain_write_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():
         if (actual := file_sha256(output)).startswith(prefix):
             store_checksum(checksum_file, archive.file, actual)

@@ -67,10 +67,12 @@ def atomic_hdf5(path: Path) -> Iterator["h5py.File"]:
 
     with atomic_write(path) as partial:
         raw = _LateErrorFile(partial, "w+")
-        with raw, h5py.File(raw, "w") as file:
-            yield file
-        if raw.write_error is not None:
-            raise raw.write_error
+        try:
+            with raw, h5py.File(raw, "w") as file:
+                yield file
+        finally:
+            if raw.write_error is not None:  # it is also the reason of any later error
+                raise raw.write_error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from galr.errors import ConfigError, DataError, DownloadError
+from galr.io.atomic import atomic_write
 from galr.provenance import file_sha256
 from galr.regions.detector_spec import DetectorSpec
 from galr.regions.mmdet_imports import (
@@ -241,14 +242,15 @@ def save_checkpoint(
     """Write a network's weights as an mmdet checkpoint of tensors and plain containers.
 
     Args:
-        model: what is saved, from any device.
-        path: where to; the file takes its name when it is whole.
-        classes: names of the network's outputs, where mmdet looks for them.
-        origin: what made it.
+        model: the network, on any device.
+        path: the file to write.
+        classes: names of the network's outputs, stored where mmdet reads them.
+        provenance: how the network was trained.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     meta = {"dataset_meta": {"classes": tuple(classes)}, "galr": dict(provenance)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save({"state_dict": weights, "meta": meta}, partial)
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        torch.save({"state_dict": weights, "meta": meta}, partial)

@@ -1,8 +1,9 @@
-"""From archives to dataset.h5 through the command line, as the workflow calls it."""
+"""From archives to dataset.h5 by the command line."""
 
 import csv
 import hashlib
 import json
+import resource
 import zipfile
 
 import numpy as np
@@ -18,21 +19,21 @@ from galr.io.images import load_resized
 SIZE = 16
 
 
-def picture(seed):
+def random_image(seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (20 + seed, 30, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
 @pytest.fixture
-def house(tmp_path):
-    """A folder of four pictures, their sentences, and the dataset file that speaks of them."""
+def workspace(tmp_path):
+    """A folder of four images, their sentences, and the dataset file."""
     files = tmp_path / "resources/mine/files"
-    (files / "pictures").mkdir(parents=True)
+    (files / "images").mkdir(parents=True)
     images = []
     for seed, (name, split) in enumerate(
         [("b.png", "train"), ("a.png", "test"), ("ü 1.png", "train"), ("d.png", "test")]
     ):
-        picture(seed).save(files / "pictures" / name)
+        random_image(seed).save(files / "images" / name)
         sentences = [{"raw": f"{name} sentence {n} 飞机 ."} for n in range(seed + 1)]
         images.append({"filename": name, "split": split, "sentences": sentences})
     (files / "dataset.json").write_text(json.dumps({"images": images}), "utf-8")
@@ -48,88 +49,92 @@ def house(tmp_path):
     return tmp_path
 
 
-def run(house, size=SIZE, **policies):
+def run(workspace, size=SIZE, **policies):
     flags = {kind.replace("_", "-"): policies.get(kind, "error") for kind in PROBLEM_KINDS}
     return main(
         [
-            *("data", "--dataset", f"{house}/mine.yaml", "--size", str(size)),
-            *("--folder", f"{house}/resources/mine/files"),
+            *("data", "--dataset", f"{workspace}/mine.yaml", "--size", str(size)),
+            *("--folder", f"{workspace}/resources/mine/files"),
             *(word for kind, policy in flags.items() for word in (f"--{kind}", policy)),
-            *("--output", f"{house}/dataset.h5", "--report", f"{house}/data_report.csv"),
+            *("--output", f"{workspace}/dataset.h5", "--report", f"{workspace}/data_report.csv"),
         ]
     )
 
 
-def stored(house):
-    with Dataset.open(house / "dataset.h5") as file:
+def stored(workspace):
+    with Dataset.open(workspace / "dataset.h5") as file:
         texts = {t: getattr(file, t) for t in ("names", "files", "splits", "sentences")}
-        return texts | file.arrays() | {"chunks": file.images.chunks, "origin": file.provenance}
+        return texts | file.arrays() | {"chunks": file.images.chunks, "provenance": file.provenance}
 
 
-def decoded_alone(house, files):
-    folder = house / "resources/mine/files"
+def decoded_alone(workspace, files):
+    folder = workspace / "resources/mine/files"
     return np.stack([load_resized(folder / file, SIZE).pixels for file in files])
 
 
-def report(house):
-    with (house / "data_report.csv").open(encoding="utf-8", newline="") as file:
+def report(workspace):
+    with (workspace / "data_report.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
 
 
-def test_a_dataset_is_stored_unchanged(house, capsys):
-    assert run(house) == 0
-    found = stored(house)
+def test_a_dataset_is_stored_unchanged(workspace, capsys):
+    assert run(workspace) == 0
+    found = stored(workspace)
     assert found["names"] == ["b", "a", "ü 1", "d"]
     assert found["splits"] == ["train", "test", "train", "test"]
-    assert found["files"] == [f"pictures/{name}.png" for name in found["names"]]
+    assert found["files"] == [f"images/{name}.png" for name in found["names"]]
     assert found["sizes"].tolist() == [[30, 20], [30, 21], [30, 22], [30, 23]]
     assert found["image_of_sentence"].tolist() == [0, 1, 1, 2, 2, 2, 3, 3, 3, 3]
     assert found["sentences"][3] == "ü 1.png sentence 0 飞机 ."
     assert found["chunks"] == (1, SIZE, SIZE, 3)
-    assert (found["images"] == decoded_alone(house, found["files"])).all()
-    assert report(house) == [["item", "kind", "reason"]]
+    assert (found["images"] == decoded_alone(workspace, found["files"])).all()
+    assert report(workspace) == [["item", "kind", "reason"]]
     assert "4 images (2 train, 2 test), 10 sentences; dropped: nothing" in capsys.readouterr().err
 
 
-def test_provenance_has_names_hashes_and_versions(house):
-    listing = (house / "resources/mine/files/dataset.json").read_bytes()
-    assert run(house) == 0
-    found = stored(house)
-    origin = found["origin"]
-    assert (origin["dataset"], origin["title"], origin["size"]) == ("mine", "Mine", SIZE)
-    assert origin["sources"] == {"dataset.json": hashlib.sha256(listing).hexdigest()}
-    assert origin["images_sha256"] == hashlib.sha256(found["images"].tobytes()).hexdigest()
-    spoken = "".join(f"{sentence}\0" for sentence in found["sentences"]).encode()
-    assert origin["sentences_sha256"] == hashlib.sha256(spoken).hexdigest()
-    assert {"python", "galr", "h5py"} <= origin["versions"].keys()
+def test_provenance_has_names_hashes_and_versions(workspace):
+    listing = (workspace / "resources/mine/files/dataset.json").read_bytes()
+    assert run(workspace) == 0
+    found = stored(workspace)
+    provenance = found["provenance"]
+    assert (provenance["dataset"], provenance["title"], provenance["size"]) == (
+        "mine",
+        "Mine",
+        SIZE,
+    )
+    assert provenance["sources"] == {"dataset.json": hashlib.sha256(listing).hexdigest()}
+    assert provenance["images_sha256"] == hashlib.sha256(found["images"].tobytes()).hexdigest()
+    sentences = "".join(f"{sentence}\0" for sentence in found["sentences"]).encode()
+    assert provenance["sentences_sha256"] == hashlib.sha256(sentences).hexdigest()
+    assert {"python", "galr", "h5py"} <= provenance["versions"].keys()
 
 
-def test_a_damaged_image_is_an_error_or_dropped_with_its_sentences(house, capsys):
-    broken = house / "resources/mine/files/pictures/ü 1.png"
+def test_a_damaged_image_is_an_error_or_dropped_with_its_sentences(workspace, capsys):
+    broken = workspace / "resources/mine/files/images/ü 1.png"
     broken.write_bytes(broken.read_bytes()[:300])
-    assert run(house) == 2
+    assert run(workspace) == 2
     line = capsys.readouterr().err.strip()
     assert line.startswith("galr: DataError: ü 1: ")
     assert "(corrupt_image, 1 in all)" in line
-    assert not (house / "dataset.h5").exists()
-    assert run(house, corrupt_image="drop") == 0
-    found = stored(house)
+    assert not (workspace / "dataset.h5").exists()
+    assert run(workspace, corrupt_image="drop") == 0
+    found = stored(workspace)
     assert found["names"] == ["b", "a", "d"]
-    assert (found["images"] == decoded_alone(house, found["files"])).all()
+    assert (found["images"] == decoded_alone(workspace, found["files"])).all()
     assert found["sizes"].tolist() == [[30, 20], [30, 21], [30, 23]]
     assert found["image_of_sentence"].tolist() == [0, 1, 1, 2, 2, 2, 2]
-    (_, row) = report(house)
+    (_, row) = report(workspace)
     assert row[:2] == ["ü 1", "corrupt_image"]
     assert "truncated" in row[2]
 
 
-def test_an_error_leaves_the_older_result(house):
-    assert run(house) == 0
-    before = (house / "dataset.h5").read_bytes()
-    (house / "resources/mine/files/pictures/d.png").unlink()
-    assert run(house) == 2
-    assert (house / "dataset.h5").read_bytes() == before
-    assert sorted(p.name for p in house.iterdir()) == [
+def test_an_error_leaves_the_older_result(workspace):
+    assert run(workspace) == 0
+    before = (workspace / "dataset.h5").read_bytes()
+    (workspace / "resources/mine/files/images/d.png").unlink()
+    assert run(workspace) == 2
+    assert (workspace / "dataset.h5").read_bytes() == before
+    assert sorted(p.name for p in workspace.iterdir()) == [
         "data_report.csv",
         "dataset.h5",
         "mine.yaml",
@@ -137,43 +142,60 @@ def test_an_error_leaves_the_older_result(house):
     ]
 
 
+def test_a_full_disk_is_one_line_and_leaves_the_older_result(workspace, capsys):
+    assert run(workspace) == 0
+    before = (workspace / "dataset.h5").read_bytes()
+    capsys.readouterr()
+    old, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        assert run(workspace) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (old, hard))
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"galr: OutputError: {workspace}/dataset.h5 cannot be written (File too large);"
+        " choose another output"
+    )
+    assert (workspace / "dataset.h5").read_bytes() == before
+
+
 @pytest.mark.parametrize("damage", [bytes, None])
-def test_an_empty_split_is_an_error(house, capsys, damage):
+def test_an_empty_split_is_an_error(workspace, capsys, damage):
     for name in ("a.png", "d.png"):
-        file = house / "resources/mine/files/pictures" / name
+        file = workspace / "resources/mine/files/images" / name
         file.write_bytes(b"") if damage else file.unlink()
-    assert run(house, missing_image="drop", corrupt_image="drop") == 2
+    assert run(workspace, missing_image="drop", corrupt_image="drop") == 2
     assert "no image is left in the test split" in capsys.readouterr().err
 
 
-def test_a_size_of_zero_is_an_error(house, capsys):
-    assert run(house, size=0) == 2
+def test_a_size_of_zero_is_an_error(workspace, capsys):
+    assert run(workspace, size=0) == 2
     assert "data.size is in pixels" in capsys.readouterr().err
 
 
-def test_download_extract_and_data_follow_each_other(house, capsys):
-    files = house / "resources/mine/files"
-    (house / "mirror").mkdir()
-    with zipfile.ZipFile(house / "mirror/mine.zip", "w") as archive:
+def test_download_extract_and_data_follow_each_other(workspace, capsys):
+    files = workspace / "resources/mine/files"
+    (workspace / "mirror").mkdir()
+    with zipfile.ZipFile(workspace / "mirror/mine.zip", "w") as archive:
         for file in sorted(files.rglob("*.*")):
             archive.write(file, file.relative_to(files))
-    document = yaml.safe_load((house / "mine.yaml").read_text("utf-8"))
+    document = yaml.safe_load((workspace / "mine.yaml").read_text("utf-8"))
     del document["folder"]
     document["archives"] = [{"file": "mine.zip", "urls": [], "sha256": None}]
-    (house / "mine.yaml").write_text(yaml.safe_dump(document), "utf-8")
-    archive = house / "resources/mine/archives/mine.zip"
+    (workspace / "mine.yaml").write_text(yaml.safe_dump(document), "utf-8")
+    archive = workspace / "resources/mine/archives/mine.zip"
     fetch = [
-        *("download", "--dataset", f"{house}/mine.yaml", "--archive", "mine.zip"),
-        *("--sums", f"{house}/resources/mine/SHA256SUMS", "--output", str(archive)),
+        *("download", "--dataset", f"{workspace}/mine.yaml", "--archive", "mine.zip"),
+        *("--sums", f"{workspace}/resources/mine/SHA256SUMS", "--output", str(archive)),
     ]
     assert main([*fetch, "--mirror", "none"]) == 2
     assert "mirror/mine.zip" in capsys.readouterr().err
-    assert main([*fetch, "--mirror", f"{house}/mirror"]) == 0
+    assert main([*fetch, "--mirror", f"{workspace}/mirror"]) == 0
     flags = ["--archives", str(archive), "--output", str(files)]
     assert main(["extract", *flags, "--unpack-limit-gb", "0"]) == 2
     assert main(["extract", *flags, "--unpack-limit-gb", "0.1"]) == 0
-    assert run(house) == 0
-    sources = stored(house)["origin"]["sources"]
+    assert run(workspace) == 0
+    sources = stored(workspace)["provenance"]["sources"]
     assert sources["mine.zip"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert set(sources) == {"mine.zip", "mine/dataset.json"}
 
@@ -188,25 +210,25 @@ def test_help_names_inputs_and_outputs(stage, capsys):
     assert "OUT  " in text
 
 
-def test_the_files_of_an_own_folder_are_listed_and_a_changed_one_is_named(house, capsys):
+def test_the_files_of_an_own_folder_are_listed_and_a_changed_one_is_named(workspace, capsys):
     def run_with_listing():
-        words = ("data", "--dataset", f"{house}/mine.yaml", "--size", str(SIZE))
+        words = ("data", "--dataset", f"{workspace}/mine.yaml", "--size", str(SIZE))
         policies = (
             word for kind in PROBLEM_KINDS for word in (f"--{kind.replace('_', '-')}", "error")
         )
-        files = ("--output", f"{house}/dataset.h5", "--report", f"{house}/data_report.csv")
-        listing = ("--listing", f"{house}/files.csv")
-        folder = ("--folder", f"{house}/resources/mine/files")
+        files = ("--output", f"{workspace}/dataset.h5", "--report", f"{workspace}/data_report.csv")
+        listing = ("--listing", f"{workspace}/files.csv")
+        folder = ("--folder", f"{workspace}/resources/mine/files")
         assert main([*words, *policies, *files, *listing, *folder]) == 0
-        return Dataset.read_provenance(house / "dataset.h5")[
+        return Dataset.read_provenance(workspace / "dataset.h5")[
             "listing_sha256"
         ], capsys.readouterr().err
 
-    before, document = run_with_listing()
-    assert "changed" not in document
-    assert run_with_listing() == (before, document)
-    picture(9).save(house / "resources/mine/files/pictures/a.png")
-    after, document = run_with_listing()
+    before, output = run_with_listing()
+    assert "changed" not in output
+    assert run_with_listing() == (before, output)
+    random_image(9).save(workspace / "resources/mine/files/images/a.png")
+    after, output = run_with_listing()
     assert after != before
-    assert "changed in" in document and "pictures/a.png (changed)" in document
-    assert (house / "files.csv").read_text().count("\n") == 6
+    assert "changed in" in output and "images/a.png (changed)" in output
+    assert (workspace / "files.csv").read_text().count("\n") == 6

@@ -18,7 +18,7 @@ MINIMAL = {
     "title": "T",
     "licence": "L",
     "citation": "C",
-    "folder": "pictures",
+    "folder": "images",
     "layout": {"kind": "karpathy", "file": "dataset.json"},
     "splits": {"train": ["train"], "val": [], "test": ["test"]},
 }
@@ -71,7 +71,7 @@ def test_every_key_of_a_dataset_file_is_read(tmp_path):
 
 
 def test_a_folder_or_synthetic_images_replace_archives(tmp_path):
-    assert read_dataset_spec(written(tmp_path)).folder == Path("pictures")
+    assert read_dataset_spec(written(tmp_path)).folder == Path("images")
     synthetic = {"images": 9, "size": 64, "sentences": 3, "seed": 1}
     dataset = read_dataset_spec(written(tmp_path, folder=..., synthetic=synthetic))
     assert dataset.synthetic == SyntheticSpec(9, 64, 3, 1)
@@ -88,6 +88,10 @@ def test_a_folder_or_synthetic_images_replace_archives(tmp_path):
         ({"titel": "T"}, "unknown key 'titel'.*did you mean 'title'"),
         ({"archives": [ZIP]}, "has archives and folder; give exactly one"),
         ({"folder": ...}, "neither archives, folder nor synthetic"),
+        (
+            {"folder": ..., "synthetic": {"images": 9, "size": 32, "sentences": 3, "seed": 1}},
+            "synthetic.size: 32 is less than the minimum of 64",
+        ),
         ({"folder": ..., "archives": [ZIP, ZIP]}, "archive 'a.zip' twice"),
         ({"folder": ..., "archives": [ZIP | {"sha256": "ABC"}]}, "sha256.*64 small hexadecimal"),
         ({"folder": ..., "archives": [ZIP | {"file": "../a.zip"}]}, "plain file name"),

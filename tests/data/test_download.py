@@ -1,4 +1,4 @@
-"""Against a throw-away server that breaks off, changes its mind, and remembers the questions."""
+"""Downloads from a local server that interrupts, changes its files and records the requests."""
 
 import hashlib
 import threading
@@ -19,7 +19,7 @@ OTHER = np.random.default_rng(1).bytes(300_000)
 
 @dataclass
 class Script:
-    """What the server has, how it misbehaves, and what it was asked."""
+    """The files of the server, its failures, and the requests it received."""
 
     body: bytes = BODY
     etag: str | None = '"one"'

@@ -40,7 +40,7 @@ def tree(folder):
 
 
 def refused(tmp_path, archives, words, limit_gb=ROOMY):
-    """Unpacking fails in these words and leaves nothing anywhere."""
+    """Check that extracting fails with this message and leaves no file."""
     output = tmp_path / "out/files"
     before = tree(tmp_path)
     with pytest.raises(DataError, match=words):
@@ -71,9 +71,9 @@ def test_each_archive_has_its_own_folder_and_plain_files_are_copied(tmp_path):
 
 
 def test_backslashes_separate_folders(tmp_path):
-    zipped(tmp_path / "a.zip", {"pictures\\one.jpg": b"1", "pictures\\": b""})
+    zipped(tmp_path / "a.zip", {"images\\one.jpg": b"1", "images\\": b""})
     extract([tmp_path / "a.zip"], tmp_path / "files", limit_gb=ROOMY)
-    assert tree(tmp_path / "files") == {"a/pictures/one.jpg": b"1"}
+    assert tree(tmp_path / "files") == {"a/images/one.jpg": b"1"}
 
 
 def test_an_empty_archive_makes_an_empty_folder(tmp_path):

@@ -59,9 +59,9 @@ def test_list_files_follows_links_without_a_cycle(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store/1.jpg").touch()
     (tmp_path / "data/in/a.json").touch()
-    (tmp_path / "data/pictures").symlink_to(tmp_path / "store")
+    (tmp_path / "data/photos").symlink_to(tmp_path / "store")
     (tmp_path / "data/in/loop").symlink_to(tmp_path / "data")
-    assert [str(file) for file in list_files(tmp_path / "data")] == ["in/a.json", "pictures/1.jpg"]
+    assert [str(file) for file in list_files(tmp_path / "data")] == ["in/a.json", "photos/1.jpg"]
 
 
 def test_a_missing_folder_and_an_unreadable_name_are_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Our words against those of NLTK's tokenizer, which is only a tool of the tests."""
+"""Our tokens against those of NLTK's tokenizer, which only the tests use."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,7 +13,7 @@ SENTENCES = [
     "Two planes are parked beside a building .",
     "Many buildings, roads and trees... are in a residential area.",
     "They'll say it isn't one; it's John's, and we've (not) been there!",
-    'He document: "two ships" [or three] -- it\'s {unclear}, "perhaps".',
+    'He said: "two ships" [or three] -- it\'s {unclear}, "perhaps".',
     "''quoted'' and ``quoted'' and \"quoted\"'s end",
     '"" "\' `` "`` ``" (" \'\' [\'\'',
     "$3.88 is 100%, #1 & @home; 1,000 or 1:30, a:b, a::b, ,,, ::",

@@ -233,3 +233,12 @@ def test_a_folder_with_foreign_files_is_not_replaced(tmp_path):
         check_output_dir(output, own)
     with pytest.raises(DataError, match="is a file, expected a folder"):
         check_output_dir(output / "thesis.tex", own)
+
+
+def test_a_later_error_does_not_hide_that_hdf5_could_not_be_written(tmp_path, small_files):
+    with (
+        pytest.raises(OutputError, match=r"File too large"),
+        atomic_hdf5(tmp_path / "file.h5") as file,
+    ):
+        file["a"] = LARGE
+        raise DataError("a table is missing")

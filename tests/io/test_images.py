@@ -54,13 +54,13 @@ def sixteen(value):
     ],
 )
 def test_every_mode_is_converted_to_its_colour(tmp_path, image, suffix, expected):
-    path = tmp_path / f"picture.{suffix}"
+    path = tmp_path / f"image.{suffix}"
     image.save(path)
-    picture = load_resized(path, 5)
-    assert picture.pixels.shape == (5, 5, 3)
-    assert picture.pixels.dtype == np.uint8
-    assert (picture.pixels == expected).all()
-    assert (picture.width, picture.height) == (12, 8)
+    image = load_resized(path, 5)
+    assert image.pixels.shape == (5, 5, 3)
+    assert image.pixels.dtype == np.uint8
+    assert (image.pixels == expected).all()
+    assert (image.width, image.height) == (12, 8)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -71,7 +71,7 @@ def test_lossy_formats_are_close(tmp_path, mode, suffix):
     else:
         value = {"RGB": COLOUR, "L": GREY, "CMYK": (55, 135, 215, 0)}[mode]
         image, expected = flat(mode, value), (GREY,) * 3 if mode == "L" else COLOUR
-    path = tmp_path / f"picture.{suffix}"
+    path = tmp_path / f"image.{suffix}"
     image.save(path, quality=95)
     assert np.abs(load_resized(path, 5).pixels - np.array(expected, int)).max() <= 3
 
@@ -114,10 +114,10 @@ def test_an_exif_orientation_is_not_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter
     Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
-    picture = load_resized(tmp_path / "a.jpg", 20)
-    assert (picture.width, picture.height) == (40, 20)
-    assert picture.pixels[:, 1].min() > 250
-    assert picture.pixels[:, -2].max() < 5
+    image = load_resized(tmp_path / "a.jpg", 20)
+    assert (image.width, image.height) == (40, 20)
+    assert image.pixels[:, 1].min() > 250
+    assert image.pixels[:, -2].max() < 5
 
 
 @pytest.mark.filterwarnings("ignore:Truncated File Read", "ignore:Corrupt EXIF data")
