@@ -29,7 +29,13 @@ def draw() -> None:
         style = {"linestyle": "-" if i in kept else "--", "linewidth": 1.5 if i in kept else 1}
         colour = COLOURS[regions.classes[i]] if i in kept else "grey"
         left.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, **style))
-        left.text(x1 + 1, y1 + 6 if i in kept else y2 - 2, f"{regions.scores[i]:.1f}", color=colour, fontsize=8)
+        left.text(
+            x1 + 1,
+            y1 + 6 if i in kept else y2 - 2,
+            f"{regions.scores[i]:.1f}",
+            color=colour,
+            fontsize=8,
+        )
     for a, one in enumerate(kept):
         for b, other in enumerate(kept[:a]):
             ends = centres[[one, other]]
@@ -38,7 +44,9 @@ def draw() -> None:
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1.4)
         axes.set(title=title, xticks=range(matrix.shape[1]), yticks=range(len(matrix)))
         for (row, column), value in zip(
-            ((r, c) for r in range(len(matrix)) for c in range(matrix.shape[1])), matrix.flat, strict=True
+            ((r, c) for r in range(len(matrix)) for c in range(matrix.shape[1])),
+            matrix.flat,
+            strict=True,
         ):
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
     middle.set_xticklabels(FEATURES, fontsize=8)

@@ -110,8 +110,16 @@ def choices(rules: dict[str, Any]) -> str:
         return "`true`, `false`"
     low, high = rules.get("minimum"), rules.get("maximum")
     open_low, open_high = rules.get("exclusiveMinimum"), rules.get("exclusiveMaximum")
-    bounds = [f"at least {low}" if low is not None else f"over {open_low}" if open_low is not None else ""]
-    bounds += [f"at most {high}" if high is not None else f"below {open_high}" if open_high is not None else ""]
+    bounds = [
+        f"at least {low}" if low is not None else f"over {open_low}" if open_low is not None else ""
+    ]
+    bounds += [
+        f"at most {high}"
+        if high is not None
+        else f"below {open_high}"
+        if open_high is not None
+        else ""
+    ]
     nullable = ["`null`"] if "null" in rules["type"] else []
     return ", ".join(part for part in [rules.get("unit", ""), *bounds, *nullable] if part)
 
@@ -127,12 +135,11 @@ def formats_page() -> str:
         "# File formats",
         "",
         "Results are HDF5 files (and CSV tables).",
-        "Each HDF5 file has the attributes `kind`, `version` and `provenance` (JSON), and is checked when it is"
-        " opened: kind, version, presence, dtype and shape of every table, and that axes with one name have one"
-        " length.",
+        "Each HDF5 file has the attributes `kind`, `version` and `provenance` (JSON).",
+        "When it is opened, kind, version and the dtype and shape of every table are checked.",
+        "Axes with one name have one length.",
         "",
-        "A file on a network file system without locks is opened with `HDF5_USE_FILE_LOCKING=FALSE` in the"
-        " environment.",
+        "Where a network file system has no locks, set `HDF5_USE_FILE_LOCKING=FALSE` in the environment.",
     ]
     for kind in FORMATS:
         lines += ["", *kind.describe()]

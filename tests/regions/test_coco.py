@@ -4,8 +4,8 @@ import pytest
 
 from galr.errors import DataError
 from galr.io.coco import read_coco
-from galr.regions.train_val import random_split, read_train_val
 from galr.regions.detector_spec import read_network_spec
+from galr.regions.train_val import random_split, read_train_val
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 from galr.commands import tile_dota
 from galr.errors import ConfigError, DataError
 from galr.io.coco import read_coco
-from galr.regions.train_val import check_disjoint
 from galr.regions import dota
 from galr.regions.detect import slice_image as cut_for_detection
 from galr.regions.detector_spec import SliceConfig
+from galr.regions.train_val import check_disjoint
 
 CLASSES = ("ship", "plane")
 HEADER = "imagesource:GoogleEarth\ngsd:0.146343590398\n"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from galr.errors import ConfigError
-from galr.regions import mmdet_imports  # noqa: F401  mmlab installs the operators
+from galr.regions import mmdet_imports  # importing it installs the operators
 from galr.regions.mmdet_imports import suppress_output
 
 with suppress_output():

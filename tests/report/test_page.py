@@ -255,7 +255,7 @@ def test_every_way_to_make_graphs_has_a_row(draw):
     assert {
         rows["published"][end] for end in ("detected", "low_score", "redundant", "over_limit")
     } == {"not known"}
-    assert "The settings of corrected: bandwidth 0.2, max regions 20, min score 0.3," in page.text
+    assert "The settings of corrected: bandwidth 0.2, max regions 3, min score 0.3," in page.text
     told = [f"<summary>{variant}/graphs.h5</summary>" in html for variant in variants]
     assert told == [True] * 5 + [False]
 
