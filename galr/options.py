@@ -33,26 +33,28 @@ class OptionGroup:
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         """Add one flag for each field, in the order of the class."""
         hints = typing.get_type_hints(cls)
-        for each in fields(cls):
-            required = each.default is MISSING
-            help_text = each.metadata["help"] + ("" if required else " (default: %(default)s)")
-            if each.metadata["positional"]:
+        for field_ in fields(cls):
+            required = field_.default is MISSING
+            help_text = field_.metadata["help"] + ("" if required else " (default: %(default)s)")
+            if field_.metadata["positional"]:
                 parser.add_argument(
-                    each.name, help=help_text, **_positional_type(hints[each.name], each.default)
+                    field_.name,
+                    help=help_text,
+                    **_positional_type(hints[field_.name], field_.default),
                 )
                 continue
             parser.add_argument(
-                f"--{each.name.replace('_', '-')}",
+                f"--{field_.name.replace('_', '-')}",
                 required=required,
-                default=None if required else each.default,
+                default=None if required else field_.default,
                 help=help_text,
-                **_argument_type(hints[each.name]),
+                **_argument_type(hints[field_.name]),
             )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
         """Build the options from parsed arguments; arguments of other groups are ignored."""
-        values = {each.name: getattr(args, each.name) for each in fields(cls)}
+        values = {field_.name: getattr(args, field_.name) for field_ in fields(cls)}
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
@@ -61,7 +63,7 @@ def as_flags(section: Mapping[str, Any]) -> str:
     return " ".join(as_flag(f"--{key.replace('_', '-')}", section[key]) for key in sorted(section))
 
 
-def as_flag(flag: str, value: Any) -> str:  # noqa: ANN401  whatever a config holds
+def as_flag(flag: str, value: Any) -> str:  # noqa: ANN401  any value of a config
     """Write one value as a flag: `--x`, `--no-x`, `--x 1 2 3`, `--x none` or `--x value`."""
     if isinstance(value, bool):
         return flag if value else flag.replace("--", "--no-", 1)

@@ -76,7 +76,7 @@ def dependency_versions(requirement: str = "galr[all]") -> dict[str, str]:
             continue
         found[key] = installed.version
         further = [Requirement(line) for line in installed.requires or ()]
-        waiting += [each for each in further if _applies(each, need.extras)]
+        waiting += [item for item in further if _applies(item, need.extras)]
     found.pop(canonicalize_name(root.name), None)
     return dict(sorted(found.items()))
 

@@ -1,6 +1,6 @@
 """Download an address to a file; an interrupted download is resumed.
 
-The loop of retries is ours: urllib3's `Retry` ends when the headers have arrived, and most large downloads break
+The retry loop is our own: urllib3's `Retry` ends when the headers have arrived, and most large downloads break
 while the body is read, which only a request for the missing bytes continues.
 """
 

@@ -145,17 +145,17 @@ def _read_karpathy(
         for entry, location in zip(entries, locations, strict=True)
     ]
     _check_splits(Counter(sources), splits, unused, file)
-    ours = {source: split for split in SPLITS for source in splits[split]}
+    split_of = {source: split for split in SPLITS for source in splits[split]}
     images: list[ImageEntry] = []
     unmatched: list[UnmatchedSentence] = []
     for entry, location, source in zip(entries, locations, sources, strict=True):
-        if source not in ours:
+        if source not in split_of:
             continue  # unused, according to the dataset file
         sentences, unmatched_here = _read_sentences(entry, location)
         unmatched += unmatched_here
         name = image_stem(_require(entry, "filename", str, location))
         if name:
-            images.append(ImageEntry(name, ours[source], sentences))
+            images.append(ImageEntry(name, split_of[source], sentences))
         else:
             unmatched.append(UnmatchedSentence(location, "its filename is blank"))
     return DatasetIndex(tuple(images), tuple(unmatched), (file,))

@@ -112,7 +112,7 @@ def atomic_directory(output: Path) -> Iterator[Path]:
 
 
 def check_output_dir(output: Path, own_files: re.Pattern[str]) -> None:
-    """Check that a folder to replace holds only files that the command itself writes there.
+    """Check that a folder to replace has only files that the command itself writes there.
 
     Args:
         output: the folder to write.
@@ -120,7 +120,7 @@ def check_output_dir(output: Path, own_files: re.Pattern[str]) -> None:
             command writes.
 
     Raises:
-        DataError: the output is a file, or a folder that holds something else.
+        DataError: the output is a file, or a folder with anything else.
     """
     if output.exists() and not output.is_dir():
         raise DataError(f"{output} is a file, expected a folder; choose another --output")
@@ -128,7 +128,7 @@ def check_output_dir(output: Path, own_files: re.Pattern[str]) -> None:
         relative = path.relative_to(output).as_posix()
         if not own_files.fullmatch(relative):
             raise DataError(
-                f"{output} holds {relative}, which this command did not write; choose another --output,"
+                f"{output} has {relative}, which this command did not write; choose another --output,"
                 " or empty the folder"
             )
 
@@ -198,9 +198,9 @@ def _write_error(error: Exception, path: Path, partial: Path) -> OSError | None:
         below = {str(part) for end in (partial, path) for part in (end, *end.parents)} - {"."}
         if error.errno in WRITE_ERRNO or named & below:
             return error
-    told = re.search(r"(?:os error|errno =) (\d+)", str(error))  # safetensors, HDF5
-    if told and int(told[1]) in WRITE_ERRNO:
-        return OSError(int(told[1]), os.strerror(int(told[1])))
+    code = re.search(r"(?:os error|errno =) (\d+)", str(error))  # safetensors, HDF5
+    if code and int(code[1]) in WRITE_ERRNO:
+        return OSError(int(code[1]), os.strerror(int(code[1])))
     if not partial.parent.is_dir():
         return None
     existed = partial.exists()
@@ -235,7 +235,7 @@ def _explain(path: Path, error: OSError) -> str:
             " make room or choose another output"
         )
     reason = error.strerror or str(error)
-    parent = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
+    parent = next((part for part in path.parents if part.exists() and not part.is_dir()), None)
     if parent is not None:
         return f"{path} cannot be written ({parent} is a file, not a folder); choose another output"
     return f"{path} cannot be written ({reason}); choose another output"

@@ -126,7 +126,7 @@ def test_an_older_dataset_is_replaced_as_a_whole(dataset, tmp_path):
 
 def test_a_folder_with_other_files_is_rejected(tmp_path):
     (tmp_path / "thesis.tex").write_text("unrelated")
-    with pytest.raises(DataError, match=r"holds thesis\.tex"):
+    with pytest.raises(DataError, match=r"has thesis\.tex"):
         run_draw(tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "unrelated"
     with pytest.raises(DataError, match="is a file"):

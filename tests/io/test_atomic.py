@@ -229,7 +229,7 @@ def test_a_folder_with_foreign_files_is_not_replaced(tmp_path):
     (output / "images/1.png").touch()
     check_output_dir(output, own)
     (output / "thesis.tex").touch()
-    with pytest.raises(DataError, match=r"holds thesis\.tex, which this command did not write"):
+    with pytest.raises(DataError, match=r"has thesis\.tex, which this command did not write"):
         check_output_dir(output, own)
     with pytest.raises(DataError, match="is a file, expected a folder"):
         check_output_dir(output / "thesis.tex", own)
