@@ -1,7 +1,8 @@
-"""Find the regions of pictures: cut what is large, look in batches, join what was found.
+"""Detect the regions of images: cut large images into slices, run the network in batches, merge the detections.
 
-METHOD section 2: slices overlap, and their boxes are merged by non-maximum suppression within a class.
-Pictures are opened in threads, and while the network looks at a batch the next one is prepared.
+Slices overlap, and non-maximum suppression within a class merges their boxes (our reconstruction; the paper
+does not say how large images are handled). Images are opened in threads, and the next batch is prepared while
+the network runs on the current one.
 """
 
 import os
@@ -23,17 +24,18 @@ from galr.regions.mmdet_imports import BaseDetector, Compose, suppress_output
 from galr.regions.pipelines import inference_pipeline, to_mmdet
 from galr.regions.tiling import tile_offsets
 
-ImageLoader = Callable[[], Image.Image]  # gives a picture, RGB, when it is called
+ImageLoader = Callable[[], Image.Image]  # opens an RGB image when called
 
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """What was found in one picture, best first.
+    """The regions of one image, in descending order of score.
 
-    boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the picture, inside it, of some area.
-    scores: (n,) float32 in [0, 1], descending.
-    classes: (n,) int32, place in the detector's classes.
-    dropped: boxes that had no area once they were clipped to the picture.
+    Attributes:
+        boxes: (regions, 4) float32, x1 y1 x2 y2 in pixels, inside the image and of positive area.
+        scores: (regions,) float32 in [0, 1].
+        classes: (regions,) int32, index into the detector's classes.
+        dropped: number of boxes without area after clipping to the image.
     """
 
     boxes: np.ndarray
@@ -44,12 +46,15 @@ class ImageDetections:
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of a picture, or all of it.
+    """A part of an image, or all of it.
 
-    picture: which picture, counted from 0.
-    width, height: of the picture, in pixels.
-    x, y: where the slice begins in it.
-    pixels: (slice height, slice width, 3) uint8, RGB.
+    Attributes:
+        image_index: 0-based index of the image.
+        image_width: width of the image in pixels.
+        image_height: height of the image in pixels.
+        x: left edge of the slice in the image, in pixels.
+        y: top edge of the slice in the image, in pixels.
+        pixels: (slice height, slice width, 3) uint8, RGB.
     """
 
     image_index: int
@@ -62,11 +67,12 @@ class Slice:
 
 @dataclass(frozen=True)
 class SliceBatch:
-    """Slices that the network sees at once.
+    """Slices that the network processes at once.
 
-    slices: where they lie.
-    inputs: (slices, 3, height, width) uint8, BGR, fitted into the network's input.
-    samples: one mmdet sample a slice, which knows the way back to the slice's pixels.
+    Attributes:
+        slices: the slices and their positions.
+        inputs: (slices, 3, height, width) uint8, BGR, fitted into the network's input size.
+        samples: one mmdet data sample per slice; its metadata map boxes back to the slice's pixels.
     """
 
     slices: Sequence[Slice]
@@ -76,7 +82,13 @@ class SliceBatch:
 
 @dataclass(frozen=True)
 class SliceDetections:
-    """What the network sees in one slice: boxes (n, 4) in its pixels, scores (n,), classes (n,)."""
+    """The network's detections in one slice.
+
+    Attributes:
+        boxes: (regions, 4) float, x1 y1 x2 y2 in pixels of the slice.
+        scores: (regions,) float in [0, 1].
+        classes: (regions,) int64, index into the detector's classes.
+    """
 
     boxes: torch.Tensor
     scores: torch.Tensor
@@ -90,30 +102,34 @@ def detect(
     *,
     threads: int = 1,
 ) -> Iterator[ImageDetections]:
-    """Find the regions of each picture, in order.
+    """Detect the regions of each image, in order.
 
-    Beside the batch that the network looks at, at most one more and a picture a thread are in memory.
-    Whoever stops early waits for what the threads have in hand, and for no more.
+    Besides the current batch, at most one more batch and one image per thread are in memory. Closing the
+    iterator early waits only for the images that the threads are opening.
 
     Args:
-        model: on the device where it is to run.
-        pictures: what opens them; of any sizes, opened as they are needed, in threads.
-        how: input size, batch, thresholds, slices.
-        threads: that open pictures, at least 1.
+        model: the network, on the device where it runs.
+        loaders: one per image, called in a thread when its image is needed; images may have any size.
+        config: input size, batch size, thresholds and slices.
+        threads: number of threads that open images, at least 1.
+
+    Yields:
+        The regions of one image.
 
     Raises:
-        DataError: or whatever else opening a picture raises; no more are then opened.
+        DataError: an image cannot be opened; any other error of a loader is raised too. No further image is
+            opened then.
     """
     model.eval()
     pinned = _model_device(model).type == "cuda"
     source = iter_batches(loaders, config, threads=threads, pin_memory=pinned)
     with closing(prefetch(source) if has_spare_core(model) else source) as batches:
-        seen = (
+        pairs = (
             pair
             for batch in batches
             for pair in zip(batch.slices, detect_slices(model, batch), strict=True)
         )
-        for _, parts in groupby(seen, key=lambda pair: pair[0].image_index):
+        for _, parts in groupby(pairs, key=lambda pair: pair[0].image_index):
             yield merge_slices(
                 list(parts),
                 min_score=config.score,
@@ -130,61 +146,67 @@ def iter_batches(
     threads: int,
     pin_memory: bool = False,
 ) -> Generator[SliceBatch, None, None]:
-    """Open pictures in threads, cut them, and fit their slices into batches, in order.
+    """Open images in threads, cut them into slices, and collate the slices into batches, in order.
 
     Args:
-        pictures: as in `detect`.
-        how: input size, batch, slices.
-        threads: that open pictures, at least 1.
-        pinned: whether batches lie where a GPU can fetch them while the CPU goes on.
+        loaders: as for `detect`.
+        config: input size, batch size and slices.
+        threads: number of threads that open images, at least 1.
+        pin_memory: whether batches lie in pinned memory, which a GPU reads without waiting for the CPU.
+
+    Yields:
+        A batch of at most `config.batch` slices.
     """
-    fit = inference_pipeline(config.input)
-    workers = ThreadPoolExecutor(threads, "pictures")
+    pipeline = inference_pipeline(config.input)
+    workers = ThreadPoolExecutor(threads, "images")
     try:
-        opened = _load_ahead(loaders, workers, threads)
+        images = _load_ahead(loaders, workers, threads)
         slices = (
-            each
-            for place, picture in enumerate(opened)
-            for each in slice_image(place, picture, config.slices)
+            image_slice
+            for index, image in enumerate(images)
+            for image_slice in slice_image(index, image, config.slices)
         )
-        while group := list(islice(slices, config.batch)):
-            yield collate(group, fit, pin_memory=pin_memory)
+        while batch := list(islice(slices, config.batch)):
+            yield collate(batch, pipeline, pin_memory=pin_memory)
     finally:
         workers.shutdown(cancel_futures=True)
 
 
 def prefetch(batches: Generator[SliceBatch, None, None]) -> Generator[SliceBatch, None, None]:
-    """Prepare each batch in a thread of its own while the one before it is in use."""
+    """Prepare each batch in one extra thread while the batch before it is in use."""
     with closing(batches), ThreadPoolExecutor(1, "batches") as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
+        next_batch = thread.submit(next, batches, None)
+        while (batch := next_batch.result()) is not None:
+            next_batch = thread.submit(next, batches, None)
             yield batch
 
 
 def has_spare_core(model: BaseDetector) -> bool:
-    """Whether the CPU has something to spare while a network looks.
+    """Return whether a CPU core is idle while the network runs.
 
-    Where it has not, a neighbour costs more than it brings: the threads of each layer wait for one
-    another, so one of two that is held up holds up both.
+    If none is, preparing the next batch in parallel costs more time than it saves: all threads of a layer wait
+    for the slowest one, which shares its core.
     """
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return _model_device(model).type != "cpu" or torch.get_num_threads() < (mine or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return _model_device(model).type != "cpu" or torch.get_num_threads() < (cores or 1)
 
 
 def slice_image(
     image_index: int, image: Image.Image, slices: SliceConfig | None
 ) -> Iterator[Slice]:
-    """Cut a picture into overlapping slices; one that is no larger than a slice stays whole.
+    """Cut an image into overlapping slices; an image no larger than a slice is one slice.
 
     Args:
-        place: the picture's number.
-        picture: RGB.
-        slices: side and overlap; None leaves every picture whole.
+        image_index: 0-based index of the image.
+        image: the image, RGB.
+        slices: side and overlap of the slices; None makes one slice of every image.
+
+    Yields:
+        A slice, row by row.
     """
     width, height = image.size
     bgr = np.frombuffer(image.tobytes("raw", "BGR"), np.uint8).reshape(height, width, 3)
-    pixels = bgr[..., ::-1]  # RGB to look at; `shown` turns it back into BGR without moving a byte
+    pixels = bgr[..., ::-1]  # an RGB view; `to_mmdet` reverses it again, so that nothing is copied
     side = max(width, height) if slices is None else slices.size
     overlap = 0.0 if slices is None else slices.overlap
     for y in tile_offsets(height, side, overlap):
@@ -193,14 +215,14 @@ def slice_image(
 
 
 def collate(slices: Sequence[Slice], pipeline: Compose, *, pin_memory: bool = False) -> SliceBatch:
-    """Fit slices into the network's input and lay them side by side.
+    """Fit slices into the network's input size and stack them.
 
     Args:
         slices: one or more.
-        fit: as `looking.for_detection` gives it, to one size for all.
-        pinned: as in `prepared`.
+        pipeline: as `inference_pipeline` returns it.
+        pin_memory: as for `iter_batches`.
     """
-    items = [pipeline(to_mmdet(each.pixels)) for each in slices]
+    items = [pipeline(to_mmdet(image_slice.pixels)) for image_slice in slices]
     shape = (len(items), *items[0]["inputs"].shape)
     inputs = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
     np.stack([item["inputs"].numpy() for item in items], out=inputs.numpy())
@@ -208,17 +230,20 @@ def collate(slices: Sequence[Slice], pipeline: Compose, *, pin_memory: bool = Fa
 
 
 def detect_slices(model: BaseDetector, batch: SliceBatch) -> list[SliceDetections]:
-    """Show the network a batch; one transfer brings it to the device, three bring the boxes back."""
+    """Run the network on a batch and return the detections of each slice, on the CPU.
+
+    One transfer copies the batch to the device and three copy the detections back.
+    """
     inputs = batch.inputs.to(_model_device(model), non_blocking=True)
     with suppress_output(), torch.inference_mode():
         samples = model.test_step({"inputs": inputs, "data_samples": batch.samples})
-        found = [sample.pred_instances for sample in samples]
-        counts = [len(each.scores) for each in found]
+        instances = [sample.pred_instances for sample in samples]
+        counts = [len(each.scores) for each in instances]
         boxes, scores, classes = (
-            torch.cat([getattr(each, name) for each in found]).cpu().split(counts)
+            torch.cat([getattr(each, name) for each in instances]).cpu().split(counts)
             for name in ("bboxes", "scores", "labels")
         )
-    return [SliceDetections(*each) for each in zip(boxes, scores, classes, strict=True)]
+    return [SliceDetections(*fields) for fields in zip(boxes, scores, classes, strict=True)]
 
 
 def merge_slices(
@@ -229,30 +254,31 @@ def merge_slices(
     max_regions: int,
     max_iou_across_classes: float | None = None,
 ) -> ImageDetections:
-    """Make one picture's regions of what was seen in its slices.
+    """Merge the detections of one image's slices into the regions of the image.
 
-    Boxes move to where their slice lies and are clipped to the picture; those of no area go.
-    Non-maximum suppression within a class removes what neighbouring slices saw twice; a second one
-    among what is left removes, if asked for, what was taken for two things at once.
+    Boxes are shifted by the position of their slice and clipped to the image; boxes without area are dropped.
+    Non-maximum suppression within a class removes objects that several slices detected. A second, optional
+    suppression across classes removes objects that were detected as several classes.
 
     Args:
-        parts: the picture's slices, one or more, and what was seen in each.
-        score: lowest score of a region.
-        overlap: of two regions of a class with a larger intersection over union, the lower-scored goes.
-        regions: at most so many are kept, best first.
-        agnostic_overlap: then, of two regions of any classes with a larger one, the lower-scored goes.
+        parts: the slices of the image, at least one, each with its detections.
+        min_score: regions with a lower score are dropped.
+        max_iou: of two regions of one class whose intersection over union is larger, the one with the lower
+            score is dropped.
+        max_regions: the regions with the highest scores are kept, at most this many.
+        max_iou_across_classes: as `max_iou`, but for regions of any classes; None skips this step.
     """
     first = parts[0][0]
-    places = [torch.tensor([part.x, part.y, part.x, part.y]) for part, _ in parts]
+    shifts = [torch.tensor([part.x, part.y, part.x, part.y]) for part, _ in parts]
     boxes = torch.cat(
-        [seen.boxes.float() + place for place, (_, seen) in zip(places, parts, strict=True)]
+        [found.boxes.float() + shift for shift, (_, found) in zip(shifts, parts, strict=True)]
     )
-    scores = torch.cat([seen.scores.float() for _, seen in parts])
-    classes = torch.cat([seen.classes for _, seen in parts])
+    scores = torch.cat([found.scores.float() for _, found in parts])
+    classes = torch.cat([found.classes for _, found in parts])
     boxes = torchvision.ops.clip_boxes_to_image(boxes, (first.image_height, first.image_width))
-    strong = scores >= min_score
-    broad = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
-    rows = (strong & broad).nonzero()[:, 0]
+    scored = scores >= min_score
+    has_area = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
+    rows = (scored & has_area).nonzero()[:, 0]
     rows = rows[torchvision.ops.batched_nms(boxes[rows], scores[rows], classes[rows], max_iou)]
     if max_iou_across_classes is not None:
         rows = rows[torchvision.ops.nms(boxes[rows], scores[rows], max_iou_across_classes)]
@@ -261,16 +287,17 @@ def merge_slices(
         boxes[rows].numpy(),
         scores[rows].numpy(),
         classes[rows].to(torch.int32).numpy(),
-        int((strong & ~broad).sum()),
+        int((scored & ~has_area).sum()),
     )
 
 
 def concatenate_ragged(detections: Sequence[ImageDetections]) -> tuple[dict[str, np.ndarray], int]:
-    """Put the regions of many pictures into flat tables.
+    """Concatenate the regions of many images into the tables of `regions.h5`.
 
     Returns:
-        offsets (pictures + 1,) int64, boxes, scores and classes as in `Regions`, one picture's rows
-        after another's; and how many boxes of no area were dropped.
+        The tables by name, with the rows of one image after another: offsets (images + 1,) int64, boxes
+        (regions, 4) float32, scores (regions,) float32, classes (regions,) int32; and the number of boxes
+        dropped for having no area.
     """
     counts = [len(each.scores) for each in detections]
     tables = {
@@ -287,16 +314,16 @@ def concatenate_ragged(detections: Sequence[ImageDetections]) -> tuple[dict[str,
 def _load_ahead(
     loaders: Iterable[ImageLoader], workers: ThreadPoolExecutor, limit: int
 ) -> Iterator[Image.Image]:
-    """Open pictures in other threads and give them in order; `most` are under way beyond the one given."""
-    under_way = deque[Future[Image.Image]]()
-    for opening in loaders:
-        under_way.append(workers.submit(opening))
-        if len(under_way) > limit:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
+    """Open images in worker threads and yield them in order; at most `limit` are opened ahead."""
+    pending = deque[Future[Image.Image]]()
+    for loader in loaders:
+        pending.append(workers.submit(loader))
+        if len(pending) > limit:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 def _model_device(model: BaseDetector) -> torch.device:
-    """Where a network is."""
+    """Return the device of a network."""
     return next(model.parameters()).device
