@@ -1,16 +1,16 @@
-"""What ranks and reranks cost without the matrix, beside the bare products they need.
+"""Cost of ranks and reranks without the matrix, compared with that of the products alone.
 
     python benchmarks/large.py [images] [sentences] [width] [k] [--device cpu]
     python benchmarks/large.py --growth > growth.csv
     python benchmarks/large.py --plot growth.svg > growth.csv
 
 8,000 images, 40,000 sentences, 512 numbers each and k = 30 by default: about a minute on two cores. The
-tables are drawn into files and memory-mapped, as a user's are. A bare walk makes every product and drops
+tables are random, in files that are memory-mapped, as a user's are. A bare pass computes every product and drops
 it; it is timed before and after the work that it is compared with. MR is both directions in the variant
-`code`, from the tables to the reranked order; it walks twice. Memory is the most that the process held,
-libraries and the pages of the files included.
-`--growth` prints a row for each of some sizes with five sentences an image, up to that many images, of
-the quicker of two turns; `--plot` draws them as well.
+`code`, from the tables to the reranked order, in two passes. Memory is the peak of the process, libraries and the
+pages of the files included.
+`--growth` prints a row for each of several sizes with five sentences an image, up to the given number of images, with
+the faster of two turns; `--plot` plots them as well.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import galr.__main__  # noqa: F401  says how threads wait before torch is loaded
+import galr.__main__  # noqa: F401  sets how threads wait, before torch is imported
 
 import numpy as np  # isort: skip
 import torch  # isort: skip
@@ -35,14 +35,14 @@ from galr.evaluate.rerank import effective_k
 from galr.evaluate.tiled_products import EmbeddingPair
 
 VARIANT, W1, W2, XI = "code", 0.3, 1.1, 0.05
-STEPS = (16, 8, 4, 2, 1)  # of a growth: the last size divided by each
-TURNS = 2  # of a size in a growth: the one with fewer neighbours on the machine counts
+STEPS = (16, 8, 4, 2, 1)  # sizes of a growth: the largest one divided by these
+TURNS = 2  # of every size in a growth; the faster one counts, less disturbed by other programs
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one size costs: seconds of a bare walk, of one that keeps the best, of MR; MB held at most."""
+    """Cost of one size: seconds of a bare pass, of a pass that keeps the best, and of MR; peak memory in MB."""
 
     images: int
     sentences: int
@@ -53,7 +53,7 @@ class Cost:
 
 
 def main() -> None:
-    """Draw tables, time, print."""
+    """Draw random tables, time, and print or plot."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -62,30 +62,32 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--plot", type=Path)
-    given = parser.parse_args()
-    device = resolve_device(given.device)
+    args = parser.parse_args()
+    device = resolve_device(args.device)
     threads = f"{torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)
-    said = f"{given.width} numbers, k = {given.k}, {device}, {threads}"
-    if given.growth or given.plot:
+    settings = f"{args.width} numbers, k = {args.k}, {device}, {threads}"
+    if args.growth or args.plot:
         before = os.getloadavg()[0]
-        costs = list(growth(given.images, given.width, given.k, device))
-        if given.plot:
+        costs = list(growth(args.images, args.width, args.k, device))
+        if args.plot:
             load = f"load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
-            plot(given.plot, costs, f"{said}, torch {torch.__version__}, {load}")
+            plot(args.plot, costs, f"{settings}, torch {torch.__version__}, {load}")
         return
-    cost = measure(given.images, given.sentences, given.width, given.k, device)
-    print(f"{given.images:,} x {given.sentences:,}, {said}, torch {torch.__version__}")
-    print(f"{'':42}{'seconds':>9}{'to bare walks':>15}")
-    print(f"{'one bare walk':42}{cost.bare:9.2f}")
+    cost = measure(args.images, args.sentences, args.width, args.k, device)
+    print(f"{args.images:,} x {args.sentences:,}, {settings}, torch {torch.__version__}")
+    print(f"{'':42}{'seconds':>9}{'to bare passes':>16}")
+    print(f"{'one bare pass':42}{cost.bare:9.2f}")
     print(
-        f"{'one walk, the best of both directions':42}{cost.best:9.2f}{cost.best / cost.bare:15.2f}"
+        f"{'one pass, the best of both directions':42}{cost.best:9.2f}{cost.best / cost.bare:16.2f}"
     )
-    print(f"{'MR of both directions, two walks':42}{cost.mr:9.2f}{cost.mr / (2 * cost.bare):15.2f}")
-    print(f"most memory held: {cost.memory:,.0f} MB")
+    print(
+        f"{'MR of both directions, two passes':42}{cost.mr:9.2f}{cost.mr / (2 * cost.bare):16.2f}"
+    )
+    print(f"peak memory: {cost.memory:,.0f} MB")
 
 
 def growth(images: int, width: int, k: int, device: torch.device) -> Iterator[Cost]:
-    """Measure growing sizes up to that many images, and print each as it comes."""
+    """Measure growing sizes up to a number of images, and print every row at once."""
     print("images,sentences,width,k,bare_s,best_s,mr_s,ratio,memory_mb")
     for step in STEPS:
         size = images // step
@@ -96,16 +98,16 @@ def growth(images: int, width: int, k: int, device: torch.device) -> Iterator[Co
         yield cost
 
 
-def plot(path: Path, costs: Sequence[Cost], said: str) -> None:
-    """Draw time and memory over the number of products, both logarithmic; the same bytes of the same numbers.
+def plot(path: Path, costs: Sequence[Cost], settings: str) -> None:
+    """Plot time and memory over the number of products, on logarithmic axes; the same numbers give the same bytes.
 
-    A reference of slope 1, what grows with the number of products, goes through the last point of two bare
-    walks; that of memory is what the matrix alone would take.
+    The reference of time has slope 1 and goes through the last point of two bare passes. The reference of memory
+    is the size of the matrix.
 
     Args:
         path: the SVG to write.
         costs: by size.
-        said: what else the figure is to say.
+        settings: text of the title.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -113,9 +115,9 @@ def plot(path: Path, costs: Sequence[Cost], said: str) -> None:
     products = np.array([cost.images * cost.sentences for cost in costs])
     bare = np.array([2 * cost.bare for cost in costs])
     curves = {
-        "two bare walks": (bare, "o-", "0.35"),
-        "best of both directions, one walk": ([cost.best for cost in costs], "s-", "tab:blue"),
-        "MR of both directions, two walks": ([cost.mr for cost in costs], "D-", "tab:red"),
+        "two bare passes": (bare, "o-", "0.35"),
+        "best of both directions, one pass": ([cost.best for cost in costs], "s-", "tab:blue"),
+        "MR of both directions, two passes": ([cost.mr for cost in costs], "D-", "tab:red"),
     }
     text = {"svg.fonttype": "none", "svg.hashsalt": "galr", "font.family": "sans-serif"}
     with mpl.rc_context(text):
@@ -130,7 +132,7 @@ def plot(path: Path, costs: Sequence[Cost], said: str) -> None:
         right.loglog(products, matrix, "--", color="0.6", label="slope 1: the matrix alone")
         memory = [cost.memory for cost in costs]
         right.loglog(products, memory, "D-", color="tab:red", label="the whole process")
-        right.set_ylabel("MB at most")
+        right.set_ylabel("peak memory, MB")
         for axes in (left, right):
             axes.set_xticks(products, [f"{c.images:,}\n{TIMES} {c.sentences:,}" for c in costs])
             axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
@@ -141,35 +143,35 @@ def plot(path: Path, costs: Sequence[Cost], said: str) -> None:
                 loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize="small", frameon=False
             )
         figure.supxlabel(f"images {TIMES} sentences", fontsize="medium")
-        figure.suptitle(f"Without the matrix: {said}", fontsize="small", color="0.35")
+        figure.suptitle(f"Without the matrix: {settings}", fontsize="small", color="0.35")
         figure.savefig(path, metadata={"Date": None})
 
 
 def measure(images: int, sentences: int, width: int, k: int, device: torch.device) -> Cost:
-    """Time one size; bare walks before, between and after what is compared with them."""
+    """Time one size, with bare passes before, between and after the work that is compared with them."""
     with tempfile.TemporaryDirectory() as folder:
-        tables = EmbeddingPair(*draw(Path(folder), images, sentences, width), device)
-        bare = [seconds(lambda: walk(tables), device)]
+        tables = EmbeddingPair(*write_tables(Path(folder), images, sentences, width), device)
+        bare = [seconds(lambda: compute_products(tables), device)]
         best = seconds(
             lambda: topk_pass(tables, effective_k(VARIANT, k) + 1, DIRECTIONS, None), device
         )
-        bare.append(seconds(lambda: walk(tables), device))
+        bare.append(seconds(lambda: compute_products(tables), device))
         mr = seconds(lambda: rerank(tables, k), device)
-        bare.append(seconds(lambda: walk(tables), device))
+        bare.append(seconds(lambda: compute_products(tables), device))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return Cost(images, sentences, float(np.mean(bare)), best, mr, memory)
 
 
-def draw(folder: Path, images: int, sentences: int, width: int) -> list[np.ndarray]:
-    """Draw unit embeddings that find each other now and then; memory-mapped, a block at a time."""
+def write_tables(folder: Path, images: int, sentences: int, width: int) -> list[np.ndarray]:
+    """Write random unit embeddings with some correct first answers, block by block, and memory-map them."""
     random = np.random.default_rng(0)
-    seen = random.normal(size=(images, width)).astype(np.float32)
+    image_table = random.normal(size=(images, width)).astype(np.float32)
     tables = []
     for name, rows in (("images", images), ("sentences", sentences)):
         table = np.lib.format.open_memmap(folder / name, "w+", np.float32, (rows, width))
         for start in range(0, rows, 10_000):
             of_image = np.arange(start, min(start + 10_000, rows)) * images // rows
-            block = seen[of_image]
+            block = image_table[of_image]
             if name == "sentences":
                 block = block + 3 * random.standard_normal(block.shape, np.float32)
             table[start : start + 10_000] = block / np.linalg.norm(block, axis=1, keepdims=True)
@@ -178,16 +180,16 @@ def draw(folder: Path, images: int, sentences: int, width: int) -> list[np.ndarr
     return tables
 
 
-def walk(tables: EmbeddingPair) -> None:
-    """Make every product and drop it."""
+def compute_products(tables: EmbeddingPair) -> None:
+    """Compute every product and drop it."""
     for _ in tables.tiles("bare"):
         pass
 
 
 def rerank(tables: EmbeddingPair, k: int) -> None:
-    """MR of both directions, from the tables to the order."""
-    found = two_pass_search(tables, effective_k(VARIANT, k), DIRECTIONS)
-    for candidates in found.candidates.values():
+    """MR of both directions, from the tables to the reranked order."""
+    result = two_pass_search(tables, effective_k(VARIANT, k), DIRECTIONS)
+    for candidates in result.candidates.values():
         rerank_topk(candidates, VARIANT, k, W1, W2, XI)
 
 

@@ -1,13 +1,12 @@
-"""How busy do opening and joining pictures leave the network, in one run on one machine.
+"""Speed of detection from files to regions, compared with the network alone, in one run on one machine.
 
-    python benchmarks/regions.py [small pictures] [large pictures] [threads of the network]
+    python benchmarks/regions.py [small images] [large images] [threads of the network]
 
-256 pictures of 256 pixels for the demo's network and 4 of 1,000 pixels, cut into 4 slices each, for
-RTMDet-tiny at 640; the network has all cores but one, which is left to open pictures, unless you say.
-`ours` is everything from files on disk to regions, `bare` is mmdet's `test_step` alone on the very same
-batches, prepared before; the two alternate, and medians are told. Weights are random, and up to 20
-boxes a level are kept however little they score, so that there is something to join. Peak memory is
-the whole process's, once ours has run, imports and network included.
+256 images of 256 pixels for the demo's network and 4 of 1,000 pixels, cut into 4 slices each, for RTMDet-tiny at 640.
+By default the network has all cores but one, which opens images. `ours` is everything from files to regions, `bare`
+is mmdet's `test_step` alone on the same batches, prepared before; the two alternate, and medians are printed. Weights
+are random, and up to 20 boxes a level are kept whatever their scores, so that there are boxes to merge. Peak memory
+is that of the whole process after a run of ours, imports and network included.
 """
 
 import os
@@ -22,7 +21,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from galr import __main__  # noqa: F401  says how threads wait, before torch is loaded  # isort: skip
+from galr import __main__  # noqa: F401  sets how threads wait, before torch is imported  # isort: skip
 
 import torch
 
@@ -39,7 +38,7 @@ DEMO = Path(__file__).parents[1] / "config" / "detectors" / "demo.yaml"
 
 
 def main(small: int, large: int, threads: int) -> None:
-    """Draw pictures, time both networks on them, print a table."""
+    """Draw images, time both networks on them, and print a table."""
     torch.set_num_threads(threads)
     demo = with_few_boxes(read_network_spec(DEMO))
     tiny = with_few_boxes(
@@ -47,67 +46,67 @@ def main(small: int, large: int, threads: int) -> None:
             demo,
             base="rtmdet/rtmdet_tiny_8xb32-300e_coco.py",
             overrides={"backbone": {"init_cfg": None}},
-            detection=InferenceConfig((640, 640), 8, 0.0, 0.5, 100, slices=SliceConfig(640, 0.2)),
+            inference=InferenceConfig((640, 640), 8, 0.0, 0.5, 100, slices=SliceConfig(640, 0.2)),
         )
     )
     print(f"{threads} thread(s) for the network, torch {torch.__version__}; images a second")
     print(f"{'':34}{'ours':>10}{'bare':>10}{'ratio':>8}{'peak':>10}")
     with TemporaryDirectory() as folder:
-        compare("demo, 256 px at 192", demo, drawn(Path(folder, "small"), small, 256), threads)
+        compare(
+            "demo, 256 px at 192", demo, draw_images(Path(folder, "small"), small, 256), threads
+        )
         compare(
             "RTMDet-tiny, 1,000 px in 4 at 640",
             tiny,
-            drawn(Path(folder, "large"), large, 1000),
+            draw_images(Path(folder, "large"), large, 1000),
             threads,
         )
 
 
 def with_few_boxes(detector: DetectorSpec) -> DetectorSpec:
-    """Let a network that learnt nothing find a few boxes in every picture."""
+    """Let an untrained network find a few boxes in every image."""
     overrides: dict[str, Any] = {**detector.overrides, "test_cfg": FEW_BOXES}
-    return replace(detector, overrides=overrides, detection=replace(detector.inference, score=0.0))
+    return replace(detector, overrides=overrides, inference=replace(detector.inference, score=0.0))
 
 
-def drawn(folder: Path, images: int, size: int) -> list[ImageLoader]:
-    """Draw scenes as `galr draw` does; what opens each."""
+def draw_images(folder: Path, images: int, size: int) -> list[ImageLoader]:
+    """Draw images as `galr draw` does, and return their loaders."""
     draw.run(draw.Options(images=images, size=size, output=folder))
     return [partial(load_rgb, path) for path in sorted((folder / "images").iterdir())]
 
 
-def compare(
-    name: str, detector: DetectorSpec, pictures: Sequence[ImageLoader], threads: int
-) -> None:
-    """Print both medians in images a second, the ratio, and the peak."""
+def compare(name: str, detector: DetectorSpec, images: Sequence[ImageLoader], threads: int) -> None:
+    """Print both medians in images a second, their ratio, and the peak memory."""
     model = random_network(detector)
-    how = detector.inference
-    ours = partial(extract, model, pictures, how, threads)
+    inference = detector.inference
+    ours = partial(run_ours, model, images, inference, threads)
     ours()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes on Linux
-    bare = partial(look, model, list(iter_batches(pictures, how, threads=threads)))
+    bare = partial(run_bare, model, list(iter_batches(images, inference, threads=threads)))
     bare()
     times = [(seconds(ours), seconds(bare)) for _ in range(TIMES)]
-    fast, floor = (len(pictures) / median(column) for column in zip(*times, strict=True))
-    print(f"{name:34}{fast:10.1f}{floor:10.1f}{fast / floor:8.2f}{peak:7.0f} MB")
+    ours_rate, bare_rate = (len(images) / median(column) for column in zip(*times, strict=True))
+    print(f"{name:34}{ours_rate:10.1f}{bare_rate:10.1f}{ours_rate / bare_rate:8.2f}{peak:7.0f} MB")
 
 
 def random_network(detector: DetectorSpec) -> BaseDetector:
-    """A detector that learnt nothing."""
+    """An untrained detector."""
     torch.manual_seed(0)
     model = network.build_network(detector)
     network.init_weights(model)
     return network.to_device(model, torch.device("cpu")).eval()
 
 
-def extract(
-    model: BaseDetector, pictures: Sequence[ImageLoader], how: InferenceConfig, threads: int
+def run_ours(
+    model: BaseDetector, images: Sequence[ImageLoader], inference: InferenceConfig, threads: int
 ) -> None:
-    """Open, cut, fit, look, join."""
-    for _ in detect(model, pictures, how, threads=threads):
+    """Open, slice, detect and merge."""
+    for _ in detect(model, images, inference, threads=threads):
         pass
 
 
-def look(model: BaseDetector, batches: Sequence[SliceBatch]) -> None:
-    """Do nothing but what mmdet does with prepared tensors."""
+def run_bare(model: BaseDetector, batches: Sequence[SliceBatch]) -> None:
+    """Run mmdet on prepared tensors."""
     with suppress_output(), torch.inference_mode():
         for batch in batches:
             model.test_step({"inputs": batch.inputs, "data_samples": batch.samples})
@@ -121,5 +120,5 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    given = map(int, sys.argv[1:4])
-    main(*given) if len(sys.argv) == 4 else main(256, 4, max((os.cpu_count() or 1) - 1, 1))
+    sizes = map(int, sys.argv[1:4])
+    main(*sizes) if len(sys.argv) == 4 else main(256, 4, max((os.cpu_count() or 1) - 1, 1))
