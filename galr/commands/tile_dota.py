@@ -1,17 +1,17 @@
-"""Cut a DOTA folder into slices, with horizontal boxes in COCO form, to train a detector on.
+"""Cut a DOTA folder into tiles with upright boxes in COCO form, to train a detector on.
 
-Training slices without a box to learn are left out; held-out ones are kept, for false alarms count.
-Objects too much of which lies outside a slice stay as crowd, and difficult ones do on held-out slices: AP
-counts neither finding nor missing them.
-AP of slices is not the benchmark's own AP, which is of whole images with hidden labels.
-One image is in memory at a time. Slices are PNG, without loss.
+Training tiles without an object to train on are left out. Validation tiles without objects are kept, since
+detections in them are false positives. Objects of which too little lies in a tile become crowd, as do
+difficult objects in validation tiles: AP counts neither their detection nor their miss.
+AP on tiles is not the AP of the DOTA benchmark, which is measured on whole images with hidden labels.
+One image is in memory at a time. Tiles are written as PNG.
 
 IN   train/images/P0000.png, train/labelTxt/P0000.txt, and val/ likewise
 OUT  images/{train,val}/P0000_x_y.png …
-     train_boxes.json, val_boxes.json        COCO layout, file names below images/
-     The folder appears whole or not at all; one that this stage made before is replaced.
+     train_boxes.json, val_boxes.json        COCO, file names relative to images/
+     The folder is complete or absent; an earlier output of this command is replaced.
 
-example: galr cut-dota --folder DOTA --classes plane ship --output resources/detectors/dota/files
+example: galr tile-dota --folder DOTA --classes plane ship --output resources/detectors/dota/files
 """
 
 import json
@@ -30,74 +30,80 @@ from galr.progress import ProgressBar
 from galr.regions import dota
 
 _OWN_FILES = re.compile(r"images(/(train|val)(/.+_\d+_\d+\.png)?)?|(train|val)_boxes\.json")
-_PNG_LEVEL = (
-    1  # of PNG's levels 1 to 9; the default, 6, takes three times as long and saves nothing
-)
+_PNG_LEVEL = 1  # of 1 to 9; the default, 6, takes three times as long and saves no space
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """Which folder is cut, how, and where to."""
+    """The DOTA folder, the tiling and the output."""
 
-    folder: Path = option("the DOTA folder, with train and val below")
-    classes: tuple[str, ...] = option("the detector's classes; objects of others are left out")
-    size: int = option("side of a slice, pixels", default=1024)
-    overlap: float = option("least share of the side that neighbours share", default=0.2)
-    visible: float = option("least share of a box in a slice to be learnt there", default=0.7)
-    output: Path = option("the folder to make")
+    folder: Path = option("the DOTA folder, with the folders train and val")
+    classes: tuple[str, ...] = option(
+        "the detector's classes; objects of other classes are left out"
+    )
+    size: int = option("side of a tile, pixels", default=1024)
+    overlap: float = option("smallest fraction of a tile's side that neighbours share", default=0.2)
+    visible: float = option(
+        "smallest fraction of a box's area in a tile to train on it there", default=0.7
+    )
+    output: Path = option("the folder to write")
 
     def __post_init__(self) -> None:
-        """Refuse what cuts nothing, or endlessly."""
+        """Check the values."""
         if self.size < 32:
-            raise ConfigError(f"dota.size is at least 32 pixels, got {self.size}")
+            raise ConfigError(f"dota.size must be at least 32 pixels, got {self.size}")
         if not 0 <= self.overlap <= 0.9:
-            raise ConfigError(f"dota.overlap is a share in [0, 0.9], got {self.overlap}")
+            raise ConfigError(f"dota.overlap must be in [0, 0.9], got {self.overlap}")
         if not 0 < self.visible <= 1:
-            raise ConfigError(f"dota.visible is a share in (0, 1], got {self.visible}")
+            raise ConfigError(f"dota.visible must be in (0, 1], got {self.visible}")
 
 
 def run(options: Options) -> None:
-    """Read all labels, then cut into a folder that takes its name at the end."""
+    """Read all labels, then write the tiles and their boxes."""
     check_output_dir(options.output, _OWN_FILES)
-    scenes = {
+    splits = {
         split: dota.read_images(options.folder, split)
         for split in (dota.TRAIN_SPLIT, dota.VAL_SPLIT)
     }
-    dota.check_classes(scenes[dota.TRAIN_SPLIT], options.classes, options.folder)
-    told = []
+    dota.check_classes(splits[dota.TRAIN_SPLIT], options.classes, options.folder)
+    descriptions = []
     with atomic_directory(options.output) as folder:
-        for split, own in scenes.items():
-            boxes, left_out = _tile_split(options, split, own, folder / "images")
+        for split, images in splits.items():
+            boxes, left_out = _tile_split(options, split, images, folder / "images")
             document = json.dumps(boxes.to_document())
             (folder / f"{split}_boxes.json").write_text(document, encoding="utf-8")
-            told.append(dota.describe_split(split, len(own), boxes, left_out))
-    print(f"{options.output}: {'; '.join(told)}", file=sys.stderr)
+            descriptions.append(dota.describe_split(split, len(images), boxes, left_out))
+    print(f"{options.output}: {'; '.join(descriptions)}", file=sys.stderr)
 
 
 def _tile_split(
-    options: Options, split: str, scenes: Sequence[dota.DotaImage], images: Path
+    options: Options, split: str, images: Sequence[dota.DotaImage], output_dir: Path
 ) -> tuple[CocoDataset, Counter[str]]:
-    """Write a split's slices; give their boxes, and how many of what were left out."""
-    (images / split).mkdir(parents=True)
-    sheet: list[tuple[str, dota.DotaTile]] = []
-    left_out = dota.count_other_classes(scenes, options.classes)
-    for scene in ProgressBar(scenes, desc=split, unit="image", disable=None):
-        with dota.open_image(scene.image) as picture:
-            left_out["outside their image"] += dota.count_outside(scene.labels, picture.size)
-            for piece in dota.tile_image(
-                scene.labels,
-                picture.size,
+    """Write the tiles of a split.
+
+    Returns:
+        The tiles' boxes, and the number of things left out, by description.
+    """
+    (output_dir / split).mkdir(parents=True)
+    tiles: list[tuple[str, dota.DotaTile]] = []
+    left_out = dota.count_other_classes(images, options.classes)
+    for entry in ProgressBar(images, desc=split, unit="image", disable=None):
+        with dota.open_image(entry.image) as image:
+            left_out["outside their image"] += dota.count_outside(entry.labels, image.size)
+            for tile in dota.tile_image(
+                entry.labels,
+                image.size,
                 options.classes,
                 tile_size=options.size,
                 overlap=options.overlap,
                 min_visible=options.visible,
                 ignore_difficult=split == dota.VAL_SPLIT,
             ):
-                if split == dota.TRAIN_SPLIT and not piece.has_objects:
-                    left_out["slices without a box to learn"] += 1
+                if split == dota.TRAIN_SPLIT and not tile.has_objects:
+                    left_out["tiles without an object to train on"] += 1
                     continue
-                name = f"{split}/{piece.file_name(scene.image)}"
-                shown = dota.crop_rgb(picture, piece.window, scene.image)
-                shown.save(images / name, compress_level=_PNG_LEVEL)
-                sheet.append((name, piece))
-    return dota.to_coco(sheet, options.classes), left_out
+                name = f"{split}/{tile.file_name(entry.image)}"
+                pixels = dota.crop_rgb(image, tile.window, entry.image)
+                pixels.save(output_dir / name, compress_level=_PNG_LEVEL)
+                tiles.append((name, tile))
+    return dota.to_coco(tiles, options.classes), left_out

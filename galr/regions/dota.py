@@ -1,7 +1,8 @@
-"""DOTA's folders: labels read, oriented boxes made horizontal, images cut as detection cuts them.
+"""Read folders in DOTA's layout and cut their images and boxes into tiles, as `detect` cuts images into slices.
 
-Xia et al., "DOTA: A Large-scale Dataset for Object Detection in Aerial Images", CVPR 2018; versions
-1.0, 1.5 and 2.0 share the form. What becomes of cut and of difficult objects is our choice, see `Piece`.
+Oriented boxes become the smallest upright boxes around them. Versions 1.0, 1.5 and 2.0 have the same layout
+(Xia et al., "DOTA: A Large-scale Dataset for Object Detection in Aerial Images", CVPR 2018). How cut and difficult
+objects are treated is our choice, see `DotaTile`.
 """
 
 import math
@@ -28,19 +29,20 @@ EXPECTED_LAYOUT = (
 )
 LINE_FORMAT = "x1 y1 x2 y2 x3 y3 x4 y4 class difficult"
 HEADER_PREFIXES = ("imagesource:", "gsd:")
-HORIZONTAL_FOLDERS = re.compile("_hbb|reclabel")  # folders of DOTA's own horizontal boxes
-MAX_PIXELS = 1_000_000_000  # pixels, 3 GB as RGB; DOTA names 20,000 x 20,000 as its largest image
+HORIZONTAL_FOLDERS = re.compile("_hbb|reclabel")  # folders with DOTA's own horizontal boxes
+MAX_PIXELS = 1_000_000_000  # 3 GB as RGB; DOTA's largest images have 20,000 x 20,000 pixels
 
 Window = tuple[int, int, int, int]  # x1 y1 x2 y2 in pixels of an image
 
 
 @dataclass(frozen=True)
 class DotaLabels:
-    """The objects of an image.
+    """The labelled objects of an image.
 
-    boxes: (n, 4) float64, x1 y1 x2 y2 in pixels, horizontal; they may reach out of the image.
-    names: n classes, as the labels call them.
-    difficult: (n,) bool, hard to tell even for people.
+    Attributes:
+        boxes: (objects, 4) float64, x1 y1 x2 y2 in pixels, upright; they may extend beyond the image.
+        names: class name of each object, as in the label file.
+        difficult: (objects,) bool, whether DOTA marks the object as difficult.
     """
 
     boxes: np.ndarray
@@ -50,7 +52,7 @@ class DotaLabels:
 
 @dataclass(frozen=True)
 class DotaImage:
-    """An image of any size, and the objects on it."""
+    """The file of an image, and the image's labelled objects."""
 
     image: Path
     labels: DotaLabels
@@ -58,15 +60,17 @@ class DotaImage:
 
 @dataclass(frozen=True)
 class DotaTile:
-    """A slice of an image, and the parts of objects that it shows.
+    """A tile of an image, and the visible parts of its objects.
 
-    window: where it lies in the image.
-    boxes: (n, 4) float64, x1 y1 x2 y2 in pixels of the slice, inside it, of some area.
-    classes: (n,) int64, place in the detector's classes.
-    crowd: (n,) bool, too much of the object lies outside, or it is difficult and spared. AP counts
-        neither finding nor missing it. Nothing is learnt from it as an object; mmdet's detectors
-        learn it as background (RTMDet always, those with MaxIoUAssigner unless its ignore_iof_thr is
-        set), which suits a stump that a neighbouring slice shows whole.
+    Attributes:
+        window: position of the tile in the image.
+        boxes: (objects, 4) float64, x1 y1 x2 y2 in pixels of the tile, inside it and of positive area.
+        classes: (objects,) int64, index into the detector's classes.
+        crowd: (objects,) bool, whether the object is COCO's `iscrowd`: too little of it is visible, or it is
+            difficult and difficult objects are ignored. AP counts neither a detection nor a miss of it. It is not
+            trained on as an object; mmdet's detectors train on it as background (RTMDet always, those with
+            MaxIoUAssigner unless its ignore_iof_thr is set). This is right for the cut part of an object that a
+            neighbouring tile shows whole.
     """
 
     window: Window
@@ -76,51 +80,52 @@ class DotaTile:
 
     @property
     def has_objects(self) -> bool:
-        """Whether there is an object in it to learn from."""
+        """Whether the tile has an object to train on."""
         return not self.crowd.all()
 
     def file_name(self, image: Path) -> str:
-        """Name its file after its image and its place in it."""
+        """Return the tile's file name: the stem of the image, and the tile's left and top edge."""
         return f"{image.stem}_{self.window[0]}_{self.window[1]}.png"
 
 
 def read_images(folder: Path, split: str) -> tuple[DotaImage, ...]:
-    """Find a split's images and read their labels, ordered by name; no image is opened.
+    """Find the images of a split and read their labels, ordered by name; no image is opened.
 
     Args:
-        folder: a DOTA folder, see `LAYOUT`; labels may lie deeper, as in labelTxt-v1.0/labelTxt.
+        folder: a DOTA folder, see `EXPECTED_LAYOUT`; label files may lie deeper, as in labelTxt-v1.0/labelTxt.
         split: train or val.
 
     Raises:
-        DataError: another layout, an image or a label file without the other, a malformed line.
+        DataError: the folder has another layout, an image has no label file or a label file no image, two images
+            have the same stem, or a line is malformed.
     """
     images = folder / split / "images"
     if not images.is_dir():
         raise DataError(f"{images} is no folder; a DOTA folder is expected: {EXPECTED_LAYOUT}")
-    pictures = images_by_stem(list_files(images))
+    image_files = images_by_stem(list_files(images))
     labels = _label_folder(folder / split)
-    texts = {path.stem: path for path in labels.glob("*.txt")}
-    if not pictures:
-        raise DataError(f"{images} holds no picture; a DOTA folder is expected: {EXPECTED_LAYOUT}")
-    for one, *more in pictures.values():
-        if more:
-            raise DataError(f"{images} holds both {one} and {more[0]}; remove one of them")
-    _check_pairs(pictures.keys() - texts.keys(), f"of the images below {images}", labels)
-    _check_pairs(texts.keys() - pictures.keys(), f"of the label files in {labels}", images)
+    label_files = {path.stem: path for path in labels.glob("*.txt")}
+    if not image_files:
+        raise DataError(f"{images} has no images; a DOTA folder is expected: {EXPECTED_LAYOUT}")
+    for first, *others in image_files.values():
+        if others:
+            raise DataError(f"{images} has both {first} and {others[0]}; remove one of them")
+    _check_pairs(image_files.keys() - label_files.keys(), f"of the images below {images}", labels)
+    _check_pairs(label_files.keys() - image_files.keys(), f"of the label files in {labels}", images)
     return tuple(
-        DotaImage(images / file, read_labels(texts[name]))
-        for name, (file,) in sorted(pictures.items())
+        DotaImage(images / file, read_labels(label_files[name]))
+        for name, (file,) in sorted(image_files.items())
     )
 
 
 def read_labels(path: Path) -> DotaLabels:
-    """Read a label file: up to two header lines, then an object a line, see `LINE`.
+    """Read a label file: up to two header lines, then one object per line, see `LINE_FORMAT`.
 
-    The last number may be missing, and be 2 for objects that DOTA's own tools cut. Corners may come
-    in any order and lie outside the image.
+    `difficult` may be missing; it is 2 for objects that DOTA's own tools have cut. The corners may be in any order
+    and lie outside the image.
 
     Raises:
-        DataError: it cannot be read, or a line is malformed.
+        DataError: the file cannot be read, or a line is malformed.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -141,13 +146,13 @@ def read_labels(path: Path) -> DotaLabels:
 
 
 def to_axis_aligned(corners: np.ndarray) -> np.ndarray:
-    """Enclose quadrilaterals in upright boxes, as small as can be.
+    """Return the smallest upright box around each quadrilateral.
 
     Args:
-        corners: (n, 8) x y of four corners each, in any order.
+        corners: (objects, 8) float64, x and y of four corners in pixels, in any order.
 
     Returns:
-        (n, 4) x1 y1 x2 y2.
+        (objects, 4) float64, x1 y1 x2 y2 in pixels.
     """
     x, y = corners[:, 0::2], corners[:, 1::2]
     return np.stack([x.min(axis=1), y.min(axis=1), x.max(axis=1), y.max(axis=1)], axis=1)
@@ -163,70 +168,90 @@ def tile_image(
     min_visible: float,
     ignore_difficult: bool,
 ) -> Iterator[DotaTile]:
-    """Cut an image where detection would cut it; one that is no larger than a slice stays whole.
+    """Cut an image into tiles, as `detect` cuts it into slices; an image no larger than a tile is one tile.
 
-    Of a box, what its image shows counts as all of it. A box is clipped as a box: the part of a
-    slanting object that the slice shows may be smaller than its clipped box. An object no longer
-    than `overlap` times `side` is whole in one slice at least. Objects of other classes, and those
-    of which the image shows nothing, are left out.
+    Boxes are first clipped to the image, and `min_visible` refers to the clipped box. Only boxes are clipped, so
+    that less of a slanted object may be visible than its box suggests. An object no longer than `overlap` times
+    `tile_size` is whole in at least one tile. Objects of other classes and objects outside the image are left out.
 
     Args:
-        labels: the image's objects.
-        size: the image's width and height in pixels.
-        classes: the detector's.
-        side: of a slice, pixels.
-        overlap: least share of the side that neighbours have in common, in [0, 1).
-        visible: least share of a box's area that must lie in a slice to be learnt there, in (0, 1].
-        spare_difficult: whether difficult objects become crowd; they are learnt from, and not measured on.
+        labels: the objects of the image.
+        size: width and height of the image in pixels.
+        classes: the detector's classes.
+        tile_size: side of a tile in pixels.
+        overlap: smallest fraction of the side that neighbours share, in [0, 1).
+        min_visible: smallest fraction of a box's area that must lie in a tile to train on it there, in (0, 1].
+        ignore_difficult: whether difficult objects become crowd, as they do where AP is measured; they are
+            trained on otherwise.
+
+    Yields:
+        A tile, row by row.
     """
     width, height = size
-    place_of = {name: place for place, name in enumerate(classes)}
-    places = np.array([place_of.get(name, -1) for name in labels.names], np.int64)
-    shown = clip(labels.boxes, (0, 0, width, height))
-    known = (places >= 0) & (areas(shown) > 0)
-    shown, places, difficult = shown[known], places[known], labels.difficult[known]
+    class_index = {name: index for index, name in enumerate(classes)}
+    indices = np.array([class_index.get(name, -1) for name in labels.names], np.int64)
+    boxes = clip(labels.boxes, (0, 0, width, height))
+    used = (indices >= 0) & (areas(boxes) > 0)
+    boxes, indices, difficult = boxes[used], indices[used], labels.difficult[used]
     for y in tile_offsets(height, tile_size, overlap):
         for x in tile_offsets(width, tile_size, overlap):
             window = (x, y, min(x + tile_size, width), min(y + tile_size, height))
-            parts = clip(shown, window)
-            shares = areas(parts) / areas(shown)
-            own = shares > 0
-            crowd = (difficult[own] & ignore_difficult) | (shares[own] < min_visible)
-            yield DotaTile(window, parts[own] - (x, y, x, y), places[own], crowd)
+            clipped = clip(boxes, window)
+            fractions = areas(clipped) / areas(boxes)
+            inside = fractions > 0
+            crowd = (difficult[inside] & ignore_difficult) | (fractions[inside] < min_visible)
+            yield DotaTile(window, clipped[inside] - (x, y, x, y), indices[inside], crowd)
 
 
 def clip(boxes: np.ndarray, window: Window) -> np.ndarray:
-    """Take the part of each of (n, 4) boxes that lies in a window; (n, 4), of no area where none does."""
+    """Clip boxes to a window; a box outside the window gets area 0.
+
+    Args:
+        boxes: (boxes, 4) float64, x1 y1 x2 y2 in pixels of the image.
+        window: x1 y1 x2 y2 in pixels of the image.
+
+    Returns:
+        (boxes, 4) float64, x1 y1 x2 y2 in pixels of the image.
+    """
     return np.clip(boxes, window[:2] * 2, window[2:] * 2)
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
-    """Areas of (n, 4) boxes x1 y1 x2 y2: (n,), in square pixels."""
+    """Compute the areas of boxes.
+
+    Args:
+        boxes: (boxes, 4) float64, x1 y1 x2 y2 in pixels.
+
+    Returns:
+        (boxes,) float64, in square pixels.
+    """
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def count_outside(labels: DotaLabels, size: tuple[int, int]) -> int:
-    """Count the objects of which an image of this width and height shows nothing."""
+    """Count the objects that lie outside an image of this width and height (pixels)."""
     return int((areas(clip(labels.boxes, (0, 0, *size))) == 0).sum())
 
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """Decode an image of up to `LARGEST` pixels, in the mode in which it is stored.
+    """Decode an image of at most `MAX_PIXELS` pixels, in its stored mode.
 
-    Pillow's own guard against pictures that are small on disk and huge in memory begins at a
-    fraction of that; it is set aside while this one picture is opened.
+    Pillow's own limit against decompression bombs is much lower; it is lifted while the file is opened.
+
+    Yields:
+        The image, closed at the end.
 
     Raises:
-        DataError: it is damaged or too large.
+        DataError: the image is damaged or too large.
     """
-    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        image = Image.open(path)  # reads its header, and no pixels yet
+        image = Image.open(path)  # reads only the header
     except DECODE_ERRORS as error:
         raise DataError(f"{path} cannot be decoded ({error}); replace it") from error
     finally:
-        Image.MAX_IMAGE_PIXELS = usual
+        Image.MAX_IMAGE_PIXELS = pillow_limit
     with image:
         if math.prod(image.size) > MAX_PIXELS:
             raise DataError(
@@ -241,10 +266,15 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 
 
 def crop_rgb(image: Image.Image, window: Window, path: Path) -> Image.Image:
-    """Take a window of an image as 8-bit RGB; the rest is not converted, which saves memory.
+    """Crop a window of an image and convert it to 8-bit RGB; to convert only the window saves memory.
+
+    Args:
+        image: the image, in any mode.
+        window: x1 y1 x2 y2 in pixels of the image.
+        path: the file of the image, for the error message.
 
     Raises:
-        DataError: its pixels have no known range; `path` is named.
+        DataError: the range of the pixel values is unknown.
     """
     try:
         return to_rgb(image.crop(window))
@@ -252,21 +282,26 @@ def crop_rgb(image: Image.Image, window: Window, path: Path) -> Image.Image:
         raise DataError(f"{path} cannot be used ({error})") from error
 
 
-def to_coco(sheet: Sequence[tuple[str, DotaTile]], classes: Sequence[str]) -> CocoDataset:
-    """Number slices, file names with what they show, and their boxes from 1, in COCO form."""
+def to_coco(tiles: Sequence[tuple[str, DotaTile]], classes: Sequence[str]) -> CocoDataset:
+    """Make a COCO dataset of tiles; images, annotations and categories are numbered from 1.
+
+    Args:
+        tiles: each tile with its file name.
+        classes: the detector's classes.
+    """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, (file_name, piece) in enumerate(sheet, start=1):
-        left, top, right, bottom = piece.window
+    for image_id, (file_name, tile) in enumerate(tiles, start=1):
+        left, top, right, bottom = tile.window
         size = {"width": right - left, "height": bottom - top}
-        images.append({"id": number, "file_name": file_name} | size)
-        rows = zip(piece.boxes.tolist(), piece.classes.tolist(), piece.crowd.tolist(), strict=True)
-        for (x1, y1, x2, y2), place, crowd in rows:
+        images.append({"id": image_id, "file_name": file_name} | size)
+        rows = zip(tile.boxes.tolist(), tile.classes.tolist(), tile.crowd.tolist(), strict=True)
+        for (x1, y1, x2, y2), class_index, crowd in rows:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": place + 1,
+                    "image_id": image_id,
+                    "category_id": class_index + 1,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "area": (x2 - x1) * (y2 - y1),
                     "iscrowd": int(crowd),
@@ -275,73 +310,85 @@ def to_coco(sheet: Sequence[tuple[str, DotaTile]], classes: Sequence[str]) -> Co
     return CocoDataset(tuple(classes), tuple(images), tuple(annotations))
 
 
-def check_classes(scenes: Iterable[DotaImage], classes: Sequence[str], folder: Path) -> None:
-    """Refuse classes of which a folder's training scenes have no object to learn from.
+def check_classes(images: Iterable[DotaImage], classes: Sequence[str], folder: Path) -> None:
+    """Check that the training images have an object of each class.
+
+    Args:
+        images: the training images.
+        classes: the detector's classes.
+        folder: the DOTA folder, for the error message.
 
     Raises:
         DataError: a class has no object.
     """
-    has = {name for scene in scenes for name in scene.labels.names}
-    for absent in sorted(set(classes) - has):
+    known = {name for image in images for name in image.labels.names}
+    for missing in sorted(set(classes) - known):
         raise DataError(
-            f"{folder} has no object of class '{absent}' to learn from in {TRAIN_SPLIT}; it has:"
-            f" {', '.join(sorted(has)) or 'none'}; correct the detector's classes"
+            f"{folder} has no object of class '{missing}' to train on in {TRAIN_SPLIT}; it has:"
+            f" {', '.join(sorted(known)) or 'none'}; correct the detector's classes"
         )
 
 
-def count_other_classes(scenes: Iterable[DotaImage], classes: Sequence[str]) -> Counter[str]:
-    """Count the objects of each class that a detector lacks."""
-    names = (name for scene in scenes for name in scene.labels.names)
+def count_other_classes(images: Iterable[DotaImage], classes: Sequence[str]) -> Counter[str]:
+    """Count the objects of classes that the detector does not have, by "of class <name>"."""
+    names = (name for image in images for name in image.labels.names)
     return Counter(f"of class {name}" for name in names if name not in classes)
 
 
 def describe_split(split: str, images: int, boxes: CocoDataset, left_out: Counter[str]) -> str:
-    """Say what became of a split's images: the boxes of its slices, how many of what were left out."""
-    learnt = Counter(each["category_id"] for each in boxes.annotations if not each["iscrowd"])
-    counts = ", ".join(f"{name} {learnt[i]}" for i, name in enumerate(boxes.classes, start=1))
-    gone = ", ".join(f"{count} {what}" for what, count in sorted(left_out.items()) if count)
+    """Describe a tiled split in one line.
+
+    Args:
+        split: train or val.
+        images: number of images that were tiled.
+        boxes: the tiles and their boxes.
+        left_out: number of things left out, by description.
+    """
+    objects = Counter(each["category_id"] for each in boxes.annotations if not each["iscrowd"])
+    counts = ", ".join(f"{name} {objects[i]}" for i, name in enumerate(boxes.classes, start=1))
+    omitted = ", ".join(f"{count} {what}" for what, count in sorted(left_out.items()) if count)
     return (
-        f"{split}: {images} images, {len(boxes.images)} slices, {learnt.total()} boxes ({counts}),"
-        f" {len(boxes.annotations) - learnt.total()} cut or spared; left out: {gone or 'nothing'}"
+        f"{split}: {images} images, {len(boxes.images)} tiles, {objects.total()} boxes ({counts}),"
+        f" {len(boxes.annotations) - objects.total()} crowd; left out: {omitted or 'nothing'}"
     )
 
 
 def _label_folder(folder: Path) -> Path:
-    """Find the one folder of a split that holds its labels, the oriented ones if there are others.
+    """Find the folder of a split that has its labels; oriented labels are preferred to horizontal ones.
 
     Raises:
         DataError: there is none, or more than one.
     """
-    holding = {file.parent for file in list_files(folder) if file.suffix == ".txt"}
-    below = sorted(str(each) for each in holding if each.parts[:1] not in ((), ("images",)))
-    found = [each for each in below if not HORIZONTAL_FOLDERS.search(each)] or below
-    if not found:
-        raise DataError(f"{folder} holds no labels; a DOTA folder is expected: {EXPECTED_LAYOUT}")
-    if len(found) > 1:
+    parents = {file.parent for file in list_files(folder) if file.suffix == ".txt"}
+    below = sorted(str(each) for each in parents if each.parts[:1] not in ((), ("images",)))
+    oriented = [each for each in below if not HORIZONTAL_FOLDERS.search(each)] or below
+    if not oriented:
+        raise DataError(f"{folder} has no labels; a DOTA folder is expected: {EXPECTED_LAYOUT}")
+    if len(oriented) > 1:
         raise DataError(
-            f"{folder} holds labels in {' and in '.join(found)}, which may differ; leave one there"
+            f"{folder} has labels in {' and in '.join(oriented)}, which may differ; keep one of them"
         )
-    return folder / found[0]
+    return folder / oriented[0]
 
 
-def _check_pairs(names: set[str], which: str, missing_in: Path) -> None:
-    """Refuse images without labels, and labels without images.
+def _check_pairs(unmatched: set[str], which: str, missing_in: Path) -> None:
+    """Check that no image lacks its labels and no label file its image.
 
     Raises:
-        DataError: there is one.
+        DataError: `unmatched` is not empty.
     """
-    if names:
+    if unmatched:
         raise DataError(
-            f"{len(names)} {which} have no counterpart in {missing_in}, {min(names)} among them;"
-            " complete the folder, or remove them"
+            f"{len(unmatched)} {which} have no counterpart in {missing_in}, for example {min(unmatched)};"
+            " add the missing files, or remove these"
         )
 
 
-def _parse_line(line: str, where: str) -> tuple[list[float], str, bool]:
-    """Read a line: eight coordinates in pixels, a class, whether it is difficult.
+def _parse_line(line: str, location: str) -> tuple[list[float], str, bool]:
+    """Parse a line into eight coordinates in pixels, a class name, and whether the object is difficult.
 
     Raises:
-        DataError: it is malformed.
+        DataError: the line is malformed; the message starts with `location`.
     """
     fields = line.split()
     if len(fields) == 9:
@@ -355,5 +402,5 @@ def _parse_line(line: str, where: str) -> tuple[list[float], str, bool]:
         ):
             raise ValueError
     except ValueError as error:
-        raise DataError(f"{where} is '{line.strip()[:100]}'; expected: {LINE_FORMAT}") from error
+        raise DataError(f"{location} is '{line.strip()[:100]}'; expected: {LINE_FORMAT}") from error
     return corners, fields[8], fields[9] != "0"

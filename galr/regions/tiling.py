@@ -1,15 +1,18 @@
-"""Where overlapping slices begin: for detection, for training on DOTA, and for the tiles of a search."""
+"""Offsets of overlapping tiles, for detection, for DOTA and for the index.
+
+The module stands alone because the tiling of the index and of DOTA must not import torch.
+"""
 
 import math
 
 
 def tile_offsets(length: int, tile_size: int, overlap: float) -> list[int]:
-    """Where slices begin along a length: as few as possible, evenly spread, from edge to edge.
+    """Return where tiles begin along one axis: as few tiles as possible, evenly spaced, from edge to edge.
 
     Args:
-        length: pixels to cover.
-        side: of a slice, pixels.
-        overlap: least share of the side that neighbours have in common, in [0, 1).
+        length: length of the axis in pixels.
+        tile_size: side of a tile in pixels.
+        overlap: smallest fraction of the side that neighbours share, in [0, 1).
     """
     if length <= tile_size:
         return [0]

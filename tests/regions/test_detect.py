@@ -154,7 +154,7 @@ def test_a_network_that_takes_all_cores_is_left_alone(model, monkeypatch):
 
 def working():
     """Threads of ours that still run."""
-    return [each for each in threading.enumerate() if each.name.startswith(("pictures", "batches"))]
+    return [each for each in threading.enumerate() if each.name.startswith(("images", "batches"))]
 
 
 def test_a_damaged_picture_is_named_and_nothing_goes_on_behind(model, pictures, tmp_path):

@@ -261,7 +261,7 @@ def test_what_is_written_reads_as_boxes_of_the_detector(folder, tmp_path, capsys
     assert said.count("\n") == 1
     assert "train: 3 images" in said
     assert "1 of class crane" in said
-    assert "val: 2 images, 5 slices, 1 boxes (ship 1, plane 0), 1 cut or spared" in said
+    assert "val: 2 images, 5 tiles, 1 boxes (ship 1, plane 0), 1 crowd" in said
 
 
 def test_the_same_folder_gives_the_same_bytes_and_replaces_what_was_cut(folder, tmp_path):
@@ -294,16 +294,16 @@ def remove(folder, *below):
             lambda f: (f / "train").rename(f / "training"),
             r"expected: train/images/P0000.png, train",
         ),
-        (lambda f: (f / "val" / "labelTxt").rename(f / "gone"), r"val holds no labels; a DOTA"),
-        (lambda f: remove(f, "train/labelTxt/P0001.txt"), r"1 of the images .*P0001 among them"),
-        (lambda f: remove(f, "val/images/P0003.png"), r"1 of the label files .*P0003 among them"),
+        (lambda f: (f / "val" / "labelTxt").rename(f / "gone"), r"val has no labels; a DOTA"),
+        (lambda f: remove(f, "train/labelTxt/P0001.txt"), r"1 of the images .*for example P0001"),
+        (lambda f: remove(f, "val/images/P0003.png"), r"1 of the label files .*for example P0003"),
         (
             lambda f: remove(f, "val/images/P0003.png", "val/images/P0004.png"),
-            r"val/images holds no picture",
+            r"val/images has no images",
         ),
         (
             lambda f: Image.new("L", (9, 9)).save(f / "train" / "images" / "P0001.jpg"),
-            r"holds both P0001.jpg and P0001.png",
+            r"has both P0001.jpg and P0001.png",
         ),
         (lambda f: (f / "val" / "images" / "P0004.png").write_bytes(b"?"), r"P0004.png cannot be"),
         (
@@ -335,7 +335,7 @@ def test_a_class_that_cannot_be_learnt_is_named(folder, tmp_path):
     ("flag", "value"), [("size", 31), ("overlap", 0.95), ("visible", 0.0), ("visible", 1.1)]
 )
 def test_flags_out_of_range_are_named(folder, tmp_path, flag, value):
-    with pytest.raises(ConfigError, match=rf"dota.{flag} is .*, got {value}"):
+    with pytest.raises(ConfigError, match=rf"dota.{flag} must be .*, got {value}"):
         cutting(folder, tmp_path / "files", **{flag: value})
 
 
