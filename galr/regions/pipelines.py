@@ -1,7 +1,7 @@
-"""How a detector is shown a picture: decoded as everywhere else, fitted into one size, the rest grey.
+"""The preprocessing of a detector's images: decoded, resized to one size, padded with grey.
 
-Training and detection share these steps, so that a detector is used on what it was trained on.
-A fixed size makes a picture's boxes independent of the pictures it is batched with.
+Training and inference share these steps, so that both give the network the same kind of input.
+With a fixed size the boxes of an image do not depend on the other images of its batch.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,18 @@ from galr.errors import DataError
 from galr.io.images import load_rgb
 from galr.regions.mmdet_imports import Compose
 
-GREY_PADDING = {"img": (114, 114, 114)}  # mmdet's own filling for RTMDet and YOLOX
+GREY_PADDING = {"img": (114, 114, 114)}  # as mmdet pads for RTMDet and YOLOX
 
 
 def load_checked(path: Path, size: Sequence[int]) -> Image.Image:
-    """Decode a picture whose width and height (pixels) are known from the dataset.
+    """Decode an image as RGB and check its size.
+
+    Args:
+        path: the file of the image.
+        size: width and height in pixels, as stored in the dataset.
 
     Raises:
-        DataError: as in `open_rgb`; or it has another size than when the dataset was made.
+        DataError: as for `load_rgb`, or the image no longer has this size.
     """
     image = load_rgb(path)
     if image.size != tuple(size):
@@ -34,28 +38,30 @@ def load_checked(path: Path, size: Sequence[int]) -> Image.Image:
 
 
 def inference_pipeline(size: tuple[int, int]) -> Compose:
-    """Turn what `shown` gives into what the network takes.
+    """Return the pipeline from the result of `to_mmdet` to the network's input.
 
     Args:
-        size: width and height in pixels that a picture is fitted into, its proportions kept.
+        size: width and height in pixels that an image is fitted into; its aspect ratio is kept.
     """
     return Compose([*_fit(size), _pack()])
 
 
 def train_pipeline(size: tuple[int, int], scales: tuple[float, float], *, colours: bool) -> Compose:
-    """Read and vary an image of a COCO dataset; from above no side is up, so all flips are as likely.
+    """Return the pipeline that reads and augments an image of a COCO dataset.
+
+    All flips are equally likely, since an aerial image has no upper side.
 
     Args:
-        size: width and height in pixels of what the network sees.
-        scales: an image is enlarged by a random factor between these two, then cropped to `size`.
-        colours: whether hue, saturation and brightness vary, as other cameras see them.
+        size: width and height in pixels of the network's input.
+        scales: smallest and largest factor of the random resizing; the result is cropped or padded to `size`.
+        colours: whether hue, saturation and brightness are varied.
     """
     flips = {"prob": [0.25, 0.25, 0.25], "direction": ["horizontal", "vertical", "diagonal"]}
     steps: list[Any] = [load_image_step, {"type": "LoadAnnotations", "with_bbox": True}]
     if all(scale == 1 for scale in scales):
         steps += _fit(size)
     else:
-        crop = {"crop_size": size, "allow_negative_crop": True}  # width first, as for the others
+        crop = {"crop_size": size, "allow_negative_crop": True}  # width first, like the other sizes
         steps += [
             {"type": "RandomResize", "scale": size, "ratio_range": scales, "keep_ratio": True},
             {"type": "RandomCrop", **crop},
@@ -67,18 +73,22 @@ def train_pipeline(size: tuple[int, int], scales: tuple[float, float], *, colour
 
 
 def load_image_step(item: dict[str, Any]) -> dict[str, Any]:
-    """Decode the image that a COCO dataset names (a step of mmdet's training pipeline)."""
+    """Decode the image at `item["img_path"]`; a step of mmdet's training pipeline."""
     return item | to_mmdet(np.asarray(load_rgb(Path(item["img_path"]))))
 
 
 def to_mmdet(rgb: np.ndarray) -> dict[str, Any]:
-    """Put an (height, width, 3) uint8 RGB array in the form in which mmdet's steps take pictures."""
-    bgr = np.ascontiguousarray(rgb[..., ::-1])  # mmdet's networks name their channels from BGR
+    """Wrap an image in the dictionary that mmdet's pipeline steps take.
+
+    Args:
+        rgb: (height, width, 3) uint8, RGB.
+    """
+    bgr = np.ascontiguousarray(rgb[..., ::-1])  # mmdet's pipelines expect BGR
     return {"img": bgr, "img_shape": bgr.shape[:2], "ori_shape": bgr.shape[:2]}
 
 
 def _fit(size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Enlarge or shrink a picture to just fit into a size, and fill the rest."""
+    """Return the steps that resize an image to fit into a size and pad the rest."""
     return [
         {"type": "Resize", "scale": size, "keep_ratio": True},
         {"type": "Pad", "size": size, "pad_val": GREY_PADDING},
@@ -86,6 +96,6 @@ def _fit(size: tuple[int, int]) -> list[dict[str, Any]]:
 
 
 def _pack(*more: str) -> dict[str, Any]:
-    """Make tensors, and keep what leads a box back to the original picture."""
+    """Return the step that makes tensors and keeps the metadata that map boxes back to the original image."""
     keys = ("img_id", "ori_shape", "img_shape", "scale_factor", *more)
     return {"type": "PackDetInputs", "meta_keys": keys}

@@ -67,7 +67,7 @@ def test_stopping_and_continuing_trains_the_same_network(small, workers):
     continued = small("stopped", lines.append, workers)
     assert [re.match(r"\D+ \d", line).group() for line in lines] == [
         "epoch 1",
-        "continuing after epoch 1",
+        "resuming after epoch 1",
         "epoch 2",
     ]
     for name, tensor in whole.items():
