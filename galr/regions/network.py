@@ -1,6 +1,6 @@
-"""A detector's network: built by mmdet from any of its configs, its weights set if they are its own.
+"""The network of a detector, built from an mmdet config, and its checkpoints.
 
-Checkpoints of mmdet: read without running what they might carry, written slim.
+A checkpoint is read without executing code from it, and written with nothing but weights, classes and provenance.
 """
 
 import difflib
@@ -34,10 +34,10 @@ MMDET_CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
 def build_network(detector: DetectorSpec) -> BaseDetector:
-    """Build a detector's network, its weights not yet set.
+    """Build a detector's network without initialising its weights.
 
     Raises:
-        ConfigError: the base config is unknown, or mmdet can make no network of it.
+        ConfigError: the base config is unknown, or mmdet cannot build a network from it.
     """
     config = model_config(detector)
     try:
@@ -45,62 +45,67 @@ def build_network(detector: DetectorSpec) -> BaseDetector:
             return revert_sync_batchnorm(MODELS.build(config))
     except (KeyError, TypeError, ValueError, AssertionError, AttributeError, ImportError) as error:
         raise ConfigError(
-            f"mmdet can build no network from detector {detector.name} ({error});"
+            f"mmdet cannot build the network of detector {detector.name} ({error});"
             " correct model.config or model.overrides"
         ) from error
 
 
 def init_weights(model: BaseDetector) -> None:
-    """Set a new network's weights, at random or as its config's `init_cfg` says.
+    """Initialise the weights of a new network, at random or as `init_cfg` in its config specifies.
 
     Raises:
-        DownloadError: the config asks for pretrained weights that cannot be had.
+        DownloadError: the pretrained weights named in the config cannot be read or downloaded.
     """
     try:
         with suppress_output(), mmengine_safe_globals():
             model.init_weights()
     except (URLError, OSError, UnpicklingError) as error:
         raise DownloadError(
-            f"the detector's pretrained backbone cannot be had ({str(error).splitlines()[0]}); set init_cfg: null below"
-            " model.overrides.backbone to train from scratch, or init_cfg.checkpoint to a local file"
+            f"cannot load the detector's pretrained backbone ({str(error).splitlines()[0]}); set init_cfg: null"
+            " in model.overrides.backbone to train from scratch, or init_cfg.checkpoint to a local file"
         ) from error
 
 
 def to_device(model: BaseDetector, device: torch.device) -> BaseDetector:
-    """Move a network to a device, channels last, which is a fifth faster on CPU."""
+    """Move a network to a device in channels-last memory format, which is a fifth faster on the CPU."""
     return model.to(device=device, memory_format=torch.channels_last)
 
 
 def load_network(detector: DetectorSpec, checkpoint: Path, device: torch.device) -> BaseDetector:
-    """Build a detector's network with the weights of an mmdet checkpoint, ours or anybody's.
+    """Build a detector's network and load the weights of an mmdet checkpoint.
+
+    Args:
+        detector: the network, its classes and, if known, the hash of the checkpoint.
+        checkpoint: the checkpoint, written by `save_checkpoint` or by mmdet.
+        device: the device to move the network to.
 
     Raises:
-        ConfigError: as in `build`.
-        DataError: the checkpoint is missing, damaged, not the one that the detector file names, or
-            belongs to another network.
+        ConfigError: as for `build_network`.
+        DataError: the checkpoint is missing or damaged, has another hash than the detector file, or belongs to
+            another network.
     """
-    loaded = read_checkpoint(checkpoint)
+    content = read_checkpoint(checkpoint)
     if detector.sha256 and not file_sha256(checkpoint).startswith(detector.sha256):
         raise DataError(
-            f"{checkpoint} hashes to {file_sha256(checkpoint)}, detector {detector.name} names"
+            f"{checkpoint} hashes to {file_sha256(checkpoint)}, but detector {detector.name} expects"
             f" {detector.sha256}; delete it and download it again"
         )
-    classes = checkpoint_classes(loaded) or detector.classes
+    classes = checkpoint_classes(content) or detector.classes
     if classes != detector.classes:
         raise DataError(
-            f"{checkpoint} knows the classes {', '.join(classes)}, detector {detector.name} names"
+            f"{checkpoint} has the classes {', '.join(classes)}, but detector {detector.name} has"
             f" {', '.join(detector.classes)}; delete it and train again, or correct the detector"
         )
     model = build_network(detector)
-    _load_weights(model, loaded.get("state_dict"), checkpoint)
+    _load_weights(model, content.get("state_dict"), checkpoint)
     return to_device(model, device)
 
 
 def model_config(detector: DetectorSpec) -> Any:  # noqa: ANN401  mmengine's ConfigDict is untyped
-    """Merge a detector's overrides into its base config and give it the detector's classes.
+    """Merge a detector's overrides into its base config and set its number of classes.
 
     Raises:
-        ConfigError: the base config is unknown, has no model, or cannot take the overrides.
+        ConfigError: the base config is unknown or has no model section, or the overrides do not fit it.
     """
     try:
         with suppress_output():
@@ -117,22 +122,22 @@ def model_config(detector: DetectorSpec) -> Any:  # noqa: ANN401  mmengine's Con
 
 
 def _base_path(base: str) -> Path:
-    """Find a config by its path, or among those that mmdet ships.
+    """Find a config by its path, or among the configs of mmdet.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such config.
     """
     for path in (Path(base), MMDET_CONFIGS / base):
         if path.is_file():
             return path
-    shipped = [str(path.relative_to(MMDET_CONFIGS)) for path in MMDET_CONFIGS.rglob("*.py")]
-    near = difflib.get_close_matches(base, shipped, n=1)
-    hint = f"did you mean {near[0]}?" if near else "it must be a file, or one that mmdet ships"
+    known = [str(path.relative_to(MMDET_CONFIGS)) for path in MMDET_CONFIGS.rglob("*.py")]
+    near = difflib.get_close_matches(base, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "it must be a file, or a config of mmdet"
     raise ConfigError(f"model.config {base} is unknown; {hint}")
 
 
 def _set_num_classes(part: Any, classes: int) -> None:  # noqa: ANN401  walks nested dicts and lists
-    """Set every `num_classes` in a model config, wherever heads keep it."""
+    """Set every `num_classes` in a model config; its place depends on the heads."""
     if isinstance(part, dict):
         if "num_classes" in part:
             part["num_classes"] = classes
@@ -142,22 +147,22 @@ def _set_num_classes(part: Any, classes: int) -> None:  # noqa: ANN401  walks ne
             _set_num_classes(each, classes)
 
 
-def _load_weights(model: BaseDetector, weights: Any, checkpoint: Path) -> None:  # noqa: ANN401  whatever a file held
-    """Set a network's weights if they are its own.
+def _load_weights(model: BaseDetector, weights: Any, checkpoint: Path) -> None:  # noqa: ANN401  read from a file
+    """Load weights into a network after checking their names and shapes.
 
     Raises:
-        DataError: there are none, too many, too few, or of other shapes.
+        DataError: there are no weights, or a name or a shape differs.
     """
     if not isinstance(weights, dict):
-        raise DataError(f"{checkpoint} is no mmdet checkpoint: it holds no state_dict")
-    ours = model.state_dict()
-    for name in sorted(ours.keys() ^ weights.keys()):
-        whose = "the checkpoint lacks" if name in ours else "the network does not know"
+        raise DataError(f"{checkpoint} is no mmdet checkpoint: it has no state_dict")
+    expected = model.state_dict()
+    for name in sorted(expected.keys() ^ weights.keys()):
+        lacking = "checkpoint" if name in expected else "network"
         raise DataError(
-            f"{checkpoint} belongs to another network: {whose} {name};"
+            f"{checkpoint} belongs to another network: the {lacking} has no {name};"
             " delete it and train again, or correct the detector's model"
         )
-    for name, tensor in ours.items():
+    for name, tensor in expected.items():
         if tensor.shape != weights[name].shape:
             raise DataError(
                 f"{checkpoint} belongs to another network: {name} is {tuple(weights[name].shape)},"
@@ -167,32 +172,28 @@ def _load_weights(model: BaseDetector, weights: Any, checkpoint: Path) -> None: 
     model.load_state_dict(weights)
 
 
-STATISTICS_METHODS = (
-    "mean",
-    "min",
-    "max",
-    "current",
-)  # methods that a pickled loss history refers to
+# The methods that a pickled loss history refers to.
+STATISTICS_METHODS = ("mean", "min", "max", "current")
 
 
 def safe_getattr(owner: object, name: str) -> object:
-    """Stand for `getattr` in a checkpoint: it reaches a loss history's statistics and nothing else.
+    """Replace `getattr` in a checkpoint; only the statistics of a loss history are allowed.
 
     Raises:
-        AttributeError: anything else was asked for.
+        AttributeError: any other attribute.
     """
     if owner is not HistoryBuffer or name not in STATISTICS_METHODS:
-        raise AttributeError(f"a checkpoint must not reach {name} of {owner}")
+        raise AttributeError(f"a checkpoint must not access {name} of {owner}")
     return vars(HistoryBuffer)[name]
 
 
-# Beyond tensors and plain containers, what an mmengine checkpoint holds: histories of the loss.
+# An mmengine checkpoint also contains histories of the loss, besides tensors and plain containers.
 SAFE_GLOBALS = [
     HistoryBuffer,
     (safe_getattr, "builtins.getattr"),
     (safe_getattr, "getattr"),
-    np.ndarray.__reduce__(np.empty(0))[0],  # numpy's makers of arrays and numbers,
-    np.float64.__reduce__(np.float64())[0],  # whose paths differ by version
+    np.ndarray.__reduce__(np.empty(0))[0],  # NumPy's constructors of arrays and scalars;
+    np.float64.__reduce__(np.float64())[0],  # their module paths depend on its version
     np.ndarray,
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)),
@@ -200,40 +201,40 @@ SAFE_GLOBALS = [
 
 
 def mmengine_safe_globals() -> AbstractContextManager[None]:
-    """Let `torch.load` read what mmengine puts into checkpoints, and still nothing else."""
+    """Allow `torch.load` to unpickle `SAFE_GLOBALS`, and nothing else, within the context."""
     return torch.serialization.safe_globals(SAFE_GLOBALS)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of mmengine's or ours.
+    """Read a checkpoint written by mmengine or by `save_checkpoint`.
 
-    Only tensors, plain containers and what `ALLOWED` names are unpickled.
+    Only tensors, plain containers and `SAFE_GLOBALS` are unpickled.
 
     Raises:
-        DataError: the file is missing, damaged, or holds anything else.
+        DataError: the file is missing or damaged, or contains anything else.
     """
     if not path.exists():
         raise DataError(f"no checkpoint at {path}; {make_hint(path, 'galr train-detector')}")
     try:
         with mmengine_safe_globals():
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged archive raises whatever its first bad byte leads to
-        foreign = re.search(r"(?:GLOBAL|Unsupported class|instance of class:?) (\S+)", str(error))
-        reason = f"it holds {foreign[1]}" if foreign else "it is damaged or cut short"
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the type depends on where the file is damaged
+        unsafe = re.search(r"(?:GLOBAL|Unsupported class|instance of class:?) (\S+)", str(error))
+        reason = f"it contains {unsafe[1]}" if unsafe else "it is damaged or incomplete"
         raise DataError(
             f"{path} cannot be read as a checkpoint: {reason}; delete it and download or train it again"
         ) from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} is no mmdet checkpoint: it holds a {type(found).__name__}")
-    return found
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is no mmdet checkpoint: it contains a {type(content).__name__}")
+    return content
 
 
 def checkpoint_classes(checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
-    """The classes that an mmdet checkpoint says it knows; none where it does not say."""
-    part: Any = checkpoint
+    """Return the class names stored in an mmdet checkpoint; empty if it has none."""
+    value: Any = checkpoint
     for key in ("meta", "dataset_meta", "classes"):
-        part = part.get(key) if isinstance(part, Mapping) else None
-    return tuple(part or ())
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return tuple(value or ())
 
 
 def save_checkpoint(

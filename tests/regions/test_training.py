@@ -129,10 +129,10 @@ class Reaching:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"state_dict": Foreign()}, "it holds .*Foreign"),
+        ({"state_dict": Foreign()}, "it contains .*Foreign"),
         ({"state_dict": Reaching()}, "cannot be read as a checkpoint"),
-        ({"weights": {}}, "holds no state_dict"),
-        ([1, 2], "holds a list"),
+        ({"weights": {}}, "has no state_dict"),
+        ([1, 2], "contains a list"),
         ({"state_dict": {"other.weight": torch.zeros(1)}}, "belongs to another network"),
         ({"state_dict": {}, "meta": {"dataset_meta": {"classes": ("cat", "dog")}}}, "cat, dog"),
     ],
