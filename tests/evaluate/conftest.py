@@ -1,4 +1,4 @@
-"""Matrices for hypothesis to draw, `st.from_type(Pairs)`: few values, so that ties are everywhere."""
+"""Matrices that hypothesis draws by `st.from_type(SimilarityMatrix)`, with few values and so with many ties."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -8,11 +8,11 @@ from galr.evaluate.ranks import SimilarityMatrix
 
 @st.composite
 def pairs(draw):
-    """Any number of sentences an image, in any order; pictures and sentences that come twice."""
+    """Any number of sentences an image, in any order, with repeated images and sentences."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = draw(st.integers(1, 12))
-    each = random.integers(1, draw(st.integers(1, 4)) + 1, size=images)
-    image_of_sentence = random.permutation(np.repeat(np.arange(images), each))
+    counts = random.integers(1, draw(st.integers(1, 4)) + 1, size=images)
+    image_of_sentence = random.permutation(np.repeat(np.arange(images), counts))
     values = draw(st.sampled_from([1, 2, 5, 50]))
     similarity = (
         random.integers(-values, values + 1, size=(images, len(image_of_sentence))) / values

@@ -13,22 +13,22 @@ from galr.evaluate.ranks import RetrievalRanks, SimilarityMatrix, compute_ranks
 PAIRS = st.from_type(SimilarityMatrix).map(astuple)
 
 
-def slow_resampled(folds, image_of_sentence, resamples, seed):
+def loop_bootstrap(folds, image_of_sentence, resamples, seed):
     """Draw images, copy their ranks and those of their sentences, score, average the folds."""
     random = np.random.default_rng(seed)
     images = len(folds[0].i2t)
-    found = []
+    mean_recalls = []
     for _ in range(resamples):
         drawn = random.integers(images, size=images)
-        said = np.concatenate([np.flatnonzero(image_of_sentence == image) for image in drawn])
+        sentences = np.concatenate([np.flatnonzero(image_of_sentence == image) for image in drawn])
         resampled_folds = [
             RetrievalRanks(
-                fold.i2t[drawn], fold.t2i[said], fold.i2t_hits[drawn], fold.t2i_hits[said]
+                fold.i2t[drawn], fold.t2i[sentences], fold.i2t_hits[drawn], fold.t2i_hits[sentences]
             )
             for fold in folds
         ]
-        found.append(np.mean([retrieval_metrics(fold)["mr"] for fold in resampled_folds]))
-    return found
+        mean_recalls.append(np.mean([retrieval_metrics(fold)["mr"] for fold in resampled_folds]))
+    return mean_recalls
 
 
 @settings(max_examples=40)
@@ -42,11 +42,11 @@ def test_resampling_matches_the_loop(drawn, ties, seed, count):
         )
         for _ in range(count)
     ]
-    found = bootstrap_mr(folds, image_of_sentence, 8, seed)
-    np.testing.assert_allclose(found, slow_resampled(folds, image_of_sentence, 8, seed))
+    result = bootstrap_mr(folds, image_of_sentence, 8, seed)
+    np.testing.assert_allclose(result, loop_bootstrap(folds, image_of_sentence, 8, seed))
 
 
-def test_draws_do_not_depend_on_the_blocks_they_are_computed_in(monkeypatch):
+def test_resamples_do_not_depend_on_the_blocks_they_are_computed_in(monkeypatch):
     folds = [RetrievalRanks.from_ranks(np.arange(40.0), np.arange(40.0))]
     whole = bootstrap_mr(folds, np.arange(40), 50, seed=1)
     real = "galr.evaluate.bootstrap.row_blocks"
@@ -80,7 +80,7 @@ def test_folds_narrow_the_interval_and_more_confidence_widens_it():
     assert all_three[1] - all_three[0] < one[1] - one[0] < wide[1] - wide[0]
 
 
-def test_an_image_that_always_wins_leaves_no_doubt():
+def test_perfect_ranks_have_an_interval_of_one_point():
     assert bootstrap_interval(
         [RetrievalRanks.from_ranks(np.zeros(3), np.zeros(6))],
         np.repeat(np.arange(3), 2),
@@ -91,7 +91,7 @@ def test_an_image_that_always_wins_leaves_no_doubt():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"resamples": 0}, "resamples must be at least 1, got 0"),
         ({"confidence": 95.0}, r"a fraction in \(0, 1\), such as 0.95; got 95.0"),
@@ -99,9 +99,9 @@ def test_an_image_that_always_wins_leaves_no_doubt():
         ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )
-def test_meaningless_intervals_are_refused(change, says):
+def test_meaningless_intervals_are_refused(change, message):
     flags = {"resamples": 10, "confidence": 0.9, "seed": 0} | change
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         bootstrap_interval(
             [RetrievalRanks.from_ranks(np.zeros(1), np.zeros(1))], np.array([0]), **flags
         )

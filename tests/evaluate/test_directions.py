@@ -26,8 +26,8 @@ def reranked_ranks(
     return rerank_and_rank(both, variant, k, w1, w2, xi, ties)
 
 
-def assert_same(found, expected):
-    for ours, theirs in zip(astuple(found), astuple(expected), strict=True):
+def assert_same(actual, expected):
+    for ours, theirs in zip(astuple(actual), astuple(expected), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -38,19 +38,21 @@ def test_ranks_without_the_reranked_matrix_are_those_of_the_matrix(
     similarity, image_of_sentence = drawn
     images, sentences = (
         compute_ranks(
-            rerank_direction(similarity, side, variant, k, 0.3, 1.1, 0.05), image_of_sentence, ties
+            rerank_direction(similarity, direction, variant, k, 0.3, 1.1, 0.05),
+            image_of_sentence,
+            ties,
         )
-        for side in ("i2t", "t2i")
+        for direction in ("i2t", "t2i")
     )
     expected = RetrievalRanks(images.i2t, sentences.t2i, images.i2t_hits, sentences.t2i_hits)
-    found = reranked_ranks(similarity, image_of_sentence, variant, k, 0.3, 1.1, 0.05, ties, threads)
-    assert_same(found, expected)
+    ranks = reranked_ranks(similarity, image_of_sentence, variant, k, 0.3, 1.1, 0.05, ties, threads)
+    assert_same(ranks, expected)
     assert_same(
         rerank_and_rank(
             prepare_directions(SimilarityMatrix(*drawn), 99), variant, k, 0.3, 1.1, 0.05, ties
         ),
         expected,
-    )  # searched for more
+    )  # prepared for more candidates
 
 
 @given(PAIRS, VARIANTS, KS, TIES, st.randoms(use_true_random=False))
@@ -60,39 +62,39 @@ def test_renumbering_images_and_sentences_renumbers_ranks_ties_included(
     similarity, image_of_sentence = drawn
     images, sentences = (shuffle.sample(range(n), n) for n in similarity.shape)
     renumbered = np.argsort(images)[image_of_sentence[sentences]]
-    found = reranked_ranks(similarity, image_of_sentence, variant, k, 0.3, 1.1, 0.05, ties)
+    ranks = reranked_ranks(similarity, image_of_sentence, variant, k, 0.3, 1.1, 0.05, ties)
     again = reranked_ranks(
         similarity[np.ix_(images, sentences)], renumbered, variant, k, 0.3, 1.1, 0.05, ties
     )
-    assert again.i2t.tolist() == found.i2t[images].tolist()
-    assert again.t2i.tolist() == found.t2i[sentences].tolist()
+    assert again.i2t.tolist() == ranks.i2t[images].tolist()
+    assert again.t2i.tolist() == ranks.t2i[sentences].tolist()
 
 
 @pytest.mark.parametrize("variant", ["code", "paper", "reciprocal"])
-@pytest.mark.parametrize("each", [1, 3])
-def test_a_perfect_matrix_stays_perfect(variant, each):
-    image_of_sentence = np.repeat(np.arange(40), each)
-    noise = np.random.default_rng(0).random((40, 40 * each)) / 10
+@pytest.mark.parametrize("sentences_per_image", [1, 3])
+def test_a_perfect_matrix_stays_perfect(variant, sentences_per_image):
+    image_of_sentence = np.repeat(np.arange(40), sentences_per_image)
+    noise = np.random.default_rng(0).random((40, 40 * sentences_per_image)) / 10
     similarity = noise + 0.8 * (image_of_sentence == np.arange(40)[:, None])
-    found = reranked_ranks(similarity, image_of_sentence, variant, 20, 0.3, 1.1, 0.05)
-    assert not found.i2t.any() and not found.t2i.any()
+    ranks = reranked_ranks(similarity, image_of_sentence, variant, 20, 0.3, 1.1, 0.05)
+    assert not ranks.i2t.any() and not ranks.t2i.any()
 
 
 @pytest.mark.parametrize("variant", ["code", "paper", "reciprocal"])
 def test_a_constant_matrix_gains_nothing_from_a_rerank(variant):
     similarity, image_of_sentence = np.ones((20, 60)), np.repeat(np.arange(20), 3)
     for k in (1, 30, 60):
-        found = reranked_ranks(similarity, image_of_sentence, variant, k, 0.3, 1.1, 0.05)
-        assert set(found.i2t) == {57} and set(found.t2i) == {19}
+        ranks = reranked_ranks(similarity, image_of_sentence, variant, k, 0.3, 1.1, 0.05)
+        assert set(ranks.i2t) == {57} and set(ranks.t2i) == {19}
 
 
 @pytest.mark.parametrize("variant", ["code", "paper", "reciprocal"])
 def test_a_rerank_does_not_choose_between_equal_sentences(variant):
-    # Every sentence is said of two images, so against us nobody's own sentence can be first.
+    # Every sentence belongs to two images, so with pessimistic ties no relevant sentence can be first.
     once = np.random.default_rng(0).random((30, 30))
     image_of_sentence = np.concatenate([np.arange(30), np.roll(np.arange(30), 1)])
-    found = reranked_ranks(np.hstack([once, once]), image_of_sentence, variant, 20, 0.3, 1.1, 0.05)
-    assert (found.i2t >= 1).all()
+    ranks = reranked_ranks(np.hstack([once, once]), image_of_sentence, variant, 20, 0.3, 1.1, 0.05)
+    assert (ranks.i2t >= 1).all()
 
 
 def test_meaningless_parameters_are_refused():

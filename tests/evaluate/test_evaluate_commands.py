@@ -48,8 +48,14 @@ def embeddings_of(seed, rows):
 def write_similarity(
     path, fold, variant="corrected", image_of_sentence=IMAGE_OF_SENTENCE, bank=True
 ):
-    origin = {"dataset": "demo", "variant": variant, "fold": fold, "seed": 42, "validation_mr": 1.0}
-    with Similarity.create(path, origin) as file:
+    provenance = {
+        "dataset": "demo",
+        "variant": variant,
+        "fold": fold,
+        "seed": 42,
+        "validation_mr": 1.0,
+    }
+    with Similarity.create(path, provenance) as file:
         for group, seed in ((file, fold), (Similarity.validation.create(file), 100 + fold)):
             group.write(
                 similarity=similarity_of(seed),
@@ -74,7 +80,7 @@ def table(path):
 
 
 def refused(capsys, *argv):
-    """Run a stage that must refuse; its one line."""
+    """Run a command that fails, and return the one line that it prints."""
     assert main([str(word) for word in argv]) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
@@ -100,7 +106,7 @@ def test_rerank_writes_what_the_function_returns(saved, direction, variant):
         np.testing.assert_array_equal(np.load(output), expected)
 
 
-def test_rerank_writes_under_exactly_the_name_asked_for(saved):
+def test_rerank_writes_under_exactly_the_given_name(saved):
     output = saved / "R.scores"
     flags = [
         "--direction",
@@ -124,7 +130,7 @@ def test_rerank_writes_under_exactly_the_name_asked_for(saved):
 
 
 @pytest.mark.parametrize("ties", ["pessimistic", "expected", "optimistic"])
-def test_evaluate_writes_one_row_of_anybody_s_matrix(saved, ties):
+def test_evaluate_writes_one_row_for_a_bare_matrix(saved, ties):
     output = saved / "M.csv"
     flags = ["--image-of-sentence", str(saved / "I.npy"), "--ties", ties, "--output", str(output)]
     assert main(["evaluate", "--similarity", str(saved / "S.npy"), *flags]) == 0
@@ -139,18 +145,18 @@ def test_evaluate_writes_one_row_of_anybody_s_matrix(saved, ties):
 def test_evaluate_without_relevance_takes_equal_blocks(saved):
     np.save(saved / "blocks.npy", np.repeat(np.arange(10), 3))
     np.save(saved / "ten.npy", similarity_of(0)[:10])
-    asked = ["evaluate", "--similarity", str(saved / "ten.npy"), "--output"]
-    assert main([*asked, str(saved / "a.csv")]) == 0
-    said = ["--image-of-sentence", str(saved / "blocks.npy")]
-    assert main([*asked, str(saved / "b.csv"), *said]) == 0
+    argv = ["evaluate", "--similarity", str(saved / "ten.npy"), "--output"]
+    assert main([*argv, str(saved / "a.csv")]) == 0
+    relevance = ["--image-of-sentence", str(saved / "blocks.npy")]
+    assert main([*argv, str(saved / "b.csv"), *relevance]) == 0
     assert (saved / "a.csv").read_text() == (saved / "b.csv").read_text()
 
 
 def test_evaluate_of_our_file_is_evaluate_of_its_matrix(saved):
     h5 = write_similarity(saved / "similarity.h5", 0)
     assert main(["evaluate", "--similarity", str(h5), "--output", str(saved / "a.csv")]) == 0
-    said = ["--image-of-sentence", str(saved / "I.npy"), "--output", str(saved / "b.csv")]
-    assert main(["evaluate", "--similarity", str(saved / "S.npy"), *said]) == 0
+    flags = ["--image-of-sentence", str(saved / "I.npy"), "--output", str(saved / "b.csv")]
+    assert main(["evaluate", "--similarity", str(saved / "S.npy"), *flags]) == 0
     assert (saved / "a.csv").read_text() == (saved / "b.csv").read_text()
 
 
@@ -173,63 +179,72 @@ def evaluate(folder, fold, *flags, reranks=("none", "mr-code", "mr-paper"), **si
     return output
 
 
-def test_evaluate_with_reranks_names_them_and_says_what_it_chose(tmp_path):
+def test_evaluate_writes_a_row_for_each_rerank_and_the_chosen_parameters(tmp_path):
     with Ranks.open(evaluate(tmp_path, 0)) as file:
-        origin = file.provenance
+        provenance = file.provenance
         plain = file.reranks["none"].t2i[:]
         relevance = file.image_of_sentence[:]
     header, rows = table(tmp_path / "metrics0.csv")
     assert header == ["rerank", *NUMBERS]
-    assert [row["rerank"] for row in rows] == origin["reranks"] == ["none", "mr-code", "mr-paper"]
+    assert (
+        [row["rerank"] for row in rows] == provenance["reranks"] == ["none", "mr-code", "mr-paper"]
+    )
     assert plain.tolist() == compute_ranks(similarity_of(0), IMAGE_OF_SENTENCE).t2i.tolist()
     assert relevance.tolist() == IMAGE_OF_SENTENCE.tolist()
-    assert (origin["dataset"], origin["fold"], origin["ties"]) == ("demo", 0, "pessimistic")
-    assert origin["chosen"]["none"] == {}
-    chosen = origin["chosen"]["mr-paper"]
+    assert (provenance["dataset"], provenance["fold"], provenance["ties"]) == (
+        "demo",
+        0,
+        "pessimistic",
+    )
+    assert provenance["chosen"]["none"] == {}
+    chosen = provenance["chosen"]["mr-paper"]
     assert chosen["k"] in (5, 12) and chosen["w1"] in (0, 0.3) and chosen["w2"] == 0.7
     images, sentences = (
         compute_ranks(
             rerank_direction(
-                similarity_of(100), side, "paper", *(chosen[n] for n in ("k", "w1", "w2", "xi"))
+                similarity_of(100),
+                direction,
+                "paper",
+                *(chosen[n] for n in ("k", "w1", "w2", "xi")),
             ),
             IMAGE_OF_SENTENCE,
         )
-        for side in ("i2t", "t2i")
+        for direction in ("i2t", "t2i")
     )
     assert chosen["validation_mr"] == pytest.approx(
         retrieval_metrics(RetrievalRanks.from_ranks(images.i2t, sentences.t2i))["mr"]
     )
-    assert origin["ceiling"] == pytest.approx(t2i_upper_bound(SENTENCES, IMAGE_OF_SENTENCE))
+    assert provenance["ceiling"] == pytest.approx(t2i_upper_bound(SENTENCES, IMAGE_OF_SENTENCE))
 
 
-def test_every_rerank_is_a_row_and_qbnorm_asks_the_bank_of_the_file(tmp_path):
+def test_every_rerank_is_a_row_and_qbnorm_uses_the_bank_of_the_file(tmp_path):
     reranks = ["reciprocal", "none", "qbnorm"]
     with Ranks.open(evaluate(tmp_path, 0, "--beta", 2, 9, "--threads", 2, reranks=reranks)) as file:
-        origin, found = file.provenance, {name: file.reranks[name].t2i[:] for name in reranks}
+        provenance, t2i = file.provenance, {name: file.reranks[name].t2i[:] for name in reranks}
     _, rows = table(tmp_path / "metrics0.csv")
-    assert [row["rerank"] for row in rows] == origin["reranks"] == reranks
-    assert origin["chosen"]["reciprocal"]["k"] in (5, 12)
-    beta = origin["chosen"]["qbnorm"]["beta"]
-    assert beta in (2, 9) and origin["chosen"]["qbnorm"]["validation_mr"] > 0
+    assert [row["rerank"] for row in rows] == provenance["reranks"] == reranks
+    assert provenance["chosen"]["reciprocal"]["k"] in (5, 12)
+    beta = provenance["chosen"]["qbnorm"]["beta"]
+    assert beta in (2, 9) and provenance["chosen"]["qbnorm"]["validation_mr"] > 0
     bank = embeddings_of(8, 40) @ embeddings_of(0, 12).T  # training sentences to test images
     scores = qbnorm_scores(similarity_of(0).T, bank_stats([bank], beta), beta).T
-    assert found["qbnorm"].tolist() == compute_ranks(scores, IMAGE_OF_SENTENCE).t2i.tolist()
-    assert found["qbnorm"].tolist() != found["none"].tolist()
+    assert t2i["qbnorm"].tolist() == compute_ranks(scores, IMAGE_OF_SENTENCE).t2i.tolist()
+    assert t2i["qbnorm"].tolist() != t2i["none"].tolist()
 
 
 def test_qbnorm_without_a_bank_says_what_is_missing(saved, capsys):
-    asked = ["--rerank", "none", "qbnorm", "--output", saved / "M.csv"]
-    said = ["--image-of-sentence", saved / "I.npy"]
-    line = refused(capsys, "evaluate", "--similarity", saved / "S.npy", *said, *asked)
+    flags = ["--rerank", "none", "qbnorm", "--output", saved / "M.csv"]
+    relevance = ["--image-of-sentence", saved / "I.npy"]
+    line = refused(capsys, "evaluate", "--similarity", saved / "S.npy", *relevance, *flags)
     assert "S.npy is a bare matrix, and qbnorm needs the embeddings of training images" in line
     h5 = write_similarity(saved / "similarity.h5", 0, bank=False)
-    line = refused(capsys, "evaluate", "--similarity", h5, *asked)
+    line = refused(capsys, "evaluate", "--similarity", h5, *flags)
     assert "was made with --no-bank" in line and "leave qbnorm out of --rerank" in line
     assert not (saved / "M.csv").exists()
 
 
 @pytest.mark.parametrize("ties", ["pessimistic", "expected"])
-def test_aggregate_gathers_folds_their_mean_and_their_spread(tmp_path, ties):
+def test_aggregate_writes_folds_their_mean_and_their_standard_deviation(tmp_path, ties):
     paths = [evaluate(tmp_path, fold, "--ties", ties) for fold in (0, 1, 2)]
     output = tmp_path / "metrics.csv"
     argv = ["--ranks", *map(str, paths), "--resamples", "200", "--output", str(output)]
@@ -257,7 +272,7 @@ def test_aggregate_gathers_folds_their_mean_and_their_spread(tmp_path, ties):
     assert rows[0]["k"] == "" and rows[1]["k"] in ("5", "12") and rows[10]["k"] == ""
 
 
-def test_aggregate_of_one_fold_has_no_spread_and_keeps_the_order_of_variants(tmp_path):
+def test_aggregate_of_one_fold_has_no_standard_deviation_and_keeps_the_order_of_variants(tmp_path):
     paths = [
         evaluate(tmp_path / variant, 0, reranks=["none"], variant=variant) for variant in ("z", "a")
     ]
@@ -289,7 +304,7 @@ def test_aggregate_refuses_what_does_not_belong_together(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
         (["--resamples", "0"], "ConfigError: resamples must be at least 1"),
         (["--confidence", "95"], "ConfigError: confidence is a fraction in (0, 1)"),
@@ -303,10 +318,10 @@ def test_aggregate_refuses_what_does_not_belong_together(tmp_path, capsys):
         ([], "30 sentences cannot be divided equally among 12 images"),
     ],
 )
-def test_evaluate_refuses_in_one_line(saved, capsys, flags, says):
+def test_evaluate_refuses_in_one_line(saved, capsys, flags, message):
     known = [] if not flags or "--image" in flags[0] else ["--image-of-sentence", saved / "I.npy"]
     argv = ["--similarity", saved / "S.npy", "--output", saved / "M.csv", *known, *flags]
-    assert says in refused(capsys, "evaluate", *argv)
+    assert message in refused(capsys, "evaluate", *argv)
     assert not (saved / "M.csv").exists()
 
 
@@ -333,7 +348,7 @@ def short(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (lambda path: path.write_bytes(b""), "no whole .npy file of numbers"),
         (lambda path: path.write_bytes(b"PK\x03\x04 a torn archive"), "no whole .npy file"),
@@ -345,21 +360,23 @@ def short(path):
         (lambda path: path.mkdir(), "no whole .npy file"),
     ],
 )
-def test_damaged_matrices_get_one_line(tmp_path, capsys, damage, says):
+def test_damaged_matrices_get_one_line(tmp_path, capsys, damage, message):
     path = tmp_path / "S.npy"
     damage(path)
     flags = ["--direction", "i2t", "--variant", "code", "--output", tmp_path / "R.npy"]
-    assert says in refused(capsys, "rerank", "--similarity", path, *flags)
-    assert says in refused(capsys, "evaluate", "--similarity", path, "--output", tmp_path / "M.csv")
+    assert message in refused(capsys, "rerank", "--similarity", path, *flags)
+    assert message in refused(
+        capsys, "evaluate", "--similarity", path, "--output", tmp_path / "M.csv"
+    )
     assert not (tmp_path / "R.npy").exists() and not (tmp_path / "M.csv").exists()
 
 
-def test_a_flipped_byte_in_the_header_never_costs_a_traceback(saved, capsys):
+def test_a_changed_byte_in_the_header_never_causes_a_traceback(saved, capsys):
     whole = (saved / "S.npy").read_bytes()
     random = np.random.default_rng(0)
     torn = saved / "torn.npy"
-    for place in range(128):  # the whole header
-        torn.write_bytes(whole[:place] + bytes([random.integers(256)]) + whole[place + 1 :])
+    for position in range(128):  # the whole header
+        torn.write_bytes(whole[:position] + bytes([random.integers(256)]) + whole[position + 1 :])
         flags = ["--image-of-sentence", saved / "I.npy", "--output", saved / "M.csv"]
         assert main(
             [str(w) for w in ["evaluate", "--similarity", torn, "--resamples", 1, *flags]]

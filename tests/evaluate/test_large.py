@@ -22,7 +22,7 @@ TILES = [None, (64, 64), (64, 128), (128, 64)]
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Two tables, what belongs together in them, and how they are to be tiled."""
+    """Two tables, their relevance, and the size of the tiles."""
 
     images: np.ndarray
     sentences: np.ndarray
@@ -38,31 +38,40 @@ class Drawn:
 
 @st.composite
 def drawn_tables(draw, sizes=(70, 150, 8), whole=False):
-    """Any number of sentences an image, in any order; whole numbers tie often; rows that come twice."""
+    """Any number of sentences an image, in any order; whole numbers, which tie often; repeated rows."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = random.integers(1, draw(st.sampled_from(sizes)) + 1)
-    each = random.integers(1, draw(st.integers(1, 4)) + 1, size=images)
-    image_of_sentence = random.permutation(np.repeat(np.arange(images), each))
+    counts = random.integers(1, draw(st.integers(1, 4)) + 1, size=images)
+    image_of_sentence = random.permutation(np.repeat(np.arange(images), counts))
     sentences, width = len(image_of_sentence), random.integers(1, 25)
-    seen, said = (random.normal(size=(rows, width)) for rows in (images, sentences))
+    image_table, sentence_table = (
+        random.normal(size=(rows, width)) for rows in (images, sentences)
+    )
     if draw(st.booleans()):
-        seen, said = abs(seen), -abs(said)  # nothing but negative products
+        image_table, sentence_table = (
+            abs(image_table),
+            -abs(sentence_table),
+        )  # all products are negative
     if whole or draw(st.booleans()):
-        seen, said = seen.round(), said.round()
+        image_table, sentence_table = image_table.round(), sentence_table.round()
     if draw(st.booleans()):
-        said[random.integers(sentences, size=sentences // 2)] = said[0]
-        seen[random.integers(images, size=images // 3)] = seen[-1]
+        sentence_table[random.integers(sentences, size=sentences // 2)] = sentence_table[0]
+        image_table[random.integers(images, size=images // 3)] = image_table[-1]
     if not whole and draw(st.booleans()):
-        said *= 10.0 ** random.integers(-5, 6, size=(sentences, 1))  # sums must round
-        seen *= 10.0 ** random.integers(-5, 6, size=(images, 1))
+        sentence_table *= 10.0 ** random.integers(
+            -5, 6, size=(sentences, 1)
+        )  # so that sums are rounded
+        image_table *= 10.0 ** random.integers(-5, 6, size=(images, 1))
     tile = draw(st.sampled_from(TILES))
-    return Drawn(seen.astype(np.float32), said.astype(np.float32), image_of_sentence, tile)
+    return Drawn(
+        image_table.astype(np.float32), sentence_table.astype(np.float32), image_of_sentence, tile
+    )
 
 
-def assert_same(found, expected):
+def assert_same(actual, expected):
     """Equal to the last bit, down to the arrays."""
     for field in fields(expected):
-        ours, theirs = getattr(found, field.name), getattr(expected, field.name)
+        ours, theirs = getattr(actual, field.name), getattr(expected, field.name)
         if isinstance(theirs, np.ndarray):
             assert ours.dtype == theirs.dtype
         if isinstance(theirs, np.ndarray | float):
@@ -73,23 +82,23 @@ def assert_same(found, expected):
 
 @settings(max_examples=100)
 @given(drawn_tables(), KS)
-def test_tables_know_what_their_matrix_knows_to_the_last_bit(drawn, k):
+def test_tables_give_what_their_matrix_gives_to_the_last_bit(drawn, k):
     expected = prepare_directions(SimilarityMatrix(drawn.matrix(), drawn.image_of_sentence), k)
-    of_tables = EmbeddingSource(drawn.tables(), drawn.image_of_sentence)
-    for found, side in zip(of_tables.prepare_directions(k), expected, strict=True):
-        assert_same(found, side)
-    for found, side in zip(of_tables.count_ranks(), expected, strict=True):
-        assert_same(found, side.baseline)
+    source = EmbeddingSource(drawn.tables(), drawn.image_of_sentence)
+    for result, side in zip(source.prepare_directions(k), expected, strict=True):
+        assert_same(result, side)
+    for result, side in zip(source.count_ranks(), expected, strict=True):
+        assert_same(result, side.baseline)
 
 
 @settings(max_examples=30)
 @given(drawn_tables(sizes=(1, 8, 30), whole=True), st.sampled_from([1, 4, 12]))
-def test_whole_numbers_against_the_definition(drawn, k):
+def test_whole_numbers_match_the_definition(drawn, k):
     products = drawn.images.astype(int) @ drawn.sentences.astype(int).T
-    found = two_pass_search(drawn.tables(), k, ["i2t", "t2i"], drawn.image_of_sentence)
+    result = two_pass_search(drawn.tables(), k, ["i2t", "t2i"], drawn.image_of_sentence)
     relevant = drawn.image_of_sentence == np.arange(len(products))[:, None]
     for name, rows, own in (("i2t", products, relevant), ("t2i", products.T, relevant.T)):
-        best = found.candidates[name]
+        best = result.candidates[name]
         assert best.column_sum.tolist() == rows.sum(axis=0).tolist()
         assert best.min_negative == min(rows.min(), 0)
         for query, row in enumerate(rows):
@@ -100,10 +109,10 @@ def test_whole_numbers_against_the_definition(drawn, k):
                 sum(other[candidate] > row[candidate] for other in rows) for candidate in order
             ]
             reached = row[own[query]].max()
-            places = found.counts[name]
-            assert places.num_above[query] == (row[~own[query]] > reached).sum()
-            assert places.tied_irrelevant[query] == (row[~own[query]] == reached).sum()
-            assert places.tied_relevant[query] == (row[own[query]] == reached).sum()
+            counts = result.counts[name]
+            assert counts.num_above[query] == (row[~own[query]] > reached).sum()
+            assert counts.tied_irrelevant[query] == (row[~own[query]] == reached).sum()
+            assert counts.tied_relevant[query] == (row[own[query]] == reached).sum()
 
 
 @settings(max_examples=60)
@@ -112,9 +121,9 @@ def test_the_top_is_that_of_the_reranked_matrix(drawn, variant, k, name, w2):
     reranked = rerank_direction(drawn.matrix(), name, variant, k, 0.3, w2, 0.05)
     reranked = reranked if name == "i2t" else reranked.T
     expected = np.argsort(-reranked, axis=1, kind="stable")[:, :k]
-    found = two_pass_search(drawn.tables(), effective_k(variant, k), [name])
-    assert not found.counts and list(found.candidates) == [name]
-    indices, scores = rerank_topk(found.candidates[name], variant, k, 0.3, w2, 0.05)
+    result = two_pass_search(drawn.tables(), effective_k(variant, k), [name])
+    assert not result.counts and list(result.candidates) == [name]
+    indices, scores = rerank_topk(result.candidates[name], variant, k, 0.3, w2, 0.05)
     assert (indices.dtype, scores.dtype) == (np.int64, np.float32)
     assert indices.tolist() == expected.tolist()
     best = np.take_along_axis(reranked, expected, axis=1).astype(np.float32)
@@ -128,23 +137,23 @@ def test_renumbering_images_and_sentences_renumbers_ranks(drawn, variant, k, shu
     images, sentences = (shuffle.sample(range(n), n) for n in sizes)
     renumbered = np.argsort(images)[drawn.image_of_sentence[sentences]]
     shuffled = Drawn(drawn.images[images], drawn.sentences[sentences], renumbered, drawn.tile)
-    found, again = (
+    result, again = (
         rerank_and_rank(
-            EmbeddingSource(each.tables(), each.image_of_sentence).prepare_directions(
+            EmbeddingSource(case.tables(), case.image_of_sentence).prepare_directions(
                 effective_k(variant, k)
             ),
             *(variant, k, 0.3, 1.1, 0.05),
         )
-        for each in (drawn, shuffled)
+        for case in (drawn, shuffled)
     )
-    assert again.i2t.tolist() == found.i2t[images].tolist()
-    assert again.t2i.tolist() == found.t2i[sentences].tolist()
+    assert again.i2t.tolist() == result.i2t[images].tolist()
+    assert again.t2i.tolist() == result.t2i[sentences].tolist()
 
 
 def test_k_beyond_the_table_is_the_table():
     random = np.random.default_rng(0)
-    seen, said = random.normal(size=(9, 4)), random.normal(size=(20, 4))
-    tables = EmbeddingPair(seen, said, CPU)
+    image_table, sentence_table = random.normal(size=(9, 4)), random.normal(size=(20, 4))
+    tables = EmbeddingPair(image_table, sentence_table, CPU)
     for name, size in (("i2t", 20), ("t2i", 9)):
         whole, beyond = (
             rerank_topk(
@@ -157,24 +166,28 @@ def test_k_beyond_the_table_is_the_table():
 
 
 @pytest.mark.parametrize("ties", ["pessimistic", "expected"])
-def test_an_evaluation_takes_tables_for_a_matrix(ties):
+def test_an_evaluation_of_tables_equals_that_of_their_matrix(ties):
     random = np.random.default_rng(0)
     image_of_sentence = random.permutation(np.repeat(np.arange(40), 3))
-    seen = random.normal(size=(40, 8)).astype(np.float32)
-    said = (seen[image_of_sentence] + random.normal(size=(120, 8))).astype(np.float32)
-    said[::7] = said[0]
-    matrix = SimilarityMatrix(compute_similarity(seen, said, CPU), image_of_sentence)
-    of_tables = EmbeddingSource(EmbeddingPair(seen, said, CPU), image_of_sentence)
+    image_table = random.normal(size=(40, 8)).astype(np.float32)
+    sentence_table = (image_table[image_of_sentence] + random.normal(size=(120, 8))).astype(
+        np.float32
+    )
+    sentence_table[::7] = sentence_table[0]
+    matrix = SimilarityMatrix(
+        compute_similarity(image_table, sentence_table, CPU), image_of_sentence
+    )
+    source = EmbeddingSource(EmbeddingPair(image_table, sentence_table, CPU), image_of_sentence)
     for reranks in (["none"], ["mr-code", "none", "mr-paper", "reciprocal"]):
-        asked = None, reranks, (12,), (0.3,), (1.1,), 0.05, (20.0,), ties
-        found, expected = evaluate(of_tables, *asked), evaluate(MatrixSource(matrix), *asked)
-        assert list(found) == list(expected) == reranks
+        arguments = None, reranks, (12,), (0.3,), (1.1,), 0.05, (20.0,), ties
+        result, expected = evaluate(source, *arguments), evaluate(MatrixSource(matrix), *arguments)
+        assert list(result) == list(expected) == reranks
         for name in reranks:
-            assert_same(found[name].ranks, expected[name].ranks)
+            assert_same(result[name].ranks, expected[name].ranks)
     with pytest.raises(
         ConfigError, match=r"two embedding tables have none; evaluate a similarity\.h5"
     ):
-        evaluate(of_tables, None, ["qbnorm"], (12,), (0.3,), (1.1,), 0.05, (20.0,))
+        evaluate(source, None, ["qbnorm"], (12,), (0.3,), (1.1,), 0.05, (20.0,))
 
 
 def test_a_relevance_of_other_tables_is_refused():
@@ -187,16 +200,18 @@ def test_a_relevance_of_other_tables_is_refused():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("tile", [None, (64, 128)])
-def test_a_gpu_finds_what_its_own_matrix_says(tile):
+def test_on_a_gpu_tables_give_what_their_matrix_gives(tile):
     gpu = torch.device("cuda")
     random = np.random.default_rng(0)
-    seen = random.normal(size=(300, 64)).astype(np.float32)
-    said = random.normal(size=(900, 64)).astype(np.float32)
-    said[::5] = said[1]
+    image_table = random.normal(size=(300, 64)).astype(np.float32)
+    sentence_table = random.normal(size=(900, 64)).astype(np.float32)
+    sentence_table[::5] = sentence_table[1]
     relevance = random.permutation(np.repeat(np.arange(300), 3))
     expected = prepare_directions(
-        SimilarityMatrix(compute_similarity(seen, said, gpu, tile), relevance), 30
+        SimilarityMatrix(compute_similarity(image_table, sentence_table, gpu, tile), relevance), 30
     )
-    found = EmbeddingSource(EmbeddingPair(seen, said, gpu, tile), relevance).prepare_directions(30)
-    for ours, theirs in zip(found, expected, strict=True):
+    result = EmbeddingSource(
+        EmbeddingPair(image_table, sentence_table, gpu, tile), relevance
+    ).prepare_directions(30)
+    for ours, theirs in zip(result, expected, strict=True):
         assert_same(ours, theirs)

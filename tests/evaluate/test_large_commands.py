@@ -11,10 +11,12 @@ from galr.evaluate.tiled_products import compute_similarity
 
 def tables():
     random = np.random.default_rng(0)
-    seen = random.normal(size=(40, 6)).astype(np.float32)
-    said = np.repeat(seen, 3, axis=0) + random.normal(size=(120, 6)).astype(np.float32)
-    said[::9] = said[0]
-    return seen, said
+    image_table = random.normal(size=(40, 6)).astype(np.float32)
+    sentence_table = np.repeat(image_table, 3, axis=0) + random.normal(size=(120, 6)).astype(
+        np.float32
+    )
+    sentence_table[::9] = sentence_table[0]
+    return image_table, sentence_table
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def flags(folder, *more, output="top.npz"):
 
 
 def refused(capsys, argv):
-    """Run a stage that must refuse; its one line."""
+    """Run a command that fails, and return the one line that it prints."""
     assert main([str(word) for word in argv]) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
@@ -58,7 +60,7 @@ def test_rerank_of_tables_is_the_top_of_the_rerank_of_their_matrix(saved, direct
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         ([], "give either --similarity, or both --images and --sentences"),
         (["--images", "V.npy"], "give either --similarity, or both"),
@@ -69,9 +71,9 @@ def test_rerank_of_tables_is_the_top_of_the_rerank_of_their_matrix(saved, direct
         (["--images", "nowhere.npy", "--sentences", "T.npy"], "nowhere.npy does not exist"),
     ],
 )
-def test_anything_but_one_road_is_refused(capsys, argv, says):
+def test_a_matrix_and_tables_are_not_given_together(capsys, argv, message):
     more = ["--direction", "i2t", "--variant", "paper", "--output", "top.npz"]
-    assert says in refused(capsys, ["rerank", *argv, *more])
+    assert message in refused(capsys, ["rerank", *argv, *more])
 
 
 def with_nan(path):
@@ -86,7 +88,7 @@ def cut_short(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (with_nan, "[2, 3] is nan, expected finite float32 numbers"),
         (cut_short, "no whole .npy file of numbers"),
@@ -102,12 +104,12 @@ def cut_short(path):
     ],
 )
 @pytest.mark.parametrize("name", ["V.npy", "T.npy"])
-def test_damaged_tables_get_one_line(saved, capsys, name, damage, says):
+def test_damaged_tables_get_one_line(saved, capsys, name, damage, message):
     damage(saved / name)
-    assert says in refused(capsys, flags(saved))
+    assert message in refused(capsys, flags(saved))
     assert not (saved / "top.npz").exists()
 
 
-def test_a_device_that_is_not_there_and_a_place_that_cannot_be_written(saved, capsys):
+def test_an_unknown_device_and_an_output_that_cannot_be_written_are_refused(saved, capsys):
     assert "DeviceError" in refused(capsys, flags(saved, "--device", "tpu:0"))
     assert "cannot be written" in refused(capsys, flags(saved, "--output", saved))

@@ -13,10 +13,10 @@ PAIRS = st.from_type(SimilarityMatrix).map(astuple)
 
 
 def test_scores_of_a_small_table_counted_by_hand():
-    found = retrieval_metrics(
+    metrics = retrieval_metrics(
         RetrievalRanks.from_ranks(i2t=np.array([0.0, 7.0]), t2i=np.array([0.0, 4.0, 5.0, 30.0]))
     )
-    assert list(found.items()) == [
+    assert list(metrics.items()) == [
         ("i2t_r1", 50),
         ("i2t_r5", 50),
         ("i2t_r10", 100),
@@ -59,21 +59,21 @@ def test_chance_is_what_random_orders_reach_on_average():
     assert random_metrics(image_of_sentence, 11)["mr"] == pytest.approx(np.mean(drawn), abs=0.6)
 
 
-def test_ceiling_is_what_a_perfect_reader_expects():
+def test_ceiling_is_the_expected_recall_of_a_perfect_model():
     sentences = ["a plane", "a ship", "a plane", "a plane", "a court", "a plane"]
     image_of_sentence = np.array([0, 0, 1, 1, 2, 2])
-    # A perfect reader gives every image that has the sentence the same, highest similarity.
+    # A perfect model gives the same, highest similarity to every image that has the sentence.
     has = np.zeros((3, 6))
     for column, sentence in enumerate(sentences):
         has[
             [image_of_sentence[j] for j, other in enumerate(sentences) if other == sentence], column
         ] = 1
     reached = retrieval_metrics(compute_ranks(has, image_of_sentence, "expected"))
-    found = t2i_upper_bound(sentences, image_of_sentence)
-    assert found == pytest.approx({name: reached[name] for name in ("t2i_r1", "t2i_r5", "t2i_r10")})
-    assert found["t2i_r1"] == pytest.approx(100 * (2 + 4 / 3) / 6)
-    shouted = [sentence.upper().replace(" ", "  ") for sentence in sentences[:3]] + sentences[3:]
-    assert t2i_upper_bound(shouted, image_of_sentence) == found
+    bound = t2i_upper_bound(sentences, image_of_sentence)
+    assert bound == pytest.approx({name: reached[name] for name in ("t2i_r1", "t2i_r5", "t2i_r10")})
+    assert bound["t2i_r1"] == pytest.approx(100 * (2 + 4 / 3) / 6)
+    upper_case = [sentence.upper().replace(" ", "  ") for sentence in sentences[:3]] + sentences[3:]
+    assert t2i_upper_bound(upper_case, image_of_sentence) == bound
 
 
 def test_ceiling_of_distinct_sentences_is_everything():

@@ -12,8 +12,8 @@ BETAS = st.sampled_from([0.5, 5.0, 20.0])
 
 
 @st.composite
-def compared(draw):
-    """Test queries and bank queries before the same candidates; few values, so ties everywhere."""
+def random_similarities(draw):
+    """Similarities of test queries and of bank queries to the same candidates; few values, so many ties."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     queries, bank, candidates = (draw(st.integers(1, 9)) for _ in range(3))
     values = draw(st.sampled_from([1, 3, 40]))
@@ -29,30 +29,30 @@ def compared(draw):
     return similarity, bank
 
 
-def slow_normalised(similarity, bank, beta, k):
-    """Say Bogolin's dynamic inverted softmax out loud."""
+def loop_qbnorm(similarity, bank, beta, k):
+    """Compute the dynamic inverted softmax of Bogolin and others query by query."""
     candidates = range(similarity.shape[1])
     active = {c for row in bank for c in candidates if sum(other > row[c] for other in row) < k}
     total = [sum(exp(beta * float(row[c])) for row in bank) for c in candidates]
-    found = []
+    rows = []
     for row in similarity:
         best = [c for c in candidates if row[c] == max(row)]
         if active.intersection(best):
-            found.append([log(exp(beta * float(row[c])) / total[c]) for c in candidates])
+            rows.append([log(exp(beta * float(row[c])) / total[c]) for c in candidates])
         else:
-            found.append([float(value) for value in row])
-    return found
+            rows.append([float(value) for value in row])
+    return rows
 
 
-@given(compared(), BETAS, st.integers(1, 10))
-def test_normalised_matches_the_definition(drawn, beta, k):
+@given(random_similarities(), BETAS, st.integers(1, 10))
+def test_qbnorm_matches_the_definition(drawn, beta, k):
     similarity, bank = drawn
-    found = qbnorm_scores(similarity, bank_stats([bank], beta, k), beta)
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, slow_normalised(similarity, bank, beta, k), atol=1e-9)
+    result = qbnorm_scores(similarity, bank_stats([bank], beta, k), beta)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, loop_qbnorm(similarity, bank, beta, k), atol=1e-9)
 
 
-@given(compared(), BETAS)
+@given(random_similarities(), BETAS)
 def test_equal_candidates_stay_equal_and_a_bank_may_come_in_pieces(drawn, beta):
     similarity, bank = drawn
     whole = qbnorm_scores(similarity, bank_stats([bank], beta), beta)
@@ -66,37 +66,37 @@ def test_equal_candidates_stay_equal_and_a_bank_may_come_in_pieces(drawn, beta):
         assert (whole[:, one] == whole[:, other]).all()
 
 
-@given(compared(), BETAS, st.randoms(use_true_random=False))
+@given(random_similarities(), BETAS, st.randoms(use_true_random=False))
 def test_renumbering_queries_and_candidates_renumbers_the_result(drawn, beta, shuffle):
     similarity, bank = drawn
     queries, candidates = (shuffle.sample(range(n), n) for n in similarity.shape)
-    found = qbnorm_scores(similarity, bank_stats([bank], beta), beta)
+    result = qbnorm_scores(similarity, bank_stats([bank], beta), beta)
     again = qbnorm_scores(
         similarity[np.ix_(queries, candidates)], bank_stats([bank[:, candidates]], beta), beta
     )
-    np.testing.assert_array_equal(again, found[np.ix_(queries, candidates)])
+    np.testing.assert_array_equal(again, result[np.ix_(queries, candidates)])
 
 
-def test_a_candidate_that_everybody_finds_gives_way():
-    # Candidate 0 is a hub: all of the bank find it, and so does query 1, whose own is candidate 1.
+def test_a_hub_loses_its_first_rank():
+    # Candidate 0 is a hub: it is the first of every bank query, and of query 1, which belongs to candidate 1.
     bank = np.array([[0.9, 0.1, 0.0], [0.9, 0.2, 0.1]])
     similarity = np.array([[0.95, 0.2, 0.1], [0.6, 0.5, 0.1], [0.1, 0.2, 0.7]])
-    found = qbnorm_scores(similarity, bank_stats([bank], 20.0), 20.0)
+    result = qbnorm_scores(similarity, bank_stats([bank], 20.0), 20.0)
     assert similarity.argmax(axis=1).tolist() == [0, 0, 2]
-    assert found.argmax(axis=1)[1:].tolist() == [1, 2]
-    assert found[2].tolist() == similarity[2].tolist()  # its best is nobody's hub: untouched
-    assert (found[:2] != similarity[:2]).all()
+    assert result.argmax(axis=1)[1:].tolist() == [1, 2]
+    assert result[2].tolist() == similarity[2].tolist()  # its best candidate is no hub: unchanged
+    assert (result[:2] != similarity[:2]).all()
 
 
 @pytest.mark.parametrize("beta", [1e-3, 20.0, 1e6])
 def test_no_inverse_temperature_overflows(beta):
     random = np.random.default_rng(0)
     similarity, bank = random.uniform(-1, 1, (5, 7)), random.uniform(-1, 1, (3, 7))
-    found = bank_stats([bank], beta)
-    assert np.isfinite(found.log_partition).all()
-    assert np.isfinite(qbnorm_scores(similarity, found, beta)).all()
+    stats = bank_stats([bank], beta)
+    assert np.isfinite(stats.log_partition).all()
+    assert np.isfinite(qbnorm_scores(similarity, stats, beta)).all()
     sharp = beta * bank.max(axis=0)
-    assert (found.log_partition >= sharp).all() and (found.log_partition <= sharp + log(3)).all()
+    assert (stats.log_partition >= sharp).all() and (stats.log_partition <= sharp + log(3)).all()
 
 
 @given(st.integers(1, 9), st.integers(2, 40), st.integers(0, 2**32 - 1))
@@ -107,18 +107,18 @@ def test_a_bank_of_embeddings_is_the_bank_of_their_products_and_equals_stay_equa
     bank = random.normal(size=(queries, 96)).astype(np.float32)
     table = random.normal(size=(candidates, 96)).astype(np.float32)
     table[-1] = table[0]
-    found, expected = QueryBank(bank, table).stats(5.0), bank_stats([(bank @ table.T)], 5.0)
+    stats, expected = QueryBank(bank, table).stats(5.0), bank_stats([(bank @ table.T)], 5.0)
     assert (
-        found.log_partition[-1] == found.log_partition[0]
-        and found.activation_set[-1] == found.activation_set[0]
+        stats.log_partition[-1] == stats.log_partition[0]
+        and stats.activation_set[-1] == stats.activation_set[0]
     )
-    np.testing.assert_allclose(found.log_partition, expected.log_partition, rtol=1e-4)
+    np.testing.assert_allclose(stats.log_partition, expected.log_partition, rtol=1e-4)
     between = slice(1, -1)  # of two equal columns the product may find one a last bit larger
-    assert (found.activation_set[between] == expected.activation_set[between]).all()
+    assert (stats.activation_set[between] == expected.activation_set[between]).all()
 
 
 @pytest.mark.parametrize(
-    ("bank", "beta", "k", "error", "says"),
+    ("bank", "beta", "k", "error", "message"),
     [
         (
             [np.ones((2, 3))],
@@ -135,6 +135,6 @@ def test_a_bank_of_embeddings_is_the_bank_of_their_products_and_equals_stay_equa
         ([np.ones((2, 4))], 20.0, 1, ShapeError, "with 4 candidates, the queries with 3"),
     ],
 )
-def test_meaningless_banks_are_refused(bank, beta, k, error, says):
-    with pytest.raises(error, match=says):
+def test_meaningless_banks_are_refused(bank, beta, k, error, message):
+    with pytest.raises(error, match=message):
         qbnorm_scores(np.ones((2, 3)), bank_stats(bank, beta, k), beta)

@@ -19,23 +19,23 @@ from galr.evaluate.ranks import (
 PAIRS = st.from_type(SimilarityMatrix).map(astuple)
 
 
-def slow_rank(row, relevant, ties):
-    """Say the definition out loud: walk down the list until something is relevant."""
-    unkind = {"pessimistic": 1, "optimistic": -1}[ties]
-    order = sorted(range(len(row)), key=lambda c: (-row[c], unkind * relevant[c]))
-    return next(place for place, candidate in enumerate(order) if relevant[candidate])
+def loop_rank(row, relevant, ties):
+    """The first rank of a relevant candidate in the sorted list."""
+    sign = {"pessimistic": 1, "optimistic": -1}[ties]
+    order = sorted(range(len(row)), key=lambda c: (-row[c], sign * relevant[c]))
+    return next(rank for rank, candidate in enumerate(order) if relevant[candidate])
 
 
 @given(PAIRS, st.sampled_from(["pessimistic", "optimistic"]))
 def test_ranks_match_the_definition(drawn, ties):
     similarity, image_of_sentence = drawn
     relevant = image_of_sentence == np.arange(len(similarity))[:, None]
-    found = compute_ranks(similarity, image_of_sentence, ties)
-    assert found.i2t.tolist() == [
-        slow_rank(row, own, ties) for row, own in zip(similarity, relevant, strict=True)
+    ranks = compute_ranks(similarity, image_of_sentence, ties)
+    assert ranks.i2t.tolist() == [
+        loop_rank(row, own, ties) for row, own in zip(similarity, relevant, strict=True)
     ]
-    assert found.t2i.tolist() == [
-        slow_rank(row, own, ties) for row, own in zip(similarity.T, relevant.T, strict=True)
+    assert ranks.t2i.tolist() == [
+        loop_rank(row, own, ties) for row, own in zip(similarity.T, relevant.T, strict=True)
     ]
 
 
@@ -45,10 +45,10 @@ def test_ranks_match_the_definition(drawn, ties):
 def test_expected_is_the_mean_over_all_orders_of_a_tie(above, tied, own):
     group = [False] * tied + [True] * own
     drawn = np.array([above + order.index(True) for order in permutations(group)])
-    places = RankCounts(np.array([above]), np.array([tied]), np.array([own]))
-    np.testing.assert_allclose(places.ranks("expected"), drawn.mean())
+    counts = RankCounts(np.array([above]), np.array([tied]), np.array([own]))
+    np.testing.assert_allclose(counts.ranks("expected"), drawn.mean())
     np.testing.assert_allclose(
-        places.hits("expected")[0], [(drawn < cutoff).mean() for cutoff in CUTOFFS]
+        counts.hits("expected")[0], [(drawn < cutoff).mean() for cutoff in CUTOFFS]
     )
 
 
@@ -67,10 +67,10 @@ def test_renumbering_images_and_sentences_renumbers_ranks(drawn, shuffle):
     similarity, image_of_sentence = drawn
     images, sentences = (shuffle.sample(range(n), n) for n in similarity.shape)
     renumbered = np.argsort(images)[image_of_sentence[sentences]]
-    found = compute_ranks(similarity, image_of_sentence)
+    ranks = compute_ranks(similarity, image_of_sentence)
     again = compute_ranks(similarity[np.ix_(images, sentences)], renumbered)
-    assert again.i2t.tolist() == found.i2t[images].tolist()
-    assert again.t2i.tolist() == found.t2i[sentences].tolist()
+    assert again.i2t.tolist() == ranks.i2t[images].tolist()
+    assert again.t2i.tolist() == ranks.t2i[sentences].tolist()
 
 
 @settings(max_examples=20)
@@ -95,14 +95,14 @@ def test_matrix_larger_than_a_block(monkeypatch):
     assert cut.i2t.tolist() == whole.i2t.tolist() and cut.t2i.tolist() == whole.t2i.tolist()
 
 
-def test_a_constant_matrix_scores_as_badly_as_it_deserves():
-    found = compute_ranks(np.ones((20, 60)), np.repeat(np.arange(20), 3))
-    assert recalls(found) == dict.fromkeys(RECALL_NAMES, 0)
-    assert set(found.i2t) == {57} and set(found.t2i) == {19}
+def test_a_constant_matrix_has_no_hit_with_pessimistic_ties():
+    ranks = compute_ranks(np.ones((20, 60)), np.repeat(np.arange(20), 3))
+    assert recalls(ranks) == dict.fromkeys(RECALL_NAMES, 0)
+    assert set(ranks.i2t) == {57} and set(ranks.t2i) == {19}
 
 
 @pytest.mark.parametrize(
-    ("similarity", "image_of_sentence", "says"),
+    ("similarity", "image_of_sentence", "message"),
     [
         (np.ones((2, 2, 2)), [0, 1], r"shape \(2, 2, 2\), expected a non-empty table"),
         (np.ones((0, 2)), [0, 1], r"expected a non-empty table"),
@@ -121,8 +121,8 @@ def test_a_constant_matrix_scores_as_badly_as_it_deserves():
         ),
     ],
 )
-def test_arrays_that_do_not_belong_together_are_refused(similarity, image_of_sentence, says):
-    with pytest.raises(ShapeError, match=says):
+def test_arrays_that_do_not_belong_together_are_refused(similarity, image_of_sentence, message):
+    with pytest.raises(ShapeError, match=message):
         compute_ranks(similarity, np.array(image_of_sentence))
 
 
@@ -131,7 +131,7 @@ def test_unknown_ties_are_refused():
         compute_ranks(np.ones((1, 1)), np.array([0]), "random")
 
 
-def test_equal_blocks():
+def test_by_default_every_image_has_the_same_number_of_sentences():
     assert default_image_of_sentence(2, 6).tolist() == [0, 0, 0, 1, 1, 1]
     with pytest.raises(ShapeError, match="7 sentences cannot be divided equally among 2 images"):
         default_image_of_sentence(2, 7)

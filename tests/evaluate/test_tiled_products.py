@@ -15,53 +15,61 @@ TILES = st.sampled_from([None, (64, 64), (64, 128), (128, 64)])
 
 def drawn_tables(seed, images, sentences, width):
     random = np.random.default_rng(seed)
-    seen = random.normal(size=(images, width)).astype(np.float32)
-    said = random.normal(size=(sentences, width)).astype(np.float32)
-    return seen / np.linalg.norm(seen, axis=1, keepdims=True), said
+    image_table = random.normal(size=(images, width)).astype(np.float32)
+    sentence_table = random.normal(size=(sentences, width)).astype(np.float32)
+    return image_table / np.linalg.norm(image_table, axis=1, keepdims=True), sentence_table
 
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), SIZES, SIZES, WIDTHS, TILES)
-def test_a_product_is_made_alike_wherever_it_stands(seed, images, sentences, width, tile):
-    seen, said = drawn_tables(seed, images, sentences, width)
+def test_a_product_is_the_same_in_any_row_and_column(seed, images, sentences, width, tile):
+    image_table, sentence_table = drawn_tables(seed, images, sentences, width)
     random = np.random.default_rng(seed)
-    matrix = compute_similarity(seen, said, CPU, tile)
-    np.testing.assert_allclose(matrix, seen @ said.T, rtol=1e-4, atol=1e-4)
+    matrix = compute_similarity(image_table, sentence_table, CPU, tile)
+    np.testing.assert_allclose(matrix, image_table @ sentence_table.T, rtol=1e-4, atol=1e-4)
     rows, columns = (random.integers(n, size=n + 50) for n in (images, sentences))  # some twice
-    again = compute_similarity(seen[rows], said[columns], CPU, tile)
+    again = compute_similarity(image_table[rows], sentence_table[columns], CPU, tile)
     np.testing.assert_array_equal(again, matrix[np.ix_(rows, columns)])
-    turned = compute_similarity(said, seen, CPU, None if tile is None else tile[::-1])
-    np.testing.assert_array_equal(turned.T, matrix)
+    transposed = compute_similarity(
+        sentence_table, image_table, CPU, None if tile is None else tile[::-1]
+    )
+    np.testing.assert_array_equal(transposed.T, matrix)
 
 
 def test_threads_change_no_bit():
-    seen, said = drawn_tables(0, 300, 700, 512)
+    image_table, sentence_table = drawn_tables(0, 300, 700, 512)
     before = torch.get_num_threads()
     try:
-        found = []
+        products = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(compute_similarity(seen, said, CPU))
+            products.append(compute_similarity(image_table, sentence_table, CPU))
     finally:
         torch.set_num_threads(before)
-    np.testing.assert_array_equal(found[0], found[1])
-    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(products[0], products[1])
+    np.testing.assert_array_equal(products[0], products[2])
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float64, ">f4"])
 def test_other_floats_are_taken_as_float32(kind):
-    seen, said = drawn_tables(0, 5, 7, 4)
-    seen, said = (table.astype(np.float16) for table in (seen, said))
-    expected = compute_similarity(seen.astype(np.float32), said.astype(np.float32), CPU)
-    found = compute_similarity(seen.astype(kind), np.asfortranarray(said.astype(kind)), CPU)
-    np.testing.assert_array_equal(found, expected)
+    image_table, sentence_table = drawn_tables(0, 5, 7, 4)
+    image_table, sentence_table = (
+        table.astype(np.float16) for table in (image_table, sentence_table)
+    )
+    expected = compute_similarity(
+        image_table.astype(np.float32), sentence_table.astype(np.float32), CPU
+    )
+    result = compute_similarity(
+        image_table.astype(kind), np.asfortranarray(sentence_table.astype(kind)), CPU
+    )
+    np.testing.assert_array_equal(result, expected)
 
 
 FINE = np.ones((3, 2), np.float32)
 
 
 @pytest.mark.parametrize(
-    ("images", "sentences", "says"),
+    ("images", "sentences", "message"),
     [
         (np.array([[1, 2], [np.nan, 0]]), FINE, r"images\[1, 0\] is nan, expected finite float32"),
         (FINE, np.array([[1, -np.inf]]), r"sentences\[0, 1\] is -inf"),
@@ -74,18 +82,18 @@ FINE = np.ones((3, 2), np.float32)
         (FINE, np.ones((3, 5)), r"images are 2 numbers wide and sentences 5"),
     ],
 )
-def test_what_cannot_be_multiplied_is_refused(images, sentences, says):
-    with pytest.raises(ShapeError, match=says):
+def test_tables_that_cannot_be_multiplied_are_refused(images, sentences, message):
+    with pytest.raises(ShapeError, match=message):
         EmbeddingPair(images, sentences, CPU)
 
 
-def test_the_row_that_is_not_finite_is_named_wherever_it_stands():
+def test_the_row_that_is_not_finite_is_named_wherever_it_is():
     table = np.ones((600_000, 2), np.float32)
     table[567_890, 1] = np.nan
     with pytest.raises(ShapeError, match=r"images\[567890, 1\] is nan"):
         EmbeddingPair(table, FINE, CPU)
 
 
-def test_a_device_nobody_tried_is_refused():
+def test_an_untested_kind_of_device_is_refused():
     with pytest.raises(DeviceError, match="on cpu or cuda, got meta"):
         EmbeddingPair(FINE, FINE, torch.device("meta"))
