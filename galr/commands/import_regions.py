@@ -1,13 +1,13 @@
-"""Take the regions of every image from boxes that another tool found.
+"""Import the regions of every image from the COCO results of another detector.
 
-The tool wrote COCO results: a JSON list of {image_id, category_id, bbox [x, y, width, height] in
-pixels, score}. An image_id is an id of the annotations, or an image's name, with or without its suffix.
-A category_id is the class of that name in the annotations, or counts the classes from --first-category.
-Boxes are clipped to their image; an image without boxes has no rows, and that is fine.
+COCO results are a JSON list of {image_id, category_id, bbox [x, y, width, height] in pixels, score}. An image_id
+is an id in --annotations, or the name of an image with or without its suffix. A category_id is an id in
+--annotations, or else the index of a class in --classes, counted from --first-category.
+Boxes are clipped to their image. An image without boxes has no rows.
 
 IN   dataset.h5       names and sizes of the images
-     results.json     and, where its ids are not names, a COCO document of the images and categories
-OUT  regions.h5       as the stage regions writes it
+     results.json     and a COCO document of the images and categories, if the ids are not names
+OUT  regions.h5       in the format of `galr regions`
 
   galr import-regions --dataset dataset.h5 --results yolo.json --classes plane ship --output regions.h5
 """
@@ -24,27 +24,30 @@ from galr.regions.region_set import read_coco_results
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """Which images, whose boxes, and what their ids mean."""
+    """The images, the boxes, the meaning of their ids, and the output."""
 
     dataset: Path = option("dataset.h5")
     results: Path = option("the boxes, COCO results JSON")
     annotations: Path | None = option(
-        "a COCO document that says what the ids mean; its boxes are not looked at", default=None
+        "a COCO document with the images and categories of the ids; its boxes are ignored",
+        default=None,
     )
-    classes: tuple[str, ...] = option("names of the classes, in the order that graphs know them by")
+    classes: tuple[str, ...] = option(
+        "class names, in the order of the class indices in regions.h5"
+    )
     first_category: int = option(
-        "the category_id of the first class, where no annotations say so", default=1
+        "the category_id of the first class, if there are no annotations", default=1
     )
-    name: str = option("what to call the tool that found the boxes", default="coco-results")
+    name: str = option("name of the detector, for the provenance", default="coco-results")
     output: Path = option("regions.h5 to write")
 
 
 def run(options: Options) -> None:
-    """Read the images' names and the boxes, store regions."""
+    """Read the images' names and sizes and the boxes, and write the regions."""
     with Dataset.open(options.dataset) as dataset:
         names, sizes = dataset.names, dataset.sizes[:]
-        title = dataset.provenance.get("dataset")
-    found = read_coco_results(
+        dataset_name = dataset.provenance.get("dataset")
+    regions = read_coco_results(
         options.results,
         names,
         sizes,
@@ -53,12 +56,12 @@ def run(options: Options) -> None:
         first_category=options.first_category,
         detector=options.name,
     )
-    origin = found.provenance | {
-        "dataset": title,
+    provenance = regions.provenance | {
+        "dataset": dataset_name,
         "dataset_sha256": file_sha256(options.dataset),
-        "dropped": found.num_dropped,
+        "dropped": regions.num_dropped,
         "versions": code_versions(),
     }
-    with Regions.create(options.output, origin) as file:
-        file.write(names=names, class_names=found.class_names, **vars(found.detections))
-    print(f"{options.name}: {found.describe()}", file=sys.stderr)
+    with Regions.create(options.output, provenance) as file:
+        file.write(names=names, class_names=regions.class_names, **vars(regions.detections))
+    print(f"{options.name}: {regions.describe()}", file=sys.stderr)

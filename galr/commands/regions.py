@@ -1,15 +1,15 @@
 """Detect the regions of every image with mmdet.
 
-Pictures are opened as they came, at their full size; boxes are in their pixels.
-An image in which nothing is found has no rows, and that is fine.
+The original image files are read at full size; boxes are in pixels of these. An image without detections has
+no rows.
 
 IN   dataset.h5       names, files and sizes of the images
-     the folder of the pictures, a detector file and its checkpoint
+     the folder of the image files, a detector file and its checkpoint
 OUT  regions.h5
         /offsets      (images + 1,) int64; image i owns rows offsets[i]:offsets[i+1]
         /boxes        (regions, 4) float32, x1 y1 x2 y2 in pixels, inside the image
         /scores       (regions,) float32 in [0, 1], descending within an image
-        /classes      (regions,) int32, row in class_names
+        /classes      (regions,) int32, index into class_names
         /class_names  (classes,) text
         /names /sizes as in dataset.h5
 """
@@ -27,19 +27,19 @@ from galr.regions.detector_spec import read_network_spec
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """Which images, which detector, and where to compute."""
+    """The images, the detector, the output and the device."""
 
     dataset: Path = option("dataset.h5")
-    folder: Path = option("the folder that the dataset's files lie in")
+    folder: Path = option("the folder of the dataset's image files")
     detector: Path = option("the detector file")
     checkpoint: Path = option("the detector's weights")
     output: Path = option("regions.h5 to write")
     device: str = option("auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = option("CPU threads, for the network and for opening pictures", default=1)
+    threads: int = option("CPU threads, for the network and for opening images", default=1)
 
 
 def run(options: Options) -> None:
-    """Load the detector, look at every picture, store what was found."""
+    """Load the detector, run it on every image, and write the regions."""
     import torch  # here and below: --help needs neither torch nor mmdet
 
     from galr.devices import resolve_device
@@ -54,16 +54,16 @@ def run(options: Options) -> None:
     model = network.load_network(detector, options.checkpoint, device)
     with Dataset.open(options.dataset) as dataset:
         names, files = dataset.names, dataset.files
-        sizes, title = dataset.sizes[:], dataset.provenance.get("dataset")
-    pictures = (
+        sizes, dataset_name = dataset.sizes[:], dataset.provenance.get("dataset")
+    loaders = (
         partial(load_checked, options.folder / file, size)
         for file, size in zip(files, sizes, strict=True)
     )
-    each = detect(model, pictures, detector.inference, threads=options.threads)
-    found = list(ProgressBar(each, "regions", len(files), unit="image", disable=None))
-    tables, dropped = concatenate_ragged(found)
-    origin = {
-        "dataset": title,
+    results = detect(model, loaders, detector.inference, threads=options.threads)
+    detections = list(ProgressBar(results, "regions", len(files), unit="image", disable=None))
+    tables, dropped = concatenate_ragged(detections)
+    provenance = {
+        "dataset": dataset_name,
         "dataset_sha256": file_sha256(options.dataset),
         "detector": {
             "name": detector.name,
@@ -73,10 +73,10 @@ def run(options: Options) -> None:
         "dropped": dropped,
         "versions": code_versions(),
     }
-    with Regions.create(options.output, origin) as file:
+    with Regions.create(options.output, provenance) as file:
         file.write(names=names, sizes=sizes, class_names=detector.classes, **tables)
     print(
         f"{detector.name}: {len(tables['scores'])} regions in {len(files)} images;"
-        f" {dropped} boxes of no area dropped",
+        f" {dropped} boxes without area dropped",
         file=sys.stderr,
     )

@@ -174,37 +174,37 @@ def ms_deform_attn_backward(
 def _deform_conv(
     *, dH: int, dW: int, padH: int, padW: int, dilationH: int, dilationW: int, **_: int
 ) -> Callable[..., Tensor]:
-    """Return `deform_conv2d` with the options of mmcv's deform_conv.
+    """Return `deform_conv2d` of (input, offset, weight) with the options of mmcv's deform_conv.
 
     torchvision reads the other options, kernel size and groups, from the shapes.
     """
-    return _modulated_deform_conv(dH, dW, padH, padW, dilationH, dilationW, has_mask=False)
+    geometry = (dH, dW), (padH, padW), (dilationH, dilationW)
+
+    def convolve(input: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+        return torchvision.ops.deform_conv2d(input, offset, weight, None, *geometry)
+
+    return convolve
 
 
 def _modulated_deform_conv(
+    *,
     stride_h: int,
     stride_w: int,
     pad_h: int,
     pad_w: int,
     dilation_h: int,
     dilation_w: int,
-    *,
-    has_mask: bool = True,
     **_: int,
 ) -> Callable[..., Tensor]:
-    """Return `deform_conv2d` of (input, offset, mask, weight, bias), or without a mask of (input, offset, weight)."""
+    """Return `deform_conv2d` of (input, offset, mask, weight, bias) with mmcv's options; the bias is optional."""
     geometry = (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w)
-    convolve = torchvision.ops.deform_conv2d
 
-    def with_mask(
+    def convolve(
         input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None
     ) -> Tensor:
-        return convolve(input, offset, weight, bias, *geometry, mask)
+        return torchvision.ops.deform_conv2d(input, offset, weight, bias, *geometry, mask)
 
-    def without_mask(input: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
-        return convolve(input, offset, weight, None, *geometry)
-
-    return with_mask if has_mask else without_mask
+    return convolve
 
 
 def _deformable_attention(
