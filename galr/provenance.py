@@ -61,24 +61,24 @@ def git_state() -> dict[str, str | bool]:
 
 def dependency_versions(requirement: str = "galr[all]") -> dict[str, str]:
     """Return the versions of the installed packages that a requirement needs, directly or indirectly, by name."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     root = Requirement(requirement)
-    seen, waiting = set(), [root]
+    visited, waiting = set(), [root]
     while waiting:
         need = waiting.pop()
         key = canonicalize_name(need.name)
-        if (key, *sorted(need.extras)) in seen:
+        if (key, *sorted(need.extras)) in visited:
             continue
-        seen.add((key, *sorted(need.extras)))
+        visited.add((key, *sorted(need.extras)))
         try:
             installed = distribution(need.name)
         except PackageNotFoundError:  # optional, or not needed on this machine
             continue
-        found[key] = installed.version
+        versions[key] = installed.version
         further = [Requirement(line) for line in installed.requires or ()]
         waiting += [item for item in further if _applies(item, need.extras)]
-    found.pop(canonicalize_name(root.name), None)
-    return dict(sorted(found.items()))
+    versions.pop(canonicalize_name(root.name), None)
+    return dict(sorted(versions.items()))
 
 
 def _applies(need: Requirement, extras: set[str]) -> bool:

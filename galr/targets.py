@@ -171,8 +171,8 @@ def make_hint(path: Path, made_by: str = "", *, force: bool = False) -> str:
     for root in path.absolute().parents:
         target = path.absolute().relative_to(root).as_posix()
         if (root / "Snakefile").is_file() and re.fullmatch(TARGETS, target):
-            place = "" if root == Path.cwd() else f"in {root} "
-            return f"{place}run: snakemake {'--force ' if force else ''}{shlex.quote(target)}"
+            prefix = "" if root == Path.cwd() else f"in {root} "
+            return f"{prefix}run: snakemake {'--force ' if force else ''}{shlex.quote(target)}"
     return f"make it {'anew ' if force else ''}with {made_by}" if made_by else "give another file"
 
 

@@ -123,14 +123,14 @@ def run(options: Options) -> None:
     )
     rows = {
         rerank: table.metrics_row(
-            [each.ranks],
+            [result.ranks],
             inputs.image_of_sentence,
             options.resamples,
             options.confidence,
             bootstrap_seed=options.seed,
             seed=options.seed,
         )
-        for rerank, each in results.items()
+        for rerank, result in results.items()
     }
     if options.ranks is not None:
         write_ranks(options.ranks, options, inputs, results)
@@ -187,19 +187,19 @@ def write_ranks(
     path: Path, options: Options, inputs: EvaluateInputs, results: Mapping[str, RerankResult]
 ) -> None:
     """Write the ranks under each rerank, with the provenance that `galr verify` needs."""
-    origin: dict[str, Any] = {
+    evaluation: dict[str, Any] = {
         "ties": options.ties,
         "bootstrap_seed": options.seed,
         "reranks": list(results),
         "evaluated": {key: getattr(options, key) for key in VERIFY_KEYS},
         "chosen": {
-            name: asdict(each.params) if each.params else {} for name, each in results.items()
+            name: asdict(result.params) if result.params else {} for name, result in results.items()
         },
         "ceiling": t2i_upper_bound(inputs.sentences, inputs.image_of_sentence)
         if inputs.sentences
         else {},
     }
-    with Ranks.create(path, dict(inputs.provenance) | origin) as file:
+    with Ranks.create(path, dict(inputs.provenance) | evaluation) as file:
         file.write(image_of_sentence=inputs.image_of_sentence)
-        for name, each in results.items():
-            Ranks.reranks.create(file, name).write(**vars(each.ranks))
+        for name, result in results.items():
+            Ranks.reranks.create(file, name).write(**vars(result.ranks))

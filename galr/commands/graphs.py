@@ -59,7 +59,7 @@ class DreaOptions(OptionGroup):
 
     def drea_options(self) -> dict[str, Any]:
         """Return them by name, as graphs.h5 records them."""
-        return {each.name: getattr(self, each.name) for each in fields(DreaOptions)}
+        return {field.name: getattr(self, field.name) for field in fields(DreaOptions)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -217,7 +217,7 @@ def _try_arrangement(
         if arrangement == "together":
             return arrangements.together(random, count, length, width, heading)
         if arrangement == "along":
-            features = [each for each in landscape.features if each.name == anchor]
+            features = [feature for feature in landscape.features if feature.name == anchor]
             feature = features[random.integers(len(features))]
             return arrangements.along_feature(random, feature, count, length, width)
         return arrangements.parked(random, landscape, count, in_a_row=arrangement == "parked row")
@@ -278,7 +278,7 @@ def _place_one_by_one(
         else:
             angle = random.uniform(0, 6.3)
         posed = apply_poses([item], np.array([[*point, angle]]))
-        boxes = np.array([object_bounds(each) for each in placed + posed])
+        boxes = np.array([object_bounds(item) for item in placed + posed])
         if not near and site.is_free(posed, surface) and not too_close(boxes, np.empty((0, 4))):
             placed += posed
     if not placed or (all_or_none and len(placed) < len(objects)):

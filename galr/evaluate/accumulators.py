@@ -1,4 +1,4 @@
-"""What is collected from lists whose members arrive in pieces: the top k, and counts of larger members.
+"""Accumulators over lists whose members arrive in pieces: the top k, and counts of larger members.
 
 `TopK` packs a value and an index into one integer key whose order is the stable descending order of the list: of
 equal values the lower index is larger. All keys differ, so a partial sort has only one result.

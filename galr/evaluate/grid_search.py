@@ -81,9 +81,9 @@ def grid_search(
         for point in grid_points(variant, [value], w1, w2, xi):
             i2t, t2i = (
                 counts_after_rerank(
-                    direction.baseline, direction.relevant, each.scores(*point.weights)
+                    direction.baseline, direction.relevant, unweighted.scores(*point.weights)
                 )
-                for direction, each in zip(directions, terms, strict=True)
+                for direction, unweighted in zip(directions, terms, strict=True)
             )
             mr_of_point[point] = _mean_recall(i2t, t2i, ties)
     best = max(mr_of_point, key=mr_of_point.__getitem__)  # the first of equal ones

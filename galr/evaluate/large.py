@@ -50,14 +50,14 @@ class EmbeddingSource:
 
     def prepare_directions(self, max_k: int) -> tuple[RankedDirection, RankedDirection]:
         """All that reranking up to `max_k` candidates needs, i2t and t2i."""
-        found = two_pass_search(self._embeddings, max_k, DIRECTIONS, self.image_of_sentence)
-        i2t, t2i = found.candidates["i2t"], found.candidates["t2i"]
+        result = two_pass_search(self._embeddings, max_k, DIRECTIONS, self.image_of_sentence)
+        i2t, t2i = result.candidates["i2t"], result.candidates["t2i"]
         images = np.arange(self._embeddings.num_images)
         i2t_relevant = self.image_of_sentence[i2t.indices] == images[:, None]
         t2i_relevant = t2i.indices == self.image_of_sentence[:, None]
         return (
-            RankedDirection(found.counts["i2t"], i2t, i2t_relevant),
-            RankedDirection(found.counts["t2i"], t2i, t2i_relevant),
+            RankedDirection(result.counts["i2t"], i2t, i2t_relevant),
+            RankedDirection(result.counts["t2i"], t2i, t2i_relevant),
         )
 
     def count_ranks_qbnorm(self, beta: float) -> tuple[RankCounts, RankCounts]:
@@ -132,7 +132,7 @@ def two_pass_search(
             min(first.min_product, 0.0),
         )
     return TwoPassResult(
-        candidates, {name: each.rank_counts(*counts[name]) for name, each in relevant.items()}
+        candidates, {name: best.rank_counts(*counts[name]) for name, best in relevant.items()}
     )
 
 
@@ -186,7 +186,7 @@ def topk_pass(
         for name in directions:
             queries, candidates, products = tile.lists(name)
             topk[name].update(queries, products, candidates.start)
-    results = {name: each.result() for name, each in topk.items()}
+    results = {name: accumulator.result() for name, accumulator in topk.items()}
     return TopKResult(results, relevant_product, lowest.item(), highest.item())
 
 
@@ -283,7 +283,7 @@ class _BestRelevant:
         """Combine the two counts, (queries,) int64 each."""
         tied_irrelevant = num_at_least - num_above - self.num_tied
         return RankCounts(
-            *(each.numpy(force=True) for each in (num_above, tied_irrelevant, self.num_tied))
+            *(count.numpy(force=True) for count in (num_above, tied_irrelevant, self.num_tied))
         )
 
 

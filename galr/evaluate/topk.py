@@ -99,12 +99,12 @@ def _topk_block(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     num_lists, num_members = block.shape
     kth = np.partition(block, num_members - k, axis=1)[:, num_members - k, None]
     selected = block >= kth
-    found = np.flatnonzero(selected)
-    if len(found) > num_lists * k:  # more members tie with the k-th than there is room for
+    flat = np.flatnonzero(selected)
+    if len(flat) > num_lists * k:  # more members tie with the k-th than there is room for
         tied = block == kth
         room = k - (selected & ~tied).sum(axis=1, keepdims=True)
-        found = np.flatnonzero(selected & (~tied | (np.cumsum(tied, axis=1) <= room)))
-    indices = (found % num_members).reshape(num_lists, k)
+        flat = np.flatnonzero(selected & (~tied | (np.cumsum(tied, axis=1) <= room)))
+    indices = (flat % num_members).reshape(num_lists, k)
     values = np.take_along_axis(block, indices, axis=1)
     order = argsort_descending(values)
     return np.take_along_axis(indices, order, axis=1), np.take_along_axis(values, order, axis=1)

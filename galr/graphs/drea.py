@@ -109,7 +109,7 @@ def build_kwargs(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: an option of the edges does not exist or is out of its range.
     """
-    edge_options = {each.name for each in fields(EdgeConfig)}
+    edge_options = {field.name for field in fields(EdgeConfig)}
     others = {name: value for name, value in options.items() if name not in edge_options}
     return others | {"edges": EdgeConfig.from_options(options)}
 

@@ -44,7 +44,7 @@ class EdgeConfig:
     def from_options(cls, options: Mapping[str, Any]) -> Self:
         """Select these out of all of DREA's options by name; a missing one gets its default."""
         return cls(
-            **{each.name: options[each.name] for each in fields(cls) if each.name in options}
+            **{field.name: options[field.name] for field in fields(cls) if field.name in options}
         )
 
     def __post_init__(self) -> None:

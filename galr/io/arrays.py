@@ -1,4 +1,4 @@
-"""NumPy files: anybody's arrays read without unpickling, ours written whole or not at all."""
+"""NumPy files: arrays of any source are read without unpickling, ours are written whole or not at all."""
 
 from pathlib import Path
 

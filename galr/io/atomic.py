@@ -209,8 +209,8 @@ def _write_error(error: Exception, path: Path, partial: Path) -> OSError | None:
             file.write(bytes(PROBE_BYTES))
             file.flush()
             os.fsync(file.fileno())
-    except OSError as found:
-        return found if found.errno in WRITE_ERRNO else None
+    except OSError as probe_error:
+        return probe_error if probe_error.errno in WRITE_ERRNO else None
     finally:
         if not existed:
             partial.unlink(missing_ok=True)
@@ -228,10 +228,10 @@ def _is_device(path: Path) -> bool:
 def _explain(path: Path, error: OSError) -> str:
     """Say in one line why a file cannot be written and what to do."""
     if error.errno in DISK_FULL:
-        place = _mount_point(path)
-        free = shutil.disk_usage(place).free
+        mount_point = _mount_point(path)
+        free = shutil.disk_usage(mount_point).free
         return (
-            f"{path} cannot be written ({error.strerror}: {free / 1e6:.1f} MB are free on the disk at {place});"
+            f"{path} cannot be written ({error.strerror}: {free / 1e6:.1f} MB are free on the disk at {mount_point});"
             " make room or choose another output"
         )
     reason = error.strerror or str(error)
@@ -243,7 +243,7 @@ def _explain(path: Path, error: OSError) -> str:
 
 def _mount_point(path: Path) -> Path:
     """Find the root of the file system that a path is on, or will be on."""
-    place = Path(os.path.realpath(path))
-    while not place.is_mount() and place != place.parent:
-        place = place.parent
-    return place
+    folder = Path(os.path.realpath(path))
+    while not folder.is_mount() and folder != folder.parent:
+        folder = folder.parent
+    return folder

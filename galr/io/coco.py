@@ -50,7 +50,7 @@ class CocoDataset:
     def subset(self, images: Sequence[dict[str, Any]]) -> "CocoDataset":
         """Return some of the images with their boxes."""
         ids = {image["id"] for image in images}
-        boxes = tuple(each for each in self.annotations if each["image_id"] in ids)
+        boxes = tuple(box for box in self.annotations if box["image_id"] in ids)
         return CocoDataset(self.classes, tuple(images), boxes)
 
 
@@ -126,18 +126,21 @@ def read_coco(path: Path, classes: Sequence[str], image_dir: Path) -> CocoDatase
             raise DataError(f"{path} names {file_name}, which does not exist in {image_dir}")
     boxes: list[dict[str, Any]] = []
     fields = ("image_id", "category_id", "bbox")
-    for row, each in enumerate(_table(document, "annotations", fields, path)):
-        if each["image_id"] not in index.file_names or each["category_id"] not in index.categories:
+    for row, entry in enumerate(_table(document, "annotations", fields, path)):
+        if (
+            entry["image_id"] not in index.file_names
+            or entry["category_id"] not in index.categories
+        ):
             raise DataError(
                 f"{path}: annotations[{row}] refers to an image or a category that the file does not list"
             )
-        bbox = _check_bbox(each["bbox"], f"{path}: annotations[{row}]")
-        name = index.categories[each["category_id"]]
+        bbox = _check_bbox(entry["bbox"], f"{path}: annotations[{row}]")
+        name = index.categories[entry["category_id"]]
         if name in classes:
             category_id = classes.index(name) + 1
-            crowd = int(each.get("iscrowd", 0))
+            crowd = int(entry.get("iscrowd", 0))
             boxes.append(
-                annotation(len(boxes) + 1, each["image_id"], category_id, bbox, iscrowd=crowd)
+                annotation(len(boxes) + 1, entry["image_id"], category_id, bbox, iscrowd=crowd)
             )
     if not boxes:
         raise DataError(f"{path} has no box of {', '.join(classes)}")

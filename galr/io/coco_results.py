@@ -63,9 +63,11 @@ def read_results(path: Path) -> CocoResults:
     """
     rows = read_json(path)
     if not isinstance(rows, list):
-        found = f"an object of {', '.join(list(rows)[:4])}" if isinstance(rows, dict) else "no list"
+        content = (
+            f"an object of {', '.join(list(rows)[:4])}" if isinstance(rows, dict) else "no list"
+        )
         raise DataError(
-            f"{path} holds {found}; COCO results are expected, a list of {RESULT_FIELDS}"
+            f"{path} holds {content}; COCO results are expected, a list of {RESULT_FIELDS}"
         )
     image_ids, image_index = _parse_image_ids(_column(rows, "image_id", path), path)
     return CocoResults(
@@ -107,7 +109,7 @@ def _parse_image_ids(values: Sequence[Any], path: Path) -> tuple[tuple[int | str
         DataError: names the first row whose id is neither a text nor a whole number.
     """
     hashable = set(map(type, values)) <= {int, float, str}
-    index_of = {each: n for n, each in enumerate(dict.fromkeys(values))} if hashable else {}
+    index_of = {value: n for n, value in enumerate(dict.fromkeys(values))} if hashable else {}
     if not (hashable and all(map(_is_id, index_of))):
         wrong = (not _is_id(value) for value in values)
         _check_rows(wrong, values, path, "image_id", "a whole number or a text")
@@ -206,7 +208,9 @@ def _to_float64(numbers: Iterable[float]) -> np.ndarray:
     try:
         return np.array(numbers, np.float64)
     except OverflowError:
-        return np.array([math.inf if abs(each) > 2**1000 else each for each in numbers], np.float64)
+        return np.array(
+            [math.inf if abs(number) > 2**1000 else number for number in numbers], np.float64
+        )
 
 
 def _check_rows(

@@ -126,9 +126,9 @@ class HDF5File(TableGroup):
         try:
             kind, version = self.hdf5.attrs.get("kind"), self.hdf5.attrs.get("version")
             if str(kind) != self.kind:
-                found = f"a {kind} file" if kind else "an HDF5 file of another program"
+                content = f"a {kind} file" if kind else "an HDF5 file of another program"
                 raise StoreError(
-                    f"{self.path} is {found}, expected a {self.kind} file; give another file"
+                    f"{self.path} is {content}, expected a {self.kind} file; give another file"
                 )
             if version != self.version:
                 newer = isinstance(version, np.integer) and version > self.version

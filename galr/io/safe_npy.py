@@ -1,4 +1,4 @@
-"""Read the pickled object in a .npy file from anybody without running anything that it names.
+"""Read the pickled object in a .npy file from any source without running anything that it names.
 
 `np.save` writes a Python object as a header and a pickle, and a pickle is a program. Here pickle's own unpickler
 runs it with an allow-list of names (`find_class`, as Python's documentation recommends), and two precautions:
@@ -84,7 +84,7 @@ def safe_load_npy(path: Path) -> Any:  # noqa: ANN401  plain data of any shape
     """Read the one object that `np.save(path, object)` wrote with any pickle protocol up to 4.
 
     Args:
-        path: a .npy file of Python 2 or 3, from anybody.
+        path: a .npy file of Python 2 or 3, from any source.
 
     Returns:
         Nothing but dict, list, tuple, str, bytes, numbers, None and read-only arrays of numbers. Keys of
@@ -298,7 +298,7 @@ def _ordered_dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[str | bytes, An
 ARRAY_TYPES = tuple(  # numpy.matrix is read as the array that it is
     _Constructor(f"numpy.{kind}") for kind in ("ndarray", "matrix", "matrixlib.defmatrix.matrix")
 )
-CONSTRUCTORS = {each.name: each for each in ARRAY_TYPES} | {
+CONSTRUCTORS = {array_type.name: array_type for array_type in ARRAY_TYPES} | {
     name: _Constructor(name, construct)
     for name, construct in (
         ("numpy.core.multiarray._reconstruct", _begin_array),

@@ -86,8 +86,8 @@ class Table:
             raise TableError(f"{self.name} is a group, expected a table")
         expected = f"{self.dtype} {self.shape_text}"
         if not self._has_dtype(table) or table.ndim != len(self.axes):
-            found = "text" if h5py.check_string_dtype(table.dtype) else table.dtype
-            raise TableError(f"{self.name} is {found} {table.shape}, expected {expected}")
+            dtype = "text" if h5py.check_string_dtype(table.dtype) else table.dtype
+            raise TableError(f"{self.name} is {dtype} {table.shape}, expected {expected}")
         for axis, length in zip(self.axes, table.shape, strict=True):
             if isinstance(axis, int):
                 if length != axis:
@@ -205,16 +205,16 @@ class TableGroup:
 
     def arrays(self, *tables: Table) -> dict[str, np.ndarray]:
         """Read tables of numbers into memory, all or some of them, by name."""
-        numbers = [each for each in self.tables().values() if not isinstance(each, Strings)]
+        numbers = [table for table in self.tables().values() if not isinstance(table, Strings)]
         return {table.name: self.hdf5[table.name][:] for table in tables or numbers}
 
     def flat_tables(self) -> dict[str, h5py.Dataset]:
         """Every table by its path in the file, those of groups included."""
-        found = {name: self.hdf5[name] for name in self.tables()}
+        tables = {name: self.hdf5[name] for name in self.tables()}
         for spec in self.groups().values():
             for prefix, group in spec.members(self).items():
-                found |= {f"{prefix}/{name}": table for name, table in group.flat_tables().items()}
-        return found
+                tables |= {f"{prefix}/{name}": table for name, table in group.flat_tables().items()}
+        return tables
 
     def check(self, lengths: Lengths, shared_axes: Sequence[str], *, values: bool) -> None:
         """Check every table, and that axes of one name have one length.
@@ -321,8 +321,8 @@ def _members(owner: type, kind: Any) -> dict[str, Any]:  # noqa: ANN401  a class
     """The attributes of a class that are of some kind, by name, those of its bases first."""
     return {
         name: member
-        for each in reversed(owner.__mro__)
-        for name, member in vars(each).items()
+        for base in reversed(owner.__mro__)
+        for name, member in vars(base).items()
         if isinstance(member, kind)
     }
 

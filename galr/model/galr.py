@@ -153,4 +153,4 @@ class GaLR(nn.Module):
 
 def count_parameters(model: nn.Module) -> int:
     """Count the numbers that training changes."""
-    return sum(each.numel() for each in model.parameters() if each.requires_grad)
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

@@ -136,7 +136,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        known = [each for each in list_models() if each.startswith(tuple(FAMILIES))]
+        known = [model for model in list_models() if model.startswith(tuple(FAMILIES))]
         if name not in known:
             raise ConfigError(f"model.backbone '{name}' is unknown; choose from {', '.join(known)}")
         self.layout = next(FAMILIES[start] for start in FAMILIES if name.startswith(start))
@@ -146,7 +146,7 @@ class Backbone(nn.Module):
         with torch.inference_mode():
             maps = self.eval()(torch.zeros(1, 3, 64, 64))
         self.train()
-        self.channels: tuple[int, ...] = tuple(each.shape[1] for each in maps)
+        self.channels: tuple[int, ...] = tuple(feature_map.shape[1] for feature_map in maps)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Compute the four feature maps.

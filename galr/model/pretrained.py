@@ -185,9 +185,9 @@ def _check_sizes(encoder: SkipThoughts, files: _SkipThoughtsFiles, folder: Path)
         "encoder_Ux": (units, units),
     }
     for name, shape in expected.items():
-        if (found := files.gru[name].shape) != shape:
+        if (actual := files.gru[name].shape) != shape:
             raise StoreError(
-                f"{folder}: {name} is {found}, and model.word_dim {size} with gru_hidden {units}"
+                f"{folder}: {name} is {actual}, and model.word_dim {size} with gru_hidden {units}"
                 f" expect {shape}; set both to what the files hold (as published 620 and 2400)"
             )
     words, table = len(files.dictionary), files.table

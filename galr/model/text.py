@@ -53,8 +53,8 @@ class BiGRU(nn.Module):
             inverse_order,
             sorted_lengths,
         ) = (  # pack_padded_sequence's own sorting waits for a GPU
-            each.to(token_ids.device, non_blocking=True)
-            for each in (by_length, by_length.argsort(), lengths[by_length])
+            table.to(token_ids.device, non_blocking=True)
+            for table in (by_length, by_length.argsort(), lengths[by_length])
         )
         packed = pack_padded_sequence(
             self.embedding(token_ids[order]), lengths[by_length], batch_first=True
@@ -152,7 +152,7 @@ class SkipThoughts(nn.Module):
             (B, gru_hidden) float, the state of each sentence after its last word.
         """
         word_weights, state_weights, word_biases, state_biases = (
-            each.unflatten(0, (3, -1)) for each in self.gru.all_weights[0]
+            table.unflatten(0, (3, -1)) for table in self.gru.all_weights[0]
         )  # torch stacks the gates: (3, gru_hidden, …)
         masked = (embedded * word_masks.unsqueeze(2)).flatten(1, 2)  # (3, B·L, word_dim)
         word_gates = torch.baddbmm(word_biases.unsqueeze(1), masked, word_weights.mT)

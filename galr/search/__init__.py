@@ -1,4 +1,4 @@
-"""Search: an index of anybody's images, and its answers to sentences or to images.
+"""Search: an index of any images, and its answers to sentences or to images.
 
 A sentence is answered without loading the whole model or a detector; only embedding images needs them.
 """

@@ -1,4 +1,4 @@
-"""One generation of an index: its files, and what index.json says of them."""
+"""One generation of an index: its files, and their description in index.json."""
 
 import hashlib
 import json

@@ -135,9 +135,9 @@ def open_index(folder: Path) -> Index:
         offsets = file.offsets[:]
     counts = {"embeddings": len(embeddings), "FAISS": faiss_index.ntotal, "names": int(offsets[-1])}
     if len(set(counts.values())) != 1 or embeddings.shape[1] != faiss_index.d:
-        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        rows = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise StoreError(
-            f"{folder} has rows of {found}, expected as many of each; run galr index again into"
+            f"{folder} has rows of {rows}, expected as many of each; run galr index again into"
             " an empty folder"
         )
     ann = manifest["ann"]

@@ -1,4 +1,4 @@
-"""Similarity matrices as the reranks and the evaluation take them: from anybody's `.npy` or from similarity.h5.
+"""Similarity matrices as the reranks and the evaluation take them: from any `.npy` or from similarity.h5.
 
 This module imports no torch: a matrix is evaluated without it.
 """

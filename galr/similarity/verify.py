@@ -160,9 +160,9 @@ def _metric_rows(ranks: Mapping[str, RetrievalRanks], stored: StoredRun) -> list
     """The rows of metrics.csv for some ranks by rerank, cells as text, as `galr evaluate` writes them."""
     evaluated, seed = stored.provenance["evaluated"], stored.provenance["bootstrap_seed"]
     rows = []
-    for rerank, each in ranks.items():
+    for rerank, ranks_of_rerank in ranks.items():
         numbers = table.metrics_row(
-            [each],
+            [ranks_of_rerank],
             stored.image_of_sentence,
             evaluated["resamples"],
             evaluated["confidence"],

@@ -181,7 +181,8 @@ def _resample_normalized(
     count, device = len(images), images.device
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     scale, shift = (
-        each.view(3, 1, 1).to(device, non_blocking=True) for each in (1 / (255 * std), -mean / std)
+        table.view(3, 1, 1).to(device, non_blocking=True)
+        for table in (1 / (255 * std), -mean / std)
     )
     shape = (count, 3, input_size, input_size)
     result = torch.empty(shape, device=device, memory_format=torch.channels_last)

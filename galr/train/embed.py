@@ -95,7 +95,9 @@ def embed_sentences(
     row_of = {sentence: row for row, sentence in enumerate(distinct)}
     embeddings = []
     for start in range(0, len(distinct), batch_size):
-        padded, lengths = pad_tokens([list(each) for each in distinct[start : start + batch_size]])
+        padded, lengths = pad_tokens(
+            [list(sentence) for sentence in distinct[start : start + batch_size]]
+        )
         embeddings.append(model.encode_sentences(padded.to(device, non_blocking=True), lengths))
     table = torch.cat(embeddings).float().cpu().numpy()
     return table[[row_of[tuple(sentence)] for sentence in token_ids]]

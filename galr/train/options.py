@@ -33,7 +33,7 @@ class ModelOptions(OptionGroup):
 
     def architecture(self) -> dict[str, Any]:
         """The arguments of the model itself, by name; initial weights are loaded separately."""
-        names = [each.name for each in fields(ModelOptions)]
+        names = [field.name for field in fields(ModelOptions)]
         return {
             name: getattr(self, name) for name in names if name not in ("weights", "text_weights")
         }
@@ -89,5 +89,5 @@ class VariantOptions(ModelOptions, TrainOptions):
 
     def config(self) -> dict[str, Any]:
         """Both sections, by key."""
-        names = {each.name for each in fields(VariantOptions)}
+        names = {field.name for field in fields(VariantOptions)}
         return {key: value for key, value in asdict(self).items() if key in names}

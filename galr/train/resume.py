@@ -77,7 +77,7 @@ class ResumeState:
 
 def _differences(one: str, other: str) -> list[str]:
     """Dotted names of the values in which two identities differ."""
-    first, second = (_flatten(json.loads(each)) for each in (one, other))
+    first, second = (_flatten(json.loads(identity)) for identity in (one, other))
     return sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
 
 
