@@ -1,4 +1,4 @@
-"""Average precision (AP) of regions against boxes in COCO form, by pycocotools."""
+"""Average precision (AP) of detected regions, computed by pycocotools."""
 
 import math
 from collections.abc import Sequence
@@ -17,13 +17,14 @@ ALL_CLASSES = "all"
 
 @dataclass(frozen=True)
 class ClassAP:
-    """AP of one class, or of all: the mean over the classes that have boxes.
+    """AP of one class, or its mean over the classes that have boxes.
 
-    name: the class, or `all`.
-    images: held-out images that have boxes of it; for all, every held-out image.
-    boxes: true boxes.
-    ap: mean over intersections over union 0.50, 0.55 … 0.95, in [0, 1]; nan without boxes.
-    ap50: at 0.50 alone.
+    Attributes:
+        name: the class, or `all`.
+        images: number of held-out images with boxes of the class; for `all`, of held-out images.
+        boxes: number of ground-truth boxes, without crowd.
+        ap: mean AP over the intersection-over-union thresholds 0.50, 0.55 … 0.95, in [0, 1]; nan without boxes.
+        ap50: AP at the threshold 0.50, in [0, 1]; nan without boxes.
     """
 
     name: str
@@ -36,27 +37,28 @@ class ClassAP:
 def average_precision(
     ground_truth: CocoDataset, detections: Sequence[ImageDetections]
 ) -> list[ClassAP]:
-    """Measure regions against true boxes, as COCO does: at most 100 regions an image, all areas.
+    """Compute the AP of regions as COCO does, with at most 100 regions per image and boxes of all areas.
 
     Args:
-        truth: images and their true boxes.
-        found: the regions of each of its images, in order.
+        ground_truth: the images and their boxes.
+        detections: the regions of each image, in the order of `ground_truth.images`.
 
     Returns:
-        One row a class, in order, and one for all.
+        One row per class, in order, and one for all classes.
     """
     precision = _precision_table(ground_truth, detections)  # (10, 101, classes)
-    ones = [each for each in ground_truth.annotations if not each["iscrowd"]]
+    objects = [each for each in ground_truth.annotations if not each["iscrowd"]]
     rows = []
-    for place, name in enumerate(ground_truth.classes):
-        own = [each["image_id"] for each in ones if each["category_id"] == place + 1]
-        ap, ap50 = _mean_ap(precision[:, :, place : place + 1])
-        rows.append(ClassAP(name, len(set(own)), len(own), ap, ap50))
-    return [*rows, ClassAP(ALL_CLASSES, len(ground_truth.images), len(ones), *_mean_ap(precision))]
+    for index, name in enumerate(ground_truth.classes):
+        image_ids = [each["image_id"] for each in objects if each["category_id"] == index + 1]
+        ap, ap50 = _mean_ap(precision[:, :, index : index + 1])
+        rows.append(ClassAP(name, len(set(image_ids)), len(image_ids), ap, ap50))
+    ap, ap50 = _mean_ap(precision)
+    return [*rows, ClassAP(ALL_CLASSES, len(ground_truth.images), len(objects), ap, ap50)]
 
 
 def write_ap(path: Path, rows: Sequence[ClassAP]) -> None:
-    """Write rows as CSV: class,images,boxes,ap,ap50; what is unknown stays empty."""
+    """Write rows as CSV with the columns class, images, boxes, ap and ap50; nan becomes an empty cell."""
     cells = (
         (
             row.name,
@@ -70,53 +72,60 @@ def write_ap(path: Path, rows: Sequence[ClassAP]) -> None:
 
 
 def describe_ap(rows: Sequence[ClassAP]) -> str:
-    """Say the last row in a line."""
+    """Describe the last row, that of all classes, in one line."""
     last = rows[-1]
     return f"AP {last.ap:.3f}, AP50 {last.ap50:.3f} on {last.images} held-out images"
 
 
-def _precision_table(truth: CocoDataset, found: Sequence[ImageDetections]) -> np.ndarray:
-    """Precision at each intersection over union and recall: (10, 101, classes), -1 without boxes."""
+def _precision_table(
+    ground_truth: CocoDataset, detections: Sequence[ImageDetections]
+) -> np.ndarray:
+    """Compute the precision at each intersection-over-union threshold and recall.
+
+    Returns:
+        (10 thresholds, 101 recalls, classes) float64, in [0, 1], or -1 for a class without boxes.
+    """
     with suppress_output():
-        known = COCO()
-        known.dataset = truth.to_document()
-        known.createIndex()
-        claims = COCO()
-        claims.dataset = {**known.dataset, "annotations": _to_predictions(truth, found)}
-        claims.createIndex()
-        evaluation = COCOeval(known, claims, "bbox")
+        expected = COCO()
+        expected.dataset = ground_truth.to_document()
+        expected.createIndex()
+        predicted = COCO()
+        predictions = _to_predictions(ground_truth, detections)
+        predicted.dataset = {**expected.dataset, "annotations": predictions}
+        predicted.createIndex()
+        evaluation = COCOeval(expected, predicted, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
-    areas, limits = 0, -1  # of all areas; at most 100 an image
-    return evaluation.eval["precision"][:, :, :, areas, limits]
+    all_areas, max_regions = 0, -1  # indices; the last limit is 100 regions per image
+    return evaluation.eval["precision"][:, :, :, all_areas, max_regions]
 
 
 def _to_predictions(
-    truth: CocoDataset, found: Sequence[ImageDetections]
+    ground_truth: CocoDataset, detections: Sequence[ImageDetections]
 ) -> list[dict[str, object]]:
-    """Write regions as COCO annotations with scores."""
-    claims = (
-        (image, *claim)
-        for image, regions in zip(truth.images, found, strict=True)
-        for claim in zip(regions.boxes, regions.scores, regions.classes, strict=True)
+    """Convert regions to COCO annotations with scores."""
+    predictions = (
+        (image, *region)
+        for image, regions in zip(ground_truth.images, detections, strict=True)
+        for region in zip(regions.boxes, regions.scores, regions.classes, strict=True)
     )
     return [
         {
-            "id": number,  # from 1: 0 means unmatched
+            "id": number,  # from 1, since pycocotools takes 0 as unmatched
             "image_id": image["id"],
-            "category_id": int(place) + 1,
+            "category_id": int(class_index) + 1,
             "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
             "area": float((x2 - x1) * (y2 - y1)),
             "iscrowd": 0,
             "score": float(score),
         }
-        for number, (image, (x1, y1, x2, y2), score, place) in enumerate(claims, start=1)
+        for number, (image, (x1, y1, x2, y2), score, class_index) in enumerate(predictions, start=1)
     ]
 
 
 def _mean_ap(precision: np.ndarray) -> tuple[float, float]:
-    """AP and AP50 of a (10, 101, classes) table, over the classes that have boxes."""
-    known = precision[:, :, (precision > -1).all(axis=(0, 1))]
-    if not known.size:
+    """Return AP and AP50 of a precision table, averaged over the classes that have boxes; nan without any."""
+    measured = precision[:, :, (precision > -1).all(axis=(0, 1))]
+    if not measured.size:
         return math.nan, math.nan
-    return float(known.mean()), float(known[0].mean())
+    return float(measured.mean()), float(measured[0].mean())

@@ -64,7 +64,7 @@ def scan_sizes(image_dir: Path) -> tuple[list[str], np.ndarray]:
     """
     files = [file for file in list_files(image_dir) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
-        raise DataError(f"{image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{image_dir} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     sizes = [
         (image_stem(str(file)), *_read_header(image_dir / file))
         for file in tqdm(files, "sizes", unit="image", disable=None)
