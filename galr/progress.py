@@ -201,7 +201,8 @@ def _runs(state: dict[str, Any]) -> bool:
 def _format(state: dict[str, Any], **layout: Any) -> str:  # noqa: ANN401  as tqdm takes them
     """Format a state as tqdm formats a bar."""
     fields = {key: state[key] for key in STATE_FIELDS}
-    fields["prefix"] = ": ".join(part for part in (state["job"], state["prefix"]) if part)
+    prefix = state["prefix"].removesuffix(": ")  # as tqdm writes a description
+    fields["prefix"] = ": ".join(part for part in (state["job"], prefix) if part)
     if fields["total"] is None:
         layout.pop("bar_format", None)
     return tqdm.format_meter(**fields, **layout)
