@@ -1,35 +1,37 @@
 """Write the report of a dataset: one HTML file that needs no other.
 
 IN   metrics.csv, dataset.h5, regions.h5, data_report.csv,
-     <variant>/graphs.h5 of every variant that looks at regions,
+     <variant>/graphs.h5 of every variant that has graphs,
      and <variant>/fold<k>/history.csv and similarity.h5 of every run
-OUT  report.html   results with intervals, what others published, training curves,
-                   retrieved examples, the data, the regions and where all of it comes from
+OUT  report.html   results with intervals, published results, training curves, retrieved
+                   examples, counts of the data and the regions, provenance
 
 The table of results is also printed.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from galr.errors import ConfigError
-from galr.io import formats
-from galr.io.atomic import atomic_write
 from galr.options import OptionGroup, option
-from galr.provenance import code_versions, file_sha256
-from galr.report import curves, dataset_summary, results
-from galr.report.curves import make_panels
-from galr.report.drea_summary import VariantGraphs, hash_tables, make_drea_rows
-from galr.report.examples_view import RunScores, make_example_set, select_run
-from galr.report.page import render_page
-from galr.report.provenance_view import make_provenance_view
-from galr.report.render_images import DatasetImages, DetectedRegions
-from galr.report.results import run_from_path, variant_from_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from galr.report.drea_summary import VariantGraphs
+    from galr.report.examples_view import RunScores
+    from galr.report.render_images import DetectedRegions
+    from galr.report.results import RunId
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OptionGroup):
-    """What comes in, what goes out, and how much to show."""
+    """Inputs, output, and the number of examples.
+
+    Raises:
+        ConfigError: `examples` or `seed` is negative.
+    """
 
     metrics: Path = option("metrics.csv")
     dataset: Path = option("dataset.h5")
@@ -38,49 +40,70 @@ class Options(OptionGroup):
     histories: tuple[Path, ...] = option("history.csv of every run, at <variant>/fold<k>/")
     similarities: tuple[Path, ...] = option("similarity.h5 of every run, at <variant>/fold<k>/")
     graphs: tuple[Path, ...] = option(
-        "graphs.h5 of every variant that looks at regions, at <variant>/", default=()
+        "graphs.h5 of every variant that has graphs, at <variant>/", default=()
     )
     examples: int = option("queries to show in each direction", default=6)
-    seed: int = option("seed of the draw of those queries", default=0)
+    seed: int = option("seed with which these queries are drawn", default=0)
     output: Path = option("report.html to write")
 
     def __post_init__(self) -> None:
-        """Refuse what nobody can draw."""
+        """Check the numbers."""
         if self.examples < 0 or self.seed < 0:
             raise ConfigError(
-                f"examples and seed are 0 or more, got {self.examples} and {self.seed}"
+                f"examples and seed must be 0 or more, got {self.examples} and {self.seed}"
             )
 
 
 def run(options: Options) -> None:
-    """Read everything, write the page, print the table."""
-    scores = results.read_metrics(options.metrics)
-    similarities = {run_from_path(path): path for path in options.similarities}
-    shown = select_run(list(similarities), results.best_result(results.collect_results(scores)))
-    regions = _regions(options.regions)
-    graphs = {variant_from_path(path, similarities): path for path in options.graphs}
-    made = {variant: _graphs(path) for variant, path in graphs.items()}
-    became = make_drea_rows(regions, made)
+    """Read all files, write the page and print the table."""
+    # h5py, jinja2 and pandas, which --help does without
+    from galr.io import formats
+    from galr.io.atomic import atomic_write
+    from galr.provenance import code_versions, file_sha256
+    from galr.report import curves, dataset_summary, results
+    from galr.report.drea_summary import make_drea_rows
+    from galr.report.examples_view import make_example_set, select_run
+    from galr.report.page import render_page
+    from galr.report.provenance_view import make_provenance_view
+    from galr.report.render_images import DatasetImages
+
+    metrics = results.read_metrics(options.metrics)
+    similarities = {results.run_from_path(path): path for path in options.similarities}
+    shown_run = select_run(
+        list(similarities), results.best_result(results.collect_results(metrics))
+    )
+    regions = _read_regions(options.regions)
+    graph_paths = {results.variant_from_path(path, similarities): path for path in options.graphs}
+    graphs = {variant: _read_graphs(path) for variant, path in graph_paths.items()}
+    drea_rows = make_drea_rows(regions, graphs)
+    run_provenance = {
+        run_id: formats.Similarity.read_provenance(path) for run_id, path in similarities.items()
+    }
     with formats.Dataset.open(options.dataset) as dataset:
-        sentences = dataset.sentences
         html = render_page(
-            scores,
-            make_panels(
-                {run_from_path(path): curves.read_history(path) for path in options.histories}
+            metrics,
+            curves.make_panels(
+                {
+                    results.run_from_path(path): curves.read_history(path)
+                    for path in options.histories
+                },
+                _losses(run_provenance.items()),
             ),
             make_example_set(
-                shown,
-                _scored(similarities[shown]),
+                shown_run,
+                _read_scores(similarities[shown_run]),
                 DatasetImages(dataset.images, dataset.names, dataset.sizes[:]),
                 regions,
-                made,
+                graphs,
                 count=options.examples,
                 seed=options.seed,
             ),
-            dataset_summary.split_stats(dataset.splits, sentences, dataset.image_of_sentence[:]),
+            dataset_summary.split_stats(
+                dataset.splits, dataset.sentences, dataset.image_of_sentence[:]
+            ),
             dataset_summary.read_dropped(options.data_report),
             dataset_summary.region_stats(regions),
-            became,
+            drea_rows,
             make_provenance_view(
                 {
                     "metrics.csv": {"sha256": file_sha256(options.metrics)},
@@ -89,22 +112,22 @@ def run(options: Options) -> None:
                 }
                 | {
                     f"{variant}/graphs.h5": formats.Graphs.read_provenance(path)
-                    for variant, path in graphs.items()
+                    for variant, path in graph_paths.items()
                 },
-                {
-                    run: formats.Similarity.read_provenance(path)
-                    for run, path in similarities.items()
-                },
+                run_provenance,
                 code_versions(),
             ),
         )
     with atomic_write(options.output) as partial:
         partial.write_text(html, encoding="utf-8")
-    print(results.format_table(scores), options.output, sep="\n\n")
+    print(results.format_table(metrics), options.output, sep="\n\n")
 
 
-def _regions(path: Path) -> DetectedRegions:
-    """Read the detections."""
+def _read_regions(path: Path) -> "DetectedRegions":
+    """Read all of regions.h5."""
+    from galr.io import formats
+    from galr.report.render_images import DetectedRegions
+
     with formats.Regions.open(path) as file:
         return DetectedRegions(
             names=file.names,
@@ -116,8 +139,11 @@ def _regions(path: Path) -> DetectedRegions:
         )
 
 
-def _graphs(path: Path) -> VariantGraphs:
-    """Read what a variant's graphs tell of the regions."""
+def _read_graphs(path: Path) -> "VariantGraphs":
+    """Read the parts of graphs.h5 that the report shows."""
+    from galr.io import formats
+    from galr.report.drea_summary import VariantGraphs, hash_tables
+
     with formats.Graphs.open(path) as file:
         return VariantGraphs(
             names=file.names,
@@ -129,12 +155,16 @@ def _graphs(path: Path) -> VariantGraphs:
         )
 
 
-def _scored(path: Path) -> RunScores:
-    """Read a run's similarities of the test split."""
+def _read_scores(path: Path) -> "RunScores":
+    """Read the similarity matrix of similarity.h5 and its names."""
+    from galr.io import formats
+    from galr.report.examples_view import RunScores
+
     with formats.Similarity.open(path) as file:
-        return RunScores(
-            file.similarity[:],
-            file.names,
-            file.sentences,
-            file.image_of_sentence[:],
-        )
+        return RunScores(file.similarity[:], file.names, file.sentences, file.image_of_sentence[:])
+
+
+def _losses(provenance: "Iterable[tuple[RunId, Mapping[str, Any]]]") -> dict[str, str]:
+    """Return the name of the training loss by variant, where the provenance of its runs holds it."""
+    settings = {run_id.variant: each.get("settings", {}) for run_id, each in provenance}
+    return {variant: each["loss"] for variant, each in settings.items() if "loss" in each}

@@ -1,1 +1,1 @@
-"""What a reader sees: one self-contained page, and a table for the console."""
+"""The report: one self-contained HTML page, and a table for the console."""

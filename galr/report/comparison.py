@@ -1,4 +1,4 @@
-"""Draw every result with its interval on one axis, and say in words which ones overlap."""
+"""The intervals of all results on one axis, and sentences about which of them overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,18 @@ ROW_HEIGHT, TOP_MARGIN = 46, 8  # pixels
 
 @dataclass(frozen=True)
 class ResultBar:
-    """A result on the axis; places in percent of the width, `y` in pixels."""
+    """One result's row in the chart; horizontal positions are in percent of the width.
+
+    Attributes:
+        result: the result.
+        y: top of the row, pixels.
+        low: lower end of the interval of mR.
+        mean: mean mR over folds.
+        high: upper end of the interval of mR.
+        folds: mR of each fold; folds without one are left out.
+        is_best: whether it is the result with the largest mean mR.
+        overlaps: whether its interval overlaps that of the best result.
+    """
 
     result: VariantResult
     y: int
@@ -27,67 +38,79 @@ class ResultBar:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All results on one axis, with the leader's interval to hold the others against."""
+    """The chart of all results.
+
+    Attributes:
+        bars: one a result.
+        ticks: values of mR; positions in percent of the width.
+        chance: position of the mR of a random order, percent of the width.
+        height: of the chart without the labels of its axis, pixels.
+        statements: sentences about overlaps, see `overlap_statements`.
+    """
 
     bars: tuple[ResultBar, ...]
     ticks: tuple[Tick, ...]
-    chance: float  # percent of the width
-    height: int  # pixels, without the axis labels
+    chance: float
+    height: int
     statements: tuple[str, ...]
 
 
-def compare_results(found: Sequence[VariantResult], chance: float) -> Comparison:
-    """Lay out the results, the one with the largest mR as the one to compare with.
+def compare_results(results: Sequence[VariantResult], chance: float) -> Comparison:
+    """Lay out the chart of results, each compared with the one of largest mR.
 
     Args:
-        found: at least one result.
+        results: at least one.
         chance: mR of a random order, percent.
     """
-    leader = best_result(found)
-    edges = [
-        value for r in found for value in (r.mean["mr_high"], *(f["mr"] for f in r.folds.values()))
+    leader = best_result(results)
+    values = [
+        value
+        for result in results
+        for value in (result.mean["mr_high"], *(fold["mr"] for fold in result.folds.values()))
     ]
-    scale = make_axis([*edges, chance], LEFT, RIGHT)
+    axis = make_axis([*values, chance], LEFT, RIGHT)
     bars = tuple(
         ResultBar(
             result,
             y=TOP_MARGIN + row * ROW_HEIGHT,
-            low=scale.position(result.mean["mr_low"]),
-            mean=scale.position(result.mean["mr"]),
-            high=scale.position(result.mean["mr_high"]),
+            low=axis.position(result.mean["mr_low"]),
+            mean=axis.position(result.mean["mr"]),
+            high=axis.position(result.mean["mr_high"]),
             folds=tuple(
-                scale.position(fold["mr"]) for fold in result.folds.values() if isfinite(fold["mr"])
+                axis.position(fold["mr"]) for fold in result.folds.values() if isfinite(fold["mr"])
             ),
             is_best=result is leader,
             overlaps=result.overlaps(leader),
         )
-        for row, result in enumerate(found)
+        for row, result in enumerate(results)
     )
     return Comparison(
         bars,
-        tuple(scale.ticks()),
-        scale.position(chance),
+        tuple(axis.ticks()),
+        axis.position(chance),
         TOP_MARGIN + len(bars) * ROW_HEIGHT,
-        tuple(overlap_statements(found)),
+        tuple(overlap_statements(results)),
     )
 
 
-def overlap_statements(found: Sequence[VariantResult]) -> list[str]:
-    """Hold every other variant against the best one under the same rerank.
+def overlap_statements(results: Sequence[VariantResult]) -> list[str]:
+    """State whether the interval of the best variant overlaps that of each other variant.
+
+    The best variant is the best one without a rerank, if there is one, and is compared under its own rerank only.
 
     Returns:
-        A sentence for each other variant; none where there is one variant.
+        One sentence for each other variant; none where there is one variant.
     """
-    leader = best_result([r for r in found if r.rerank == "none"] or found)
-    rivals = [r for r in found if r.rerank == leader.rerank and r is not leader]
+    leader = best_result([r for r in results if r.rerank == "none"] or results)
+    others = [r for r in results if r.rerank == leader.rerank and r is not leader]
     return [
-        f"{leader.label} {_format_interval(leader)} and {rival.label} {_format_interval(rival)}: the intervals "
-        + ("overlap." if rival.overlaps(leader) else "do not overlap.")
-        for rival in rivals
+        f"{leader.label} {_format_interval(leader)} and {other.label} {_format_interval(other)}:"
+        f" the intervals {'overlap' if other.overlaps(leader) else 'do not overlap'}."
+        for other in others
     ]
 
 
 def _format_interval(result: VariantResult) -> str:
-    """A result's mR and interval."""
+    """Format the mR of a result and its interval."""
     mean = result.mean
     return f"{mean['mr']:.2f} ({mean['mr_low']:.2f} to {mean['mr_high']:.2f})"

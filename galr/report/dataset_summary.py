@@ -1,4 +1,4 @@
-"""Count what came in: images and sentences by split, dropped items, regions by class."""
+"""Counts of what the dataset holds: images and sentences by split, dropped items, detected regions by class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,55 +7,73 @@ from pathlib import Path
 import numpy as np
 
 from galr.io.csv_io import read_csv
-from galr.report.curves import Tick, make_axis
+from galr.report.curves import BOTTOM, LEFT, RIGHT, TOP, Tick, make_axis
 from galr.report.render_images import DetectedRegions
 
 DROPPED_COLUMNS = ("item", "kind", "reason")
 SPLIT_NAMES = ("train", "val", "test")
-LEFT, RIGHT, TOP, BOTTOM = (
-    40,
-    350,
-    10,
-    170,
-)  # pixels, of the plot within a panel of the curves' size
 
 
 @dataclass(frozen=True)
 class SplitStats:
-    """What one split holds."""
+    """Counts of one split.
+
+    Attributes:
+        name: train, val or test.
+        images: number of images.
+        sentences: number of sentences.
+        num_distinct: number of different sentences.
+        num_shared: number of sentences whose text another image of the split has too.
+        min_per_image: smallest number of sentences of an image.
+        max_per_image: largest number of sentences of an image.
+    """
 
     name: str
     images: int
     sentences: int
-    num_distinct: int  # sentences that differ
-    num_shared: int  # sentences whose very words another image of the split also has
-    min_per_image: int  # sentences an image
+    num_distinct: int
+    num_shared: int
+    min_per_image: int
     max_per_image: int
 
 
 @dataclass(frozen=True)
 class DroppedItems:
-    """The items left out of the data for one kind of reason."""
+    """The items that were left out of the dataset for one kind of reason.
+
+    Attributes:
+        kind: kind of reason.
+        count: number of items.
+        example: the first item and its reason.
+    """
 
     kind: str
     count: int
-    example: str  # the first of them and what was wrong with it
+    example: str
 
 
 @dataclass(frozen=True)
 class ClassStats:
-    """The detections of one class."""
+    """Counts of the detections of one class.
+
+    Attributes:
+        name: name of the class.
+        regions: number of detections.
+        images: number of images with at least one.
+        mean_per_image: mean number of detections over all images.
+        bar_percent: number of detections, in percent of those of the most frequent class.
+    """
 
     name: str
     regions: int
-    images: int  # that have at least one
-    mean_per_image: float  # mean over all images
-    bar_percent: float  # of the most frequent class, percent
+    images: int
+    mean_per_image: float
+    bar_percent: float
 
 
 @dataclass(frozen=True)
 class HistogramBar:
-    """One bar of a histogram, in pixels."""
+    """One bar of a histogram: its rectangle in pixels, and its range and count in words."""
 
     x: float
     y: float
@@ -66,7 +84,13 @@ class HistogramBar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many images have how many detections."""
+    """Images by their number of detections, in a panel of the same size as those of the training curves.
+
+    Attributes:
+        bars: from left to right.
+        x_ticks: numbers of detections.
+        y_ticks: numbers of images.
+    """
 
     bars: tuple[HistogramBar, ...]
     x_ticks: tuple[Tick, ...]
@@ -75,10 +99,18 @@ class Histogram:
 
 @dataclass(frozen=True)
 class RegionStats:
-    """What the detector found."""
+    """Counts of the detected regions.
+
+    Attributes:
+        images: number of images.
+        num_empty: number of images without a detection.
+        total: number of detections.
+        classes: the classes, the most frequent first.
+        histogram: images by their number of detections.
+    """
 
     images: int
-    num_empty: int  # images without a detection
+    num_empty: int
     total: int
     classes: tuple[ClassStats, ...]
     histogram: Histogram
@@ -87,39 +119,46 @@ class RegionStats:
 def split_stats(
     names: Sequence[str], sentences: Sequence[str], image_of_sentence: np.ndarray
 ) -> list[SplitStats]:
-    """Count every split.
+    """Count the images and sentences of every split.
 
     Args:
         names: (images,) split of each image.
         sentences: (sentences,) text.
-        image_of_sentence: (sentences,) row of each one's image.
+        image_of_sentence: (sentences,) int, row of each sentence's image.
 
     Returns:
-        Splits with at least one image: train, val, test.
+        The splits with at least one image, in the order train, val, test.
     """
-    of_image = np.array(names)
+    split_of_image = np.array(names)
     return [
-        _stats_of_split(name, np.flatnonzero(of_image == name), sentences, image_of_sentence)
+        _count_split(name, np.flatnonzero(split_of_image == name), sentences, image_of_sentence)
         for name in SPLIT_NAMES
         if name in names
     ]
 
 
-def _stats_of_split(
+def _count_split(
     name: str, images: np.ndarray, sentences: Sequence[str], image_of_sentence: np.ndarray
 ) -> SplitStats:
-    """Count one split; two images share a sentence when the text is the same to the letter."""
+    """Count one split; two images share a sentence if its text is exactly the same.
+
+    Args:
+        name: name of the split.
+        images: (split images,) int, rows of its images.
+        sentences: (sentences,) text.
+        image_of_sentence: (sentences,) int, row of each sentence's image.
+    """
     rows = np.flatnonzero(np.isin(image_of_sentence, images))
-    owners: dict[str, set[int]] = {}
+    images_of_text: dict[str, set[int]] = {}
     for row in rows.tolist():
-        owners.setdefault(sentences[row], set()).add(int(image_of_sentence[row]))
+        images_of_text.setdefault(sentences[row], set()).add(int(image_of_sentence[row]))
     counts = np.bincount(image_of_sentence[rows], minlength=images.max() + 1)[images]
     return SplitStats(
         name,
         len(images),
         len(rows),
-        len(owners),
-        sum(len(owners[sentences[row]]) > 1 for row in rows.tolist()),
+        len(images_of_text),
+        sum(len(images_of_text[sentences[row]]) > 1 for row in rows.tolist()),
         int(counts.min()),
         int(counts.max()),
     )
@@ -129,11 +168,11 @@ def read_dropped(path: Path) -> list[DroppedItems]:
     """Count the items of data_report.csv by kind, the most frequent first.
 
     Raises:
-        DataError: missing, no table, or without the columns `item`, `kind` and `reason`.
+        DataError: the file is missing, no CSV file, or lacks one of the columns `item`, `kind` and `reason`.
     """
     table = read_csv(path, DROPPED_COLUMNS, text_columns=DROPPED_COLUMNS)
     first = table.drop_duplicates("kind").set_index("kind")
-    counts = table["kind"].value_counts()  # the most frequent first
+    counts = table["kind"].value_counts()  # sorted by count
     return [
         DroppedItems(
             str(kind), int(counts[kind]), f"{first['item'][kind]}: {first['reason'][kind]}"
@@ -144,63 +183,62 @@ def read_dropped(path: Path) -> list[DroppedItems]:
 
 def region_stats(regions: DetectedRegions) -> RegionStats:
     """Count detections by class and by image."""
-    each = regions.counts
+    counts = regions.counts
     return RegionStats(
-        len(each),
-        int((each == 0).sum()),
-        int(each.sum()),
+        len(counts),
+        int((counts == 0).sum()),
+        int(counts.sum()),
         tuple(_class_stats(regions)),
-        make_histogram(each),
+        make_histogram(counts),
     )
 
 
 def _class_stats(regions: DetectedRegions) -> list[ClassStats]:
-    """Count every class, the most frequent first, those never found last."""
-    image, images = regions.image, len(regions.counts)
-    total = np.bincount(regions.classes, minlength=len(regions.class_names))
-    most = max(int(total.max(initial=0)), 1)
+    """Count the detections of every class, the most frequent class first."""
+    image, num_images = regions.image, len(regions.counts)
+    totals = np.bincount(regions.classes, minlength=len(regions.class_names))
+    largest = max(int(totals.max(initial=0)), 1)
     return [
         ClassStats(
             regions.class_names[number],
-            int(total[number]),
+            int(totals[number]),
             len(np.unique(image[regions.classes == number])),
-            float(total[number] / max(images, 1)),
-            100 * float(total[number]) / most,
+            float(totals[number] / max(num_images, 1)),
+            100 * float(totals[number]) / largest,
         )
-        for number in np.argsort(-total, kind="stable")
+        for number in np.argsort(-totals, kind="stable")
     ]
 
 
-def make_histogram(each: np.ndarray, bins: int = 24) -> Histogram:
-    """Draw how many images have how many detections; neighbours share a bar beyond `bins` of them.
+def make_histogram(counts: np.ndarray, max_bars: int = 24) -> Histogram:
+    """Draw a histogram of the number of detections an image.
 
     Args:
-        each: (images,) int, detections of every image.
-        bins: most bars.
+        counts: (images,) int, number of detections of each image.
+        max_bars: largest number of bars; where there are more counts, several neighbours share a bar.
     """
-    most = int(each.max(initial=0))
-    span = max(1, -(-(most + 1) // bins))  # counts a bar, rounded up
-    height = np.bincount(each // span, minlength=most // span + 1)
-    up = make_axis(height, BOTTOM, TOP, marks=4)
-    width = (RIGHT - LEFT) / len(height)
+    largest = int(counts.max(initial=0))
+    bin_width = max(1, -(-(largest + 1) // max_bars))  # rounded up
+    heights = np.bincount(counts // bin_width, minlength=largest // bin_width + 1)
+    y_axis = make_axis(heights, BOTTOM, TOP, num_steps=4)
+    width = (RIGHT - LEFT) / len(heights)
     bars = tuple(
         HistogramBar(
-            round(LEFT + place * width + 1, 2),
-            up.position(count),
+            round(LEFT + index * width + 1, 2),
+            y_axis.position(height),
             round(max(width - 2, 1), 2),
-            round(BOTTOM - up.position(count), 2),
-            f"{_bin_label(place * span, span)}: {count:,} image{'s' * (count != 1)}",
+            round(BOTTOM - y_axis.position(height), 2),
+            f"{_bin_label(index * bin_width, bin_width)}: {height:,} image{'s' * (height != 1)}",
         )
-        for place, count in enumerate(height.tolist())
+        for index, height in enumerate(heights.tolist())
     )
-    every = max(1, len(height) // 6)
-    across = tuple(
-        Tick(round(LEFT + (place + 0.5) * width, 2), f"{place * span}")
-        for place in range(0, len(height), every)
+    x_ticks = tuple(
+        Tick(round(LEFT + (index + 0.5) * width, 2), f"{index * bin_width}")
+        for index in range(0, len(heights), max(1, len(heights) // 6))
     )
-    return Histogram(bars, across, tuple(up.ticks()))
+    return Histogram(bars, x_ticks, tuple(y_axis.ticks()))
 
 
-def _bin_label(low: int, span: int) -> str:
-    """Name the detections of a bar."""
-    return f"{low} detections" if span == 1 else f"{low} to {low + span - 1} detections"
+def _bin_label(low: int, bin_width: int) -> str:
+    """Describe the range of a bar."""
+    return f"{low} detections" if bin_width == 1 else f"{low} to {low + bin_width - 1} detections"

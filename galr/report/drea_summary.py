@@ -1,4 +1,4 @@
-"""What DREA made of the regions: a row for every way in which the variants turned them into graphs."""
+"""Counts of the regions that the graphs of each variant keep and drop; variants with the same graphs share a row."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,57 +14,87 @@ from galr.report.render_images import DetectedRegions
 
 @dataclass(frozen=True, eq=False)
 class VariantGraphs:
-    """What the report needs of one variant's graphs."""
+    """The parts of one variant's graphs.h5 that the report reads.
 
-    names: list[str]  # (images,) as in the regions
-    mask: np.ndarray  # (images, n) bool, False where a row is padding
-    region_index: (
-        np.ndarray
-    )  # (images, n) number within the image's regions; -1 where padding or not known
-    num_redundant: np.ndarray  # (images,) regions dropped as redundant
-    settings: Mapping[str, Any]  # of whatever made them
-    content_hash: str  # the same for graphs whose every number is the same; see `content`
+    Attributes:
+        names: (images,) names, as in regions.h5.
+        mask: (images, n) bool, False where a row is padding.
+        region_index: (images, n) int, number of the region within its image; -1 where padding or not known.
+        num_redundant: (images,) int, number of regions dropped as redundant.
+        settings: with which the graphs were built.
+        content_hash: see `hash_tables`.
+    """
+
+    names: list[str]
+    mask: np.ndarray
+    region_index: np.ndarray
+    num_redundant: np.ndarray
+    settings: Mapping[str, Any]
+    content_hash: str
 
     @property
     def imported(self) -> bool:
-        """Whether they are the authors' own: which regions those were made of is not known."""
+        """Whether the graphs are the published matrices; their regions are not known."""
         return "published" in self.settings
 
 
 @dataclass(frozen=True)
 class RegionCounts:
-    """How many regions met which end, over all images; None where the graphs do not tell."""
+    """Counts over all images; None where the graphs do not determine them.
+
+    Attributes:
+        detected: number of detected regions.
+        low_score: number of regions below the minimum score.
+        redundant: number of regions dropped as redundant.
+        over_limit: number of regions dropped because the graph already had `max_regions`.
+        kept: number of regions in the graphs.
+        mean_per_image: mean number of regions kept over all images.
+        num_empty: number of images whose graph has no region.
+    """
 
     detected: int | None
-    low_score: int | None  # below the least score
+    low_score: int | None
     redundant: int | None
-    over_limit: int | None  # past the first n
+    over_limit: int | None
     kept: int
-    mean_per_image: float  # kept, mean over all images
-    num_empty: int  # images whose graph has no region
+    mean_per_image: float
+    num_empty: int
 
 
 @dataclass(frozen=True)
 class DreaRow:
-    """The counts of one or more variants whose graphs are the same."""
+    """The counts of the variants whose graphs are the same.
+
+    Attributes:
+        variants: their names.
+        counts: their counts.
+        changed_settings: text of the settings in which they differ from the baseline.
+    """
 
     variants: tuple[str, ...]
     counts: RegionCounts
-    changed_settings: str  # its settings that are other than the plain variant's, in words
+    changed_settings: str
 
 
 @dataclass(frozen=True)
 class DreaRows:
-    """What came of the regions in every variant that looks at them."""
+    """The table of all variants that have graphs.
+
+    Attributes:
+        rows: one for each set of equal graphs.
+        baseline: the first variant whose graphs are not imported; None where there is none.
+        settings: text of the baseline's settings.
+        imported: whether a variant has imported graphs.
+    """
 
     rows: tuple[DreaRow, ...]
-    baseline: str | None  # the first variant with graphs of DREA's; None where there is none
-    settings: str  # of that variant, in words
-    imported: bool  # whether some graphs are the authors' own
+    baseline: str | None
+    settings: str
+    imported: bool
 
 
 def hash_tables(tables: Iterable[np.ndarray]) -> str:
-    """Hash tables so that two files can be compared without both in memory."""
+    """Hash the types, shapes and values of tables, to compare files without both in memory."""
     digest = hashlib.sha256()
     for table in tables:
         digest.update(f"{table.dtype} {table.shape} ".encode())
@@ -73,95 +103,102 @@ def hash_tables(tables: Iterable[np.ndarray]) -> str:
 
 
 def make_drea_rows(regions: DetectedRegions, graphs: Mapping[str, VariantGraphs]) -> DreaRows:
-    """Count what every variant's graphs made of the regions; variants with the same graphs share a row.
+    """Count the regions that every variant's graphs keep and drop.
 
     Args:
         regions: the detections.
-        graphs: by variant; none where no variant looks at regions.
+        graphs: by variant, those with a local branch only.
 
     Raises:
-        ShapeError: graphs are of other images, or account for other regions.
+        ShapeError: graphs belong to other images, or to other regions.
     """
-    says = {name: flatten(each.settings) for name, each in graphs.items()}
-    plain = next((name for name, each in graphs.items() if not each.imported), None)
-    base = {} if plain is None else says[plain]
-    same: dict[tuple[str, RegionCounts], list[str]] = {}
-    for name, each in graphs.items():
-        same.setdefault((each.content_hash, count_regions(name, each, regions)), []).append(name)
+    settings = {variant: flatten(each.settings) for variant, each in graphs.items()}
+    baseline = next((variant for variant, each in graphs.items() if not each.imported), None)
+    baseline_settings = {} if baseline is None else settings[baseline]
+    groups: dict[tuple[str, RegionCounts], list[str]] = {}
+    for variant, each in graphs.items():
+        key = each.content_hash, count_regions(variant, each, regions)
+        groups.setdefault(key, []).append(variant)
     return DreaRows(
         tuple(
             DreaRow(
-                tuple(variants), found, _changed_settings([says[name] for name in variants], base)
+                tuple(variants),
+                counts,
+                _changed_settings([settings[variant] for variant in variants], baseline_settings),
             )
-            for (_, found), variants in same.items()
+            for (_, counts), variants in groups.items()
         ),
-        plain,
-        format_settings([base]),
+        baseline,
+        format_settings([baseline_settings]),
         any(each.imported for each in graphs.values()),
     )
 
 
 def count_regions(variant: str, graphs: VariantGraphs, regions: DetectedRegions) -> RegionCounts:
-    """Count the ends of all regions in one variant's graphs.
+    """Count the regions that one variant's graphs keep and drop.
 
     Args:
         variant: its name.
-        graphs: its graphs. Where their settings have no `min_score`, low scores cannot be
-            told from what was beyond n.
-        regions: the detections that they were made of.
+        graphs: its graphs. Where their settings have no `min_score`, the counts of regions below it and of those
+            over the limit are None, because they cannot be separated.
+        regions: the detections from which the graphs were built.
 
     Raises:
-        ShapeError: the graphs are of other images, or account for other regions.
+        ShapeError: the graphs belong to other images, or to other regions.
     """
     if graphs.names != regions.names:
         raise ShapeError(
-            f"the graphs of {variant} and regions.h5 name different images; delete the graphs.h5 of"
-            f" {variant} and run snakemake again"
+            f"the graphs of {variant} and regions.h5 name different images; build the graphs again"
+            " from this regions.h5"
         )
-    rows = graphs.mask.sum(axis=1)
-    kept, empty = int(rows.sum()), int((rows == 0).sum())
-    an_image = kept / max(len(rows), 1)
+    kept = graphs.mask.sum(axis=1)
+    num_kept, num_empty = int(kept.sum()), int((kept == 0).sum())
+    mean_per_image = num_kept / max(len(kept), 1)
     if graphs.imported:
-        return RegionCounts(None, None, None, None, kept, an_image, empty)
+        return RegionCounts(None, None, None, None, num_kept, mean_per_image, num_empty)
     min_score = graphs.settings.get("min_score")
     low_score = _count_low_score(regions, 0.0 if min_score is None else min_score)
-    beyond = regions.counts - low_score - graphs.num_redundant - rows
-    foreign = (beyond < 0) | (graphs.region_index.max(axis=1, initial=-1) >= regions.counts)
+    over_limit = regions.counts - low_score - graphs.num_redundant - kept
+    foreign = (over_limit < 0) | (graphs.region_index.max(axis=1, initial=-1) >= regions.counts)
     if foreign.any():
         image = int(foreign.argmax())
         raise ShapeError(
-            f"the graphs of {variant} account for {(regions.counts - beyond)[image]} regions of image"
-            f" {regions.names[image]}, the highest number {graphs.region_index[image].max()}, but regions.h5 has"
-            f" {regions.counts[image]}, numbered from 0; make the graphs again from this regions.h5"
+            f"the graphs of {variant} use {(regions.counts - over_limit)[image]} regions of image"
+            f" {regions.names[image]}, with numbers up to {graphs.region_index[image].max()}, but regions.h5"
+            f" has {regions.counts[image]}, numbered from 0; build the graphs again from this regions.h5"
         )
     return RegionCounts(
         detected=len(regions.scores),
         low_score=None if min_score is None else int(low_score.sum()),
         redundant=int(graphs.num_redundant.sum()),
-        over_limit=None if min_score is None else int(beyond.sum()),
-        kept=kept,
-        mean_per_image=an_image,
-        num_empty=empty,
+        over_limit=None if min_score is None else int(over_limit.sum()),
+        kept=num_kept,
+        mean_per_image=mean_per_image,
+        num_empty=num_empty,
     )
 
 
 def _count_low_score(regions: DetectedRegions, min_score: float) -> np.ndarray:
-    """Count the regions of every image that DREA leaves out for their score, compared as it does."""
+    """Count the regions of each image below the minimum score, compared in float64 as by DREA.
+
+    Returns:
+        (images,) int.
+    """
     low = regions.scores.astype(np.float64) < min_score
     return np.bincount(regions.image[low], minlength=len(regions.counts))
 
 
-def _changed_settings(documents: Sequence[Mapping[str, str]], base: Mapping[str, str]) -> str:
-    """Name the settings of a row that some variant of it has otherwise than the base."""
-    keys = {key for each in documents for key in each if each[key] != base.get(key)}
+def _changed_settings(documents: Sequence[Mapping[str, str]], baseline: Mapping[str, str]) -> str:
+    """Format the settings in which at least one variant of a row differs from the baseline."""
+    keys = {key for each in documents for key in each if each[key] != baseline.get(key)}
     return format_settings([{key: each[key] for key in each if key in keys} for each in documents])
 
 
 def format_settings(documents: Sequence[Mapping[str, str]]) -> str:
-    """Name settings: `measure iou, no salience`; where documents differ, `measure cosine or iou`.
+    """Format settings: `similarity iou, no salience`; where documents differ, `similarity cosine or iou`.
 
     Args:
-        documents: settings as `galr.report.provenance_view.flat` writes them.
+        documents: settings of each variant, as `galr.report.provenance_view.flatten` returns them.
     """
     keys = dict.fromkeys(key for document in documents for key in document)
     return ", ".join(
@@ -171,7 +208,7 @@ def format_settings(documents: Sequence[Mapping[str, str]]) -> str:
 
 
 def _format_setting(key: str, values: Sequence[str]) -> str:
-    """Name one setting and all its values."""
+    """Format one setting and all its values."""
     name = key.replace("_", " ")
     switch = {"true": name, "false": f"no {name}"}
     if set(values) <= set(switch):

@@ -1,7 +1,4 @@
-"""Retrieved examples with their pictures: what one run found for some sentences and some pictures.
-
-Choose queries to show by a rule that nobody can bend, and list what was found for each.
-"""
+"""Retrieved examples: queries of one run that are drawn at random, and the candidates that rank first for each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,184 +17,233 @@ TOP_K = 5  # candidates listed for each query
 
 @dataclass(frozen=True)
 class RunScores:
-    """What one run gave the test split."""
+    """The similarity matrix of one run on the test split.
 
-    similarity: np.ndarray  # (images, sentences) finite, larger is more alike
-    names: Sequence[str]  # (images,)
-    sentences: Sequence[str]  # (sentences,)
-    image_of_sentence: np.ndarray  # (sentences,) row of the image each speaks of
+    Attributes:
+        similarity: (images, sentences) float, finite.
+        names: (images,) names.
+        sentences: (sentences,) text.
+        image_of_sentence: (sentences,) int, row of each sentence's image.
+    """
+
+    similarity: np.ndarray
+    names: Sequence[str]
+    sentences: Sequence[str]
+    image_of_sentence: np.ndarray
 
 
 @dataclass(frozen=True)
 class ShownCandidate:
-    """One answer in the order found."""
+    """A candidate in the list of a query.
 
-    index: int  # row of images or of sentences
-    rank: int  # from 1
+    Attributes:
+        index: row of the image or of the sentence.
+        rank: from 1.
+        similarity: to the query.
+        relevant: whether image and sentence belong together.
+        same_sentence: whether it is not relevant, but has the same sentence as a relevant one.
+    """
+
+    index: int
+    rank: int
     similarity: float
     relevant: bool
-    same_sentence: bool  # not the right one, yet it carries the very same sentence
+    same_sentence: bool
 
 
 @dataclass(frozen=True)
 class Example:
-    """One query, its first candidates, and where the best right one stands."""
+    """A query and its first candidates.
+
+    Attributes:
+        query: row of the sentence or of the image.
+        rank: of the best relevant candidate, from 1.
+        candidates: the first ones.
+        best_relevant: the best relevant candidate, where it is not among the first ones.
+    """
 
     query: int
-    rank: int  # from 1
+    rank: int
     candidates: tuple[ShownCandidate, ...]
-    best_relevant: ShownCandidate | None  # the best right one, where it is not among the candidates
+    best_relevant: ShownCandidate | None
 
 
 @dataclass(frozen=True)
 class DirectionExamples:
-    """The examples of one direction, and how common each kind is."""
+    """The examples of one direction.
+
+    Attributes:
+        examples: those with a relevant candidate at rank 1 first.
+        num_queries: number of queries of the test split.
+        num_top1: number of these with a relevant candidate at rank 1.
+    """
 
     examples: tuple[Example, ...]
     num_queries: int
-    num_top1: int  # queries with a right answer in front
-
-
-def draw_examples(
-    scored: RunScores, *, count: int, top: int, seed: int
-) -> tuple[DirectionExamples, DirectionExamples]:
-    """Draw queries of both directions and list what was found for each.
-
-    Half the queries are drawn among those with a right answer in front, half among the others;
-    where one kind runs out the other fills up. Nothing but the seed decides which.
-    A tie counts against us.
-
-    Args:
-        scored: what a run gave the test split.
-        count: how many queries to draw in each direction.
-        top: how many candidates to list for each.
-        seed: of the draws.
-
-    Returns:
-        Sentences that ask for their picture, and pictures that ask for their sentences.
-
-    Raises:
-        ShapeError: the similarities do not belong to the sentences, or are not finite.
-    """
-    found = compute_ranks(scored.similarity, scored.image_of_sentence)
-    owners = scored.image_of_sentence
-    images = np.arange(len(scored.names))
-    texts = np.unique(list(scored.sentences), return_inverse=True)[1]  # equal words, equal number
-
-    def sentence(query: int) -> Example:
-        twin = np.isin(images, owners[texts == texts[query]])
-        return make_example(query, scored.similarity[:, query], images == owners[query], twin, top)
-
-    def picture(query: int) -> Example:
-        own = owners == query
-        return make_example(query, scored.similarity[query], own, np.isin(texts, texts[own]), top)
-
-    return (
-        _direction_examples(
-            found.t2i == 0, [sentence(q) for q in draw_queries(found.t2i == 0, count, seed)]
-        ),
-        _direction_examples(
-            found.i2t == 0, [picture(q) for q in draw_queries(found.i2t == 0, count, seed)]
-        ),
-    )
-
-
-def draw_queries(first: np.ndarray, count: int, seed: int) -> list[int]:
-    """Draw queries, right ones before wrong ones.
-
-    Args:
-        first: (queries,) bool, a right answer is in front.
-        count: how many to draw in all, half of each kind, an odd one right.
-        seed: of the draw.
-
-    Returns:
-        Query numbers, right ones first, each kind ascending; fewer than `count` if there are fewer.
-    """
-    random = np.random.default_rng(seed)
-    right = random.permutation(np.flatnonzero(first))
-    wrong = random.permutation(np.flatnonzero(~first))
-    rights = min(len(right), max((count + 1) // 2, count - len(wrong)))
-    return sorted(right[:rights].tolist()) + sorted(wrong[: count - rights].tolist())
-
-
-def make_example(
-    query: int, similarity: np.ndarray, relevant: np.ndarray, twin: np.ndarray, top: int
-) -> Example:
-    """List one query's candidates, wrong before right where they tie.
-
-    Args:
-        query: its number.
-        similarity: (candidates,) float.
-        relevant: (candidates,) bool, at least one True.
-        twin: (candidates,) bool, carries the very same sentence.
-        top: how many to list.
-    """
-    order = np.lexsort((relevant, -similarity))
-    rank = int(np.flatnonzero(relevant[order])[0])
-
-    def candidate(place: int) -> ShownCandidate:
-        index = int(order[place])
-        right = bool(relevant[index])
-        return ShownCandidate(
-            index, place + 1, float(similarity[index]), right, bool(twin[index]) and not right
-        )
-
-    return Example(
-        query,
-        rank + 1,
-        tuple(candidate(place) for place in range(min(top, len(order)))),
-        candidate(rank) if rank >= top else None,
-    )
-
-
-def _direction_examples(first: np.ndarray, shown: list[Example]) -> DirectionExamples:
-    """Put the examples beside how common their kind is."""
-    return DirectionExamples(tuple(shown), len(first), int(first.sum()))
+    num_top1: int
 
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """Queries of both directions and what was found for them."""
+    """The examples of both directions, and the images that they show.
+
+    Attributes:
+        run: the run.
+        boxes_variant: the variant whose kept regions are drawn; None where none are drawn.
+        seed: with which the queries were drawn.
+        sentences: (sentences,) text, of the test split.
+        t2i: examples with a sentence as query.
+        i2t: examples with an image as query.
+        images: by row of the test split's images.
+        colours: of the classes drawn on the images, the most frequent class first.
+        random_mr: mR of a random order of this test split, percent.
+    """
 
     run: RunId
-    boxes_variant: str | None  # the variant whose kept regions are drawn; None where none are
-    seed: int  # of the draw
-    sentences: Sequence[str]  # (sentences,) of the test split
-    t2i: DirectionExamples  # queries are sentences
-    i2t: DirectionExamples  # queries are pictures
-    images: Mapping[int, PageImage]  # by row of the test split's images
-    colours: Mapping[str, int]  # of the classes drawn on them, by their number of boxes
-    random_mr: float  # mR of a random order of this test split, percent
+    boxes_variant: str | None
+    seed: int
+    sentences: Sequence[str]
+    t2i: DirectionExamples
+    i2t: DirectionExamples
+    images: Mapping[int, PageImage]
+    colours: Mapping[str, int]
+    random_mr: float
+
+
+def draw_examples(
+    scores: RunScores, *, count: int, top_k: int, seed: int
+) -> tuple[DirectionExamples, DirectionExamples]:
+    """Draw queries of both directions and list their candidates.
+
+    Half the queries are drawn among those with a relevant candidate at rank 1, half among the others, see
+    `draw_queries`. Of equally similar candidates, relevant ones rank last.
+
+    Args:
+        scores: of the run.
+        count: number of queries to draw in each direction.
+        top_k: number of candidates to list for each.
+        seed: of the draws.
+
+    Returns:
+        The examples with a sentence as query, and those with an image as query.
+
+    Raises:
+        ShapeError: the matrix does not match the sentences, or a similarity is not finite.
+    """
+    ranks = compute_ranks(scores.similarity, scores.image_of_sentence)
+    image_of_sentence = scores.image_of_sentence
+    images = np.arange(len(scores.names))
+    # equal sentences have the same number
+    texts = np.unique(list(scores.sentences), return_inverse=True)[1]
+
+    def sentence_example(query: int) -> Example:
+        same_sentence = np.isin(images, image_of_sentence[texts == texts[query]])
+        relevant = images == image_of_sentence[query]
+        return make_example(query, scores.similarity[:, query], relevant, same_sentence, top_k)
+
+    def image_example(query: int) -> Example:
+        relevant = image_of_sentence == query
+        same_sentence = np.isin(texts, texts[relevant])
+        return make_example(query, scores.similarity[query], relevant, same_sentence, top_k)
+
+    directions = []
+    for direction_ranks, direction_example in (
+        (ranks.t2i, sentence_example),
+        (ranks.i2t, image_example),
+    ):
+        top1 = direction_ranks == 0
+        examples = tuple(direction_example(query) for query in draw_queries(top1, count, seed))
+        directions.append(DirectionExamples(examples, len(top1), int(top1.sum())))
+    return directions[0], directions[1]
+
+
+def draw_queries(top1: np.ndarray, count: int, seed: int) -> list[int]:
+    """Draw queries, half of them with a relevant candidate at rank 1.
+
+    Where one half has too few queries, more are drawn of the other. The draw depends on the seed alone.
+
+    Args:
+        top1: (queries,) bool, whether a relevant candidate is at rank 1.
+        count: number of queries; of an odd number, one more has a relevant candidate at rank 1.
+        seed: of the draw.
+
+    Returns:
+        Rows of queries, first those with a relevant candidate at rank 1, in ascending order within each half; fewer
+        than `count` if there are fewer.
+    """
+    random = np.random.default_rng(seed)
+    correct = random.permutation(np.flatnonzero(top1))
+    wrong = random.permutation(np.flatnonzero(~top1))
+    num_correct = min(len(correct), max((count + 1) // 2, count - len(wrong)))
+    return sorted(correct[:num_correct].tolist()) + sorted(wrong[: count - num_correct].tolist())
+
+
+def make_example(
+    query: int,
+    similarity: np.ndarray,
+    relevant: np.ndarray,
+    same_sentence: np.ndarray,
+    top_k: int,
+) -> Example:
+    """List a query's candidates; of equally similar ones, relevant ones rank last.
+
+    Args:
+        query: row of the query.
+        similarity: (candidates,) float.
+        relevant: (candidates,) bool, at least one True.
+        same_sentence: (candidates,) bool, whether a candidate has the same sentence as a relevant one.
+        top_k: number of candidates to list.
+    """
+    order = np.lexsort((relevant, -similarity))
+    best_rank = int(np.flatnonzero(relevant[order])[0])
+
+    def candidate(rank: int) -> ShownCandidate:
+        index = int(order[rank])
+        is_relevant = bool(relevant[index])
+        return ShownCandidate(
+            index,
+            rank + 1,
+            float(similarity[index]),
+            is_relevant,
+            bool(same_sentence[index]) and not is_relevant,
+        )
+
+    return Example(
+        query,
+        best_rank + 1,
+        tuple(candidate(rank) for rank in range(min(top_k, len(order)))),
+        candidate(best_rank) if best_rank >= top_k else None,
+    )
 
 
 def select_run(runs: Sequence[RunId], leader: VariantResult) -> RunId:
-    """The run whose examples are shown: the leader's variant, its first fold.
+    """Select the run whose examples are shown: the first fold of the leader's variant.
 
-    Where the leader has no run among them, the first run of all.
+    Where the leader has no run, it is the first run of all.
     """
     return min((run for run in runs if run.variant == leader.variant), default=min(runs))
 
 
 def select_boxes_variant(shown: str, graphs: Mapping[str, VariantGraphs]) -> str | None:
-    """The variant whose kept regions are drawn.
+    """Select the variant whose kept regions are drawn.
 
     Args:
-        shown: the variant whose examples are shown. If it looks at no regions, those of the first
-            variant that says which ones it keeps stand in.
+        shown: the variant whose examples are shown. Where it has no graphs, the first variant whose graphs are
+            not imported is selected instead.
         graphs: by variant.
 
     Returns:
-        None where nothing says which regions were kept.
+        None where the kept regions are not known.
     """
-    told = [name for name, each in graphs.items() if not each.imported]
+    not_imported = [variant for variant, each in graphs.items() if not each.imported]
     if shown in graphs:
-        return shown if shown in told else None
-    return next(iter(told), None)
+        return shown if shown in not_imported else None
+    return next(iter(not_imported), None)
 
 
 def make_example_set(
     run: RunId,
-    scored: RunScores,
+    scores: RunScores,
     images: DatasetImages,
     regions: DetectedRegions,
     graphs: Mapping[str, VariantGraphs],
@@ -205,55 +251,59 @@ def make_example_set(
     count: int,
     seed: int,
 ) -> ExampleSet:
-    """Draw the examples of a run and make their pictures.
+    """Draw the examples of a run and render their images.
 
     Args:
-        run: which one.
-        scored: what it gave the test split.
+        run: the run.
+        scores: of the run.
         images: all images of the dataset.
-        regions: of the same images.
-        graphs: of the same images, by variant.
-        count: queries to draw in each direction.
+        regions: the detections of all images.
+        graphs: of all images, by variant.
+        count: number of queries to draw in each direction.
         seed: of the draw.
 
     Raises:
-        ShapeError: the regions are of other images, a test image is not in the dataset, or the
-            similarities are not finite.
+        ShapeError: the regions belong to other images, a test image is not in the dataset, the matrix does not
+            match the sentences, or a similarity is not finite.
     """
     if regions.names != images.names:
-        raise ShapeError("regions.h5 and dataset.h5 name different images; make the regions again")
-    to_pictures, to_sentences = draw_examples(scored, count=count, top=TOP_K, seed=seed)
+        raise ShapeError(
+            "regions.h5 and dataset.h5 name different images; detect the regions of this dataset again"
+        )
+    t2i, i2t = draw_examples(scores, count=count, top_k=TOP_K, seed=seed)
     row_of = {name: row for row, name in enumerate(images.names)}
-    unknown = [name for name in scored.names if name not in row_of]
+    unknown = [name for name in scores.names if name not in row_of]
     if unknown:
         raise ShapeError(
-            f"the test image {unknown[0]} of {run} is not in the dataset; delete its similarity.h5"
-            " and run snakemake again"
+            f"the test image {unknown[0]} of {run} is not in dataset.h5; compute the similarities of"
+            " this run again"
         )
-    shown = _candidate_images(to_pictures) | {each.query for each in to_sentences.examples}
-    boxes_of = select_boxes_variant(run.variant, graphs)
-    kept = (
-        np.full((len(images.names), 0), -1) if boxes_of is None else graphs[boxes_of].region_index
+    boxes_variant = select_boxes_variant(run.variant, graphs)
+    region_index = (
+        np.full((len(images.names), 0), -1)
+        if boxes_variant is None
+        else graphs[boxes_variant].region_index
     )
-    made, colours = render_images(
-        [row_of[scored.names[image]] for image in shown], images, regions, kept
+    shown = _candidate_images(t2i) | {example.query for example in i2t.examples}
+    rendered, colours = render_images(
+        [row_of[scores.names[image]] for image in shown], images, regions, region_index
     )
-    pictures = {image: made[row_of[scored.names[image]]] for image in shown}
-    random = random_metrics(scored.image_of_sentence, len(scored.names))["mr"]
     return ExampleSet(
         run,
-        boxes_of,
+        boxes_variant,
         seed,
-        scored.sentences,
-        to_pictures,
-        to_sentences,
-        pictures,
+        scores.sentences,
+        t2i,
+        i2t,
+        {image: rendered[row_of[scores.names[image]]] for image in shown},
         colours,
-        random,
+        random_metrics(scores.image_of_sentence, len(scores.names))["mr"],
     )
 
 
-def _candidate_images(found: DirectionExamples) -> set[int]:
-    """All images among the candidates of sentence queries."""
-    listed = {one.index for each in found.examples for one in each.candidates}
-    return listed | {each.best_relevant.index for each in found.examples if each.best_relevant}
+def _candidate_images(direction: DirectionExamples) -> set[int]:
+    """Collect the rows of all images that are shown as candidates."""
+    listed = {candidate.index for each in direction.examples for candidate in each.candidates}
+    return listed | {
+        each.best_relevant.index for each in direction.examples if each.best_relevant is not None
+    }

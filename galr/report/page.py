@@ -1,11 +1,11 @@
-"""The page of the report: values in, one self-contained HTML text out."""
+"""The page of the report as one self-contained HTML text."""
 
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
-import pandas as pd
 
 from galr.evaluate.metrics import RECALL_NAMES
 from galr.io.html import template_environment
@@ -18,6 +18,9 @@ from galr.report.provenance_view import ProvenanceView
 from galr.report.published_results import mr_range, published_results
 from galr.report.results import best_result, collect_results, column_constant
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 TEMPLATES = Path(__file__).parent
 SHOWN_COLUMNS = (*RECALL_NAMES, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr")
 UPPER_BOUND_COLUMNS = tuple(
@@ -27,7 +30,7 @@ DASH = "\N{EN DASH}"
 
 
 def render_page(
-    metrics: pd.DataFrame,
+    metrics: "pd.DataFrame",
     panels: Sequence[Panel],
     example_set: ExampleSet,
     split_stats: Sequence[SplitStats],
@@ -36,49 +39,49 @@ def render_page(
     drea_rows: DreaRows,
     provenance: ProvenanceView,
 ) -> str:
-    """Write the report.
+    """Render the report.
 
     Args:
         metrics: as `galr.report.results.read_metrics` returns it.
         panels: training curves.
         example_set: queries with their candidates.
         split_stats: counts of each split.
-        dropped: items that were left out of the data.
+        dropped: items that were left out of the dataset.
         region_stats: counts of the detected regions.
         drea_rows: counts of the regions in the graphs of each variant.
         provenance: of all files.
 
     Returns:
         HTML that needs no other file and no network.
+
+    Raises:
+        DataError: see `galr.report.results.collect_results`.
     """
-    found = collect_results(metrics)
-    leader = best_result(found)
+    results = collect_results(metrics)
+    leader = best_result(results)
     dataset = str(metrics["dataset"].iloc[0])
     others = [column for column in metrics if column not in (*SHOWN_COLUMNS, "dataset")]
+    upper_bounds = [column_constant(metrics, name) for name in UPPER_BOUND_COLUMNS]
     return (
         _templates()
         .get_template("report.html")
         .render(
             dataset=dataset,
-            found=found,
+            results=results,
             leader=leader,
-            plain=next(
-                (r for r in found if r.variant == leader.variant and r.rerank == "none"), leader
+            without_rerank=next(
+                (r for r in results if r.variant == leader.variant and r.rerank == "none"), leader
             ),
             chance=example_set.random_mr,
             ties=column_constant(metrics, "ties"),
             confidence=column_constant(metrics, "confidence"),
-            ceilings=[
-                most
-                for most in (column_constant(metrics, name) for name in UPPER_BOUND_COLUMNS)
-                if most is not None
-            ],
-            reranks=list(dict.fromkeys(result.rerank for result in found)),
-            comparison=compare_results(found, example_set.random_mr),
-            peers=published_results(dataset, leader),
+            upper_bounds=[bound for bound in upper_bounds if bound is not None],
+            reranks=list(dict.fromkeys(result.rerank for result in results)),
+            comparison=compare_results(results, example_set.random_mr),
+            published=published_results(dataset, leader),
             mr_range=mr_range,
             panels=panels,
-            folds=sorted({line.fold for panel in panels for line in panel.curves}),
+            folds=sorted({curve.fold for panel in panels for curve in panel.curves}),
             example_set=example_set,
             seeds=sorted({f"{seed:.0f}" for seed in metrics["seed"].dropna()}),
             splits=split_stats,
@@ -102,7 +105,7 @@ def _templates() -> jinja2.Environment:
 
 
 def format_percent(value: float | None, digits: int = 2) -> str:
-    """Format a percentage or a rank; a dash where there is none."""
+    """Format a number with a fixed number of decimals, or a dash for None, NaN and infinities."""
     return DASH if value is None or not isfinite(value) else f"{value:.{digits}f}"
 
 
@@ -112,7 +115,7 @@ def format_count(value: float) -> str:
 
 
 def format_cell(value: object) -> str:
-    """Format a value of metrics.csv: numbers to six digits, a dash where there is none."""
+    """Format a value of metrics.csv: numbers to six digits, NaN and infinities as a dash."""
     if isinstance(value, float | int):
         return f"{value:.6g}" if isfinite(value) else DASH
     return str(value)

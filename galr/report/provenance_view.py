@@ -1,4 +1,4 @@
-"""Where the numbers come from: what every file says of its own making, told once."""
+"""The provenance of all files as rows of keys and values; what all runs have in common is listed once."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,58 +10,69 @@ from galr.report.results import RunId
 
 @dataclass(frozen=True)
 class ProvenanceView:
-    """What every file says of its own making, a row a value."""
+    """The provenance of all files, with one row for each value.
 
-    by_file: Mapping[str, Mapping[str, str]]  # by what the file holds
-    shared: Mapping[str, str]  # what all runs say alike
-    by_run: Mapping[RunId, Mapping[str, str]]  # what each says for itself
-    page_versions: Mapping[str, str]  # versions of the code that made the page
+    Attributes:
+        by_file: rows of each file that belongs to no run, by name of the file.
+        shared: rows that the similarity.h5 of all runs have in common.
+        by_run: the other rows of each run's similarity.h5.
+        page_versions: versions of the code that wrote the page.
+    """
+
+    by_file: Mapping[str, Mapping[str, str]]
+    shared: Mapping[str, str]
+    by_run: Mapping[RunId, Mapping[str, str]]
+    page_versions: Mapping[str, str]
 
     @property
     def detector(self) -> dict[str, str]:
-        """What regions.h5 says of the detector."""
-        said = self.by_file.get("regions.h5", {})
-        return {key: value for key, value in said.items() if key.startswith("detector")}
+        """The rows of regions.h5 about the detector."""
+        rows = self.by_file.get("regions.h5", {})
+        return {key: value for key, value in rows.items() if key.startswith("detector")}
 
     @property
     def differing_keys(self) -> list[str]:
-        """Every row that some run says for itself, in order."""
+        """The keys of all rows in `by_run`, in order."""
         return list(dict.fromkeys(key for rows in self.by_run.values() for key in rows))
 
 
 def make_provenance_view(
     files: Mapping[str, Mapping[str, Any]],
     runs: Mapping[RunId, Mapping[str, Any]],
-    page: Mapping[str, str],
+    page_versions: Mapping[str, str],
 ) -> ProvenanceView:
-    """Write down where everything comes from.
+    """Convert the provenance of all files to rows.
 
     Args:
-        files: the provenance of each file, by what it holds.
-        runs: the provenance of each run's similarities.
-        page: versions of the code that makes the page.
+        files: the provenance of each file that belongs to no run, by name of the file.
+        runs: the provenance of each run's similarity.h5.
+        page_versions: versions of the code that writes the page.
     """
-    alike, own = split_common([flatten(said) for said in runs.values()])
+    shared, differing = split_common([flatten(provenance) for provenance in runs.values()])
     return ProvenanceView(
-        {name: flatten(said) for name, said in files.items()},
-        alike,
-        dict(zip(runs, own, strict=True)),
-        page,
+        {name: flatten(provenance) for name, provenance in files.items()},
+        shared,
+        dict(zip(runs, differing, strict=True)),
+        page_versions,
     )
 
 
-def flatten(document: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Write a nested document as one row a value, its key the way to it.
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Convert a nested document to one row for each value, with dotted keys such as `model.embed_dim`.
 
-    A short list of plain values is one row; a list of documents is a row for each of their values.
+    A list of plain values is one row; a list of documents has a row for each of their values.
+
+    Args:
+        document: of strings, numbers, lists and documents, as JSON has them.
+        prefix: key of the document itself.
     """
     rows: dict[str, str] = {}
     for key, value in document.items():
-        name = f"{above}.{key}" if above else str(key)
+        name = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, Mapping):
             rows |= flatten(value, name)
         elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            rows |= flatten({str(place): item for place, item in enumerate(value)}, name)
+            rows |= flatten({str(index): item for index, item in enumerate(value)}, name)
         else:
             rows[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return rows
@@ -70,11 +81,18 @@ def flatten(document: Mapping[str, Any], above: str = "") -> dict[str, str]:
 def split_common(
     documents: Sequence[Mapping[str, str]],
 ) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Part what all documents say alike from what each says for itself.
+    """Separate the rows that all documents have in common from the others.
 
     Returns:
-        The rows that stand in every document with the same value, and the other rows of each.
+        The rows that every document has with the same value, and the other rows of each.
     """
     first = documents[0] if documents else {}
-    alike = {k: v for k, v in first.items() if all(other.get(k) == v for other in documents)}
-    return alike, [{k: v for k, v in each.items() if k not in alike} for each in documents]
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(document.get(key) == value for document in documents)
+    }
+    return shared, [
+        {key: value for key, value in document.items() if key not in shared}
+        for document in documents
+    ]

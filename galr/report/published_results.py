@@ -1,4 +1,4 @@
-"""What others published on a dataset: context, never a like-for-like ranking."""
+"""Published results on a dataset, grouped by pretraining: context for our numbers, not a ranking."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,17 @@ ROW_HEIGHT = 46  # pixels
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """One published row; recalls and mR in percent, None where not published."""
+    """One row of published.csv.
+
+    Attributes:
+        method: name of the method.
+        recalls: percent, in the order of `RECALL_NAMES`; None where not published.
+        mr: mR, percent.
+        protocol: how the result was obtained.
+        source: where it was published.
+        note: a remark; empty where there is none.
+        x: position of mR, percent of the width.
+    """
 
     method: str
     recalls: tuple[float | None, ...]
@@ -30,70 +40,88 @@ class PublishedResult:
     protocol: str
     source: str
     note: str
-    x: float  # of mR, percent of the width
+    x: float
 
 
 @dataclass(frozen=True)
 class PretrainingGroup:
-    """The rows that began from the same pretraining."""
+    """The published results with the same pretraining.
+
+    Attributes:
+        pretraining: a key of `PRETRAINING`.
+        description: the pretraining in words.
+        results: in the order of the file.
+        y: top of the group's row in the chart, pixels.
+    """
 
     pretraining: str
     description: str
     results: tuple[PublishedResult, ...]
-    y: int  # pixels
+    y: int
 
 
 @dataclass(frozen=True)
 class PublishedResults:
-    """All published rows of a dataset beside our interval."""
+    """All published results on a dataset, and our interval.
+
+    Attributes:
+        groups: one for each pretraining, in the order of `PRETRAINING`.
+        ticks: values of mR; positions in percent of the width.
+        ours: positions of the lower end, the mean and the upper end of our interval, percent of the width.
+        height: of the chart without the labels of its axis, pixels.
+    """
 
     groups: tuple[PretrainingGroup, ...]
     ticks: tuple[Tick, ...]
-    ours: tuple[float, float, float]  # low, mean and high, percent of the width
-    height: int  # pixels, without the axis labels
+    ours: tuple[float, float, float]
+    height: int
 
 
 def published_results(dataset: str, ours: VariantResult) -> PublishedResults | None:
-    """What was published on a dataset, grouped by pretraining, else in the order of the file.
+    """Read the published results on a dataset.
+
+    Args:
+        dataset: name of the dataset.
+        ours: the result to show beside them.
 
     Returns:
-        None where the dataset has no published rows.
+        None where nothing is published on the dataset.
     """
     with PUBLISHED_CSV.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["dataset"] == dataset]
     if not rows:
         return None
     mean = ours.mean
-    scale = make_axis([*(float(row["mr"]) for row in rows), mean["mr_high"]], LEFT, RIGHT)
-    known = [kind for kind in PRETRAINING if any(row["pretraining"] == kind for row in rows)]
+    axis = make_axis([*(float(row["mr"]) for row in rows), mean["mr_high"]], LEFT, RIGHT)
+    used = [kind for kind in PRETRAINING if any(row["pretraining"] == kind for row in rows)]
     groups = tuple(
         PretrainingGroup(
             kind,
             PRETRAINING[kind],
-            tuple(_read_result(row, scale) for row in rows if row["pretraining"] == kind),
-            y=place * ROW_HEIGHT,
+            tuple(_read_result(row, axis) for row in rows if row["pretraining"] == kind),
+            y=index * ROW_HEIGHT,
         )
-        for place, kind in enumerate(known)
+        for index, kind in enumerate(used)
     )
     return PublishedResults(
         groups,
-        tuple(scale.ticks()),
+        tuple(axis.ticks()),
         (
-            scale.position(mean["mr_low"]),
-            scale.position(mean["mr"]),
-            scale.position(mean["mr_high"]),
+            axis.position(mean["mr_low"]),
+            axis.position(mean["mr"]),
+            axis.position(mean["mr_high"]),
         ),
         len(groups) * ROW_HEIGHT,
     )
 
 
-def mr_range(peers: Sequence[PublishedResult]) -> tuple[float, float]:
-    """The smallest and the largest published mR of some rows."""
-    return min(peer.mr for peer in peers), max(peer.mr for peer in peers)
+def mr_range(results: Sequence[PublishedResult]) -> tuple[float, float]:
+    """Return the smallest and the largest mR of some published results, percent."""
+    return min(result.mr for result in results), max(result.mr for result in results)
 
 
-def _read_result(row: Mapping[str, str], scale: Axis) -> PublishedResult:
-    """Read one published row; an empty cell was not published."""
+def _read_result(row: Mapping[str, str], axis: Axis) -> PublishedResult:
+    """Convert a row of published.csv; an empty cell is a recall that was not published."""
     return PublishedResult(
         row["method"],
         tuple(float(row[column]) if row[column] else None for column in RECALL_NAMES),
@@ -101,5 +129,5 @@ def _read_result(row: Mapping[str, str], scale: Axis) -> PublishedResult:
         row["protocol"],
         row["source"],
         row["note"],
-        scale.position(float(row["mr"])),
+        axis.position(float(row["mr"])),
     )

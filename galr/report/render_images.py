@@ -1,4 +1,4 @@
-"""Pictures inside the page: small JPEGs with the regions that the graph keeps drawn on them."""
+"""The images of the page: small JPEGs inside it, with the regions that a variant's graphs keep as boxes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,48 +14,76 @@ NUM_COLOURS = 7  # classes with a colour of their own; more cannot be told apart
 
 @dataclass(frozen=True)
 class DatasetImages:
-    """All images of a dataset."""
+    """All images of a dataset.
 
-    pixels: Any  # (images, size, size, 3) uint8, RGB; an array or an open HDF5 table
-    names: list[str]  # (images,)
-    sizes: np.ndarray  # (images, 2) width and height of the originals in pixels
+    Attributes:
+        pixels: (images, size, size, 3) uint8, RGB; an array or an open HDF5 table.
+        names: (images,) names.
+        sizes: (images, 2) int, width and height of the original images, pixels.
+    """
+
+    pixels: Any
+    names: list[str]
+    sizes: np.ndarray
 
 
 @dataclass(frozen=True)
 class DetectedRegions:
-    """Detections of all images."""
+    """The detections of all images, as regions.h5 holds them.
 
-    names: list[str]  # (images,) as in the dataset
-    offsets: np.ndarray  # (images + 1,) int; image i owns rows offsets[i]:offsets[i + 1] below
-    boxes: np.ndarray  # (regions, 4) x1 y1 x2 y2 in pixels of the original image
-    scores: np.ndarray  # (regions,) in [0, 1]
-    classes: np.ndarray  # (regions,) row in class_names
+    Attributes:
+        names: (images,) names, as in the dataset.
+        offsets: (images + 1,) int; the regions of image i are the rows offsets[i]:offsets[i + 1].
+        boxes: (regions, 4) float, x1, y1, x2, y2 in pixels of the original image.
+        scores: (regions,) float in [0, 1].
+        classes: (regions,) int, row in `class_names`.
+        class_names: (classes,) names.
+    """
+
+    names: list[str]
+    offsets: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
     class_names: list[str]
 
     @property
     def counts(self) -> np.ndarray:
-        """(images,) how many regions an image has."""
+        """(images,) int, number of regions of each image."""
         return np.diff(self.offsets)
 
     @property
     def image(self) -> np.ndarray:
-        """(regions,) row of the image that a region is of."""
+        """(regions,) int, row of each region's image."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
-    def kept_rows(self, image: int, kept: np.ndarray) -> np.ndarray:
-        """Rows of the regions of an image that its graph keeps.
+    def kept_rows(self, image: int, region_index: np.ndarray) -> np.ndarray:
+        """Find the regions of an image that its graph keeps.
 
         Args:
-            image: its row.
-            kept: (images, n) number within the image's regions; -1 where there is none.
+            image: row of the image.
+            region_index: (images, n) int, number of the region within its image; -1 where there is none.
+
+        Returns:
+            (kept regions,) int, their rows.
         """
-        own = kept[image]
-        return self.offsets[image] + own[own >= 0]
+        kept = region_index[image]
+        return self.offsets[image] + kept[kept >= 0]
 
 
 @dataclass(frozen=True)
 class RegionBox:
-    """A region to draw, in pixels of the original image."""
+    """A region to draw.
+
+    Attributes:
+        x: left edge, pixels of the original image.
+        y: top edge, likewise.
+        width: likewise.
+        height: likewise.
+        name: name of the class.
+        score: of the detector, in [0, 1].
+        colour: 1 to `NUM_COLOURS`; 0 for all classes without a colour of their own.
+    """
 
     x: float
     y: float
@@ -63,12 +91,20 @@ class RegionBox:
     height: float
     name: str
     score: float
-    colour: int  # 1 to COLOURS; 0 for the classes that share one
+    colour: int
 
 
 @dataclass(frozen=True)
 class PageImage:
-    """A picture as an address that holds its bytes, and its size in original pixels."""
+    """An image as the page shows it.
+
+    Attributes:
+        name: name of the image.
+        data_uri: the JPEG as a data URI.
+        width: of the original image, pixels.
+        height: likewise.
+        boxes: the regions to draw.
+    """
 
     name: str
     data_uri: str
@@ -78,55 +114,74 @@ class PageImage:
 
 
 def render_images(
-    rows: Iterable[int], images: DatasetImages, regions: DetectedRegions, kept: np.ndarray
+    rows: Iterable[int], images: DatasetImages, regions: DetectedRegions, region_index: np.ndarray
 ) -> tuple[dict[int, PageImage], dict[str, int]]:
-    """Make the pictures that are shown.
+    """Render images with their kept regions.
 
     Args:
-        rows: of the images to show; repeated ones are made once.
-        images: all of the dataset.
-        regions: of the same images.
-        kept: (images, n) which of them to draw, as `Regions.kept_of` takes them.
+        rows: of the images to show, in any order; repeated rows are rendered once.
+        images: all images of the dataset.
+        regions: the detections of all images.
+        region_index: (images, n) int, the regions to draw, see `DetectedRegions.kept_rows`.
 
     Returns:
-        Pictures by row, and the colour of each class on them, the most frequent first.
+        The images by row, and the colour of each class on them, the most frequent class first.
     """
     rows = sorted(set(rows))
-    colours = class_colours(rows, regions, kept)
+    colours = class_colours(rows, regions, region_index)
     return {
         row: PageImage(
             images.names[row],
             data_uri(images.pixels[row]),
             int(images.sizes[row][0]),
             int(images.sizes[row][1]),
-            _region_boxes(regions.kept_rows(row, kept), regions, colours),
+            _region_boxes(regions.kept_rows(row, region_index), regions, colours),
         )
         for row in rows
     }, colours
 
 
 def class_colours(
-    rows: Iterable[int], regions: DetectedRegions, kept: np.ndarray
+    rows: Iterable[int], regions: DetectedRegions, region_index: np.ndarray
 ) -> dict[str, int]:
-    """Give the classes with the most kept regions on some images a colour each, the rest colour 0."""
-    count = Counter(int(regions.classes[r]) for row in rows for r in regions.kept_rows(row, kept))
+    """Assign colours to the classes of the kept regions of some images.
+
+    Args:
+        rows: of the images.
+        regions: the detections of all images.
+        region_index: (images, n) int, see `DetectedRegions.kept_rows`.
+
+    Returns:
+        Colours by class, the most frequent class first: 1 to `NUM_COLOURS`, then 0 for the rest.
+    """
+    count = Counter(
+        int(regions.classes[region])
+        for row in rows
+        for region in regions.kept_rows(row, region_index)
+    )
     ordered = sorted(count, key=lambda number: (-count[number], number))
     return {
-        regions.class_names[number]: place if place <= NUM_COLOURS else 0
-        for place, number in enumerate(ordered, start=1)
+        regions.class_names[number]: colour if colour <= NUM_COLOURS else 0
+        for colour, number in enumerate(ordered, start=1)
     }
 
 
 def _region_boxes(
-    own: np.ndarray, regions: DetectedRegions, colours: Mapping[str, int]
+    rows: np.ndarray, regions: DetectedRegions, colours: Mapping[str, int]
 ) -> tuple[RegionBox, ...]:
-    """Some regions of an image, by their rows, as boxes to draw."""
-    found = []
-    for region in own:
-        x1, y1, x2, y2 = (round(float(edge), 1) for edge in regions.boxes[region])
-        name = regions.class_names[regions.classes[region]]
+    """Convert regions to boxes with colours.
+
+    Args:
+        rows: (kept regions,) int.
+        regions: the detections of all images.
+        colours: by class.
+    """
+    boxes = []
+    for row in rows:
+        x1, y1, x2, y2 = (round(float(edge), 1) for edge in regions.boxes[row])
+        name = regions.class_names[regions.classes[row]]
         width, height = round(x2 - x1, 1), round(y2 - y1, 1)
-        found.append(
-            RegionBox(x1, y1, width, height, name, float(regions.scores[region]), colours[name])
+        boxes.append(
+            RegionBox(x1, y1, width, height, name, float(regions.scores[row]), colours[name])
         )
-    return tuple(found)
+    return tuple(boxes)

@@ -1,8 +1,6 @@
-"""Read metrics.csv: a row for each variant, fold and rerank, and rows for their mean and spread.
+"""The results of metrics.csv: the rows of each variant and rerank, as objects and as a table for the console.
 
-A run is one variant on one fold; where its files lie says which.
-
-The table of results for a console: plain text, ASCII, under 100 columns.
+A run is one variant on one fold; the path of each of its files ends in `<variant>/fold<k>/<file>`.
 """
 
 import re
@@ -10,13 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from galr.errors import DataError
 from galr.evaluate.metrics import RECALL_NAMES
 from galr.io.csv_io import read_csv
+from galr.targets import make_hint
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME_COLUMNS = ("dataset", "variant", "fold", "rerank")
 MR_COLUMNS = ("mr", "mr_low", "mr_high")
@@ -30,85 +30,33 @@ NUMBER_COLUMNS = (
 
 @dataclass(frozen=True)
 class VariantResult:
-    """One variant under one rerank: its mean over folds, their spread, and the folds."""
+    """One variant under one rerank.
+
+    Attributes:
+        variant: name of the variant.
+        rerank: name of the rerank, `none` without one.
+        mean: mean over folds by column; recalls, mr, mr_low and mr_high are percentages.
+        std: sample standard deviation over folds by column; NaN where there is one fold.
+        folds: the values of each fold by column; folds in the order of the table.
+    """
 
     variant: str
     rerank: str
-    mean: Mapping[str, float]  # by column; recalls, mr, mr_low and mr_high are percentages
-    std: Mapping[str, float]  # sample standard deviation over folds; NaN where there is one fold
-    folds: Mapping[str, Mapping[str, float]]  # the same columns for each fold, in order
+    mean: Mapping[str, float]
+    std: Mapping[str, float]
+    folds: Mapping[str, Mapping[str, float]]
 
     @property
     def label(self) -> str:
-        """What to call it in a line."""
+        """Name of the variant, followed by the rerank if there is one."""
         return self.variant if self.rerank == "none" else f"{self.variant} · {self.rerank}"
 
     def overlaps(self, other: "VariantResult") -> bool:
-        """Say whether the two intervals of mR share a point."""
+        """Check whether the two intervals of mR share a point."""
         return (
             self.mean["mr_low"] <= other.mean["mr_high"]
             and other.mean["mr_low"] <= self.mean["mr_high"]
         )
-
-
-def read_metrics(path: Path) -> pd.DataFrame:
-    """Read metrics.csv.
-
-    Returns:
-        Its rows in order; names as text, numbers as float, any further columns as they come.
-
-    Raises:
-        DataError: missing, no table, without rows or without a column, or words where numbers belong.
-    """
-    table = read_csv(path, (*NAME_COLUMNS, *NUMBER_COLUMNS), text_columns=NAME_COLUMNS)
-    if table.empty or table[list(NAME_COLUMNS)].isna().any(axis=None):
-        raise DataError(
-            f"{path} has no rows, or rows without a name; delete it and run snakemake again"
-        )
-    try:
-        return table.astype(dict.fromkeys(NUMBER_COLUMNS, float))
-    except ValueError as error:
-        raise DataError(f"{path} holds a word where a number belongs: {error}") from error
-
-
-def collect_results(metrics: pd.DataFrame) -> list[VariantResult]:
-    """Gather the rows of each variant and rerank, in the order of the table.
-
-    Raises:
-        DataError: a variant and rerank has no row `mean`, or a mean without an mR.
-    """
-    found = []
-    for (variant, rerank), rows in metrics.groupby(["variant", "rerank"], sort=False):
-        numbers = rows.set_index("fold").select_dtypes("number")
-        if (
-            "mean" not in numbers.index
-            or numbers.loc["mean", [*RECALL_NAMES, *MR_COLUMNS]].isna().any()
-        ):
-            raise DataError(
-                f"metrics.csv lacks the mean of {variant} with rerank {rerank}, or part of it; its folds"
-                f" are {', '.join(rows['fold'])}; run galr aggregate again"
-            )
-        each = {str(fold): _row_values(row) for fold, row in numbers.iterrows()}
-        mean = each.pop("mean")
-        std = each.pop("std", dict.fromkeys(mean, nan))
-        found.append(VariantResult(str(variant), str(rerank), mean, std, each))
-    return found
-
-
-def best_result(found: Sequence[VariantResult]) -> VariantResult:
-    """The result with the largest mean mR; the first of equals."""
-    return max(found, key=lambda result: result.mean["mr"])
-
-
-def column_constant(metrics: pd.DataFrame, column: str) -> Any:  # noqa: ANN401  whatever the column holds
-    """What a further column says of all rows alike: its first value, None where it says nothing."""
-    known = metrics[column].dropna().tolist() if column in metrics else []
-    return known[0] if known else None
-
-
-def _row_values(row: pd.Series) -> dict[str, float]:
-    """A row as plain numbers."""
-    return {str(column): float(value) for column, value in row.items()}
 
 
 @dataclass(frozen=True, order=True)
@@ -119,12 +67,81 @@ class RunId:
     fold: int
 
     def __str__(self) -> str:
-        """What to call it in a line."""
+        """Name the variant and the fold."""
         return f"{self.variant}, fold {self.fold}"
 
 
+def read_metrics(path: Path) -> "pd.DataFrame":
+    """Read metrics.csv.
+
+    Returns:
+        Its rows in order, with names as text and numbers as float; further columns are as pandas reads them.
+
+    Raises:
+        DataError: the file is missing, no CSV file, without rows or without a column, a row has no name, or
+            text is where a number belongs.
+    """
+    table = read_csv(path, (*NAME_COLUMNS, *NUMBER_COLUMNS), text_columns=NAME_COLUMNS)
+    if table.empty or table[list(NAME_COLUMNS)].isna().any(axis=None):
+        raise DataError(
+            f"{path} has no rows, or a row without a name; {make_hint(path, force=True)}"
+        )
+    try:
+        return table.astype(dict.fromkeys(NUMBER_COLUMNS, float))
+    except ValueError as error:
+        raise DataError(
+            f"{path} holds text where a number belongs ({error}); {make_hint(path, force=True)}"
+        ) from error
+
+
+def collect_results(metrics: "pd.DataFrame") -> list[VariantResult]:
+    """Group the rows of metrics.csv by variant and rerank.
+
+    Args:
+        metrics: as `read_metrics` returns it.
+
+    Returns:
+        The results in the order of the table.
+
+    Raises:
+        DataError: a variant and rerank has no row `mean`, or one without a recall or mR.
+    """
+    results = []
+    for (variant, rerank), rows in metrics.groupby(["variant", "rerank"], sort=False):
+        numbers = rows.set_index("fold").select_dtypes("number")
+        if (
+            "mean" not in numbers.index
+            or numbers.loc["mean", [*RECALL_NAMES, *MR_COLUMNS]].isna().any()
+        ):
+            raise DataError(
+                f"metrics.csv lacks the mean of {variant} with rerank {rerank}, or part of it; its rows"
+                f" are {', '.join(rows['fold'])}; run galr aggregate again"
+            )
+        folds = {str(fold): _row_values(row) for fold, row in numbers.iterrows()}
+        mean = folds.pop("mean")
+        std = folds.pop("std", dict.fromkeys(mean, nan))
+        results.append(VariantResult(str(variant), str(rerank), mean, std, folds))
+    return results
+
+
+def _row_values(row: "pd.Series") -> dict[str, float]:
+    """Convert a row to plain numbers by column."""
+    return {str(column): float(value) for column, value in row.items()}
+
+
+def best_result(results: Sequence[VariantResult]) -> VariantResult:
+    """Find the result with the largest mean mR, the first of equal ones."""
+    return max(results, key=lambda result: result.mean["mr"])
+
+
+def column_constant(metrics: "pd.DataFrame", column: str) -> Any:  # noqa: ANN401  whatever the column holds
+    """Return the first value of a column that is the same in all rows; None where it is absent or empty."""
+    values = metrics[column].dropna().tolist() if column in metrics else []
+    return values[0] if values else None
+
+
 def run_from_path(path: Path) -> RunId:
-    """Read the variant and the fold off the path of a run's file.
+    """Read the variant and the fold from the path of a run's file.
 
     Raises:
         DataError: the path does not end in `<variant>/fold<k>/<file>`.
@@ -133,76 +150,76 @@ def run_from_path(path: Path) -> RunId:
     fold = re.fullmatch(r"fold(\d+)", parts[-1]) if len(parts) == 2 else None
     if fold is None:
         raise DataError(
-            f"{path} does not say which run it is of; expected <variant>/fold<k>/{path.name}"
+            f"the path {path} names no variant and fold; expected <variant>/fold<k>/{path.name}"
         )
     return RunId(parts[0], int(fold[1]))
 
 
 def variant_from_path(path: Path, runs: Iterable[RunId]) -> str:
-    """Read the variant off the path of its graphs.
+    """Read the variant from the path of its graphs.
 
     Args:
         path: `<variant>/graphs.h5`.
         runs: all runs.
 
     Raises:
-        DataError: no run is of such a variant.
+        DataError: no run belongs to a variant of this name.
     """
     variant = path.absolute().parent.name
     known = sorted({run.variant for run in runs})
     if variant not in known:
         raise DataError(
-            f"{path} does not say which variant it is of; expected <variant>/{path.name}, the variant"
+            f"the path {path} names no variant; expected <variant>/{path.name}, where the variant is"
             f" one of {', '.join(known)}"
         )
     return variant
 
 
-def format_table(metrics: pd.DataFrame) -> str:
-    """Set the mean over folds of every variant and rerank as text.
+def format_table(metrics: "pd.DataFrame") -> str:
+    """Format the mean over folds of every variant and rerank as a table for the console.
 
     Args:
-        metrics: as `galr.report.results.read` returns it.
+        metrics: as `read_metrics` returns it.
 
     Returns:
-        A heading, a line for each result, and what the numbers are; no newline at the end.
+        ASCII text under 100 columns wide for names of usual length: a title, a line for each result, and a
+        note on the numbers; no newline at the end.
 
     Raises:
-        DataError: a variant and rerank has no row `mean`.
+        DataError: see `collect_results`.
     """
-    found = collect_results(metrics)
-    first = found[0]
-    wide = max(len("variant"), *(len(result.variant) for result in found))
-    high = max(len("rerank"), *(len(result.rerank) for result in found))
-    names = f"{'variant':<{wide}}  {'rerank':<{high}}"
+    results = collect_results(metrics)
+    first = results[0]
+    variant_width = max(len("variant"), *(len(result.variant) for result in results))
+    rerank_width = max(len("rerank"), *(len(result.rerank) for result in results))
+    names = f"{'variant':<{variant_width}}  {'rerank':<{rerank_width}}"
     recalls = _right_align(("R@1", "R@5", "R@10"))
+    folds = f"{len(first.folds)} fold{'s' * (len(first.folds) != 1)}"
     title = (
         f"{metrics['dataset'].iloc[0]}: {first.mean['images']:.0f} test images,"
-        f" {first.mean['sentences']:.0f} sentences, {_count_folds(first)}"
+        f" {first.mean['sentences']:.0f} sentences, {folds}"
     )
-    above = f"{'':<{len(names)}}  {'image to sentence':^20}  {'sentence to image':^20}"
-    heads = f"{names}  {recalls}  {recalls}  {'mR':>6} {'std':>5}  interval"
-    lines = [f"{r.variant:<{wide}}  {r.rerank:<{high}}  {_format_numbers(r)}" for r in found]
-    rule = "-" * max(map(len, (heads, *lines)))
+    directions = f"{'':<{len(names)}}  {'image to sentence':^20}  {'sentence to image':^20}"
+    columns = f"{names}  {recalls}  {recalls}  {'mR':>6} {'std':>5}  interval"
+    lines = [
+        f"{r.variant:<{variant_width}}  {r.rerank:<{rerank_width}}  {_format_numbers(r)}"
+        for r in results
+    ]
+    rule = "-" * max(map(len, (columns, *lines)))
     note = "Percentages, mean over folds; the interval is of mR, by bootstrap over test images."
     chance = column_constant(metrics, "chance_mr")
     if chance is not None:
-        note += f"\nA random order gets an mR of {chance:.2f}."
-    return "\n".join([title, "", above.rstrip(), heads, rule, *lines, rule, note])
+        note += f"\nA random order has an mR of {chance:.2f}."
+    return "\n".join([title, "", directions.rstrip(), columns, rule, *lines, rule, note])
 
 
-def _count_folds(result: VariantResult) -> str:
-    """How many folds a mean is of."""
-    return f"{len(result.folds)} fold{'s' * (len(result.folds) != 1)}"
-
-
-def _right_align(words: tuple[str, ...]) -> str:
-    """Three right-aligned words under one direction."""
-    return " ".join(f"{word:>6}" for word in words)
+def _right_align(recalls: tuple[str, ...]) -> str:
+    """Format the three recalls of a direction, or their names, as columns."""
+    return " ".join(f"{recall:>6}" for recall in recalls)
 
 
 def _format_numbers(result: VariantResult) -> str:
-    """A result's recalls, mR, spread and interval, as wide as the heading."""
+    """Format the recalls, mR, standard deviation and interval of a result as columns."""
     recalls = [f"{result.mean[column]:.2f}" for column in RECALL_NAMES]
     std = result.std["mr"]
     spread = "-" if isnan(std) else f"{std:.2f}"  # one fold has no spread

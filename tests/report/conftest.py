@@ -1,4 +1,4 @@
-"""A small folder of results, as the other rooms would leave it, drawn from a seed."""
+"""A small folder of results, drawn from a seed and written as the other commands write it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +12,16 @@ from galr.evaluate import table
 from galr.evaluate.ranks import compute_ranks
 from galr.io.formats import Dataset, Graphs, Regions, Similarity
 
-ODD = 'boats < "quais" & <script>alert(1)</script> — été 港'
-IMAGES, TEST, EACH, SIZE = 14, 10, 3, 24  # images, those of the test split, sentences each, pixels
+ODD_SENTENCE = 'boats < "quais" & <script>alert(1)</script> — été 港'
+NUM_IMAGES, NUM_TEST, PER_IMAGE, SIZE = (
+    14,
+    10,
+    3,
+    24,
+)  # of them in the test split, sentences each, pixels
 CLASSES = ("ship", "<b>dock</b>")
-MOST = 3  # regions in a graph
-DREA = {  # what the variants that look at regions change; whichever is not here looks at none
+MAX_REGIONS = 3  # in a graph
+GRAPH_FLAGS = {  # by variant; the others have no graphs
     "corrected": (),
     "still": (),
     "iou": ("--similarity", "iou", "--similarity-threshold", "0.5"),
@@ -26,20 +31,20 @@ DREA = {  # what the variants that look at regions change; whichever is not here
 
 @dataclass(frozen=True)
 class Results:
-    """Where the results lie, and what stands in them."""
+    """A folder of results, and the similarity matrix of each of its runs."""
 
     folder: Path
     similarity: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
 
-    def report(self, *flags: str, **replaced: Path) -> int:
-        """Run the stage on these results; returns its exit code."""
+    def report(self, *flags: str, **replacements: Path) -> int:
+        """Run the command on these results; returns its exit code."""
         runs = sorted(self.folder.glob("*/fold*"))
         paths = {name: self.folder / f"{name}.h5" for name in ("dataset", "regions")} | {
             "metrics": self.folder / "metrics.csv",
             "data-report": self.folder / "data_report.csv",
             "output": self.folder / "report.html",
         }
-        paths |= replaced
+        paths |= replacements
         argv = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
         graphs = sorted(self.folder.glob("*/graphs.h5"))
         argv += ["--graphs", *map(str, graphs)] if graphs else []
@@ -48,7 +53,7 @@ class Results:
         return main(["report", *argv, *flags])
 
     def page(self, *flags: str) -> str:
-        """Make the report and read it."""
+        """Write the report and return its HTML."""
         assert self.report(*flags) == 0
         return (self.folder / "report.html").read_text(encoding="utf-8")
 
@@ -57,7 +62,7 @@ class Results:
 def draw(tmp_path):
     """Draw results: `draw(dataset=…, variants=…, folds=…, regions=…)`."""
 
-    def drawn(dataset="ucm", variants=("corrected", "global"), folds=2, regions=True):
+    def draw_results(dataset="ucm", variants=("corrected", "global"), folds=2, regions=True):
         results = Results(tmp_path / dataset)
         random = np.random.default_rng(7)
         _write_data(results.folder, dataset, random)
@@ -65,39 +70,41 @@ def draw(tmp_path):
         for variant in variants:
             _write_graphs(results.folder, variant)
         runs = [
-            _write_run(results, dataset, variant, fold, random, noise=1 + place)
-            for place, variant in enumerate(variants)
+            _write_run(results, dataset, variant, fold, random, noise=1 + index)
+            for index, variant in enumerate(variants)
             for fold in range(folds)
         ]
         rows = table.build_table(runs, resamples=50, confidence=0.95)
         pd.DataFrame(rows).to_csv(results.folder / "metrics.csv", index=False)
         return results
 
-    return drawn
+    return draw_results
 
 
 def _names():
-    return [f"scene {i}" for i in range(IMAGES)]
+    return [f"scene {i}" for i in range(NUM_IMAGES)]
 
 
 def _sentences():
-    """Sentences of all images; the second image repeats one of the first, the third is odd."""
-    said = [f"sentence {i % EACH} of image {i // EACH}" for i in range(IMAGES * EACH)]
-    said[EACH], said[2 * EACH] = said[0], ODD
-    return said
+    """Sentences of all images; the second image repeats one of the first, the third has odd characters."""
+    sentences = [
+        f"sentence {i % PER_IMAGE} of image {i // PER_IMAGE}" for i in range(NUM_IMAGES * PER_IMAGE)
+    ]
+    sentences[PER_IMAGE], sentences[2 * PER_IMAGE] = sentences[0], ODD_SENTENCE
+    return sentences
 
 
 def _write_data(folder, dataset, random):
     folder.mkdir(parents=True)
-    known = {"dataset": dataset, "archives": [{"file": f"{dataset}.zip", "sha256": "ab" * 32}]}
-    with Dataset.create(folder / "dataset.h5", known) as file:
+    provenance = {"dataset": dataset, "archives": [{"file": f"{dataset}.zip", "sha256": "ab" * 32}]}
+    with Dataset.create(folder / "dataset.h5", provenance) as file:
         file.write(
-            images=random.integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8),
-            sizes=np.tile(np.array([[60, 40]], np.int32), (IMAGES, 1)),
-            image_of_sentence=np.repeat(np.arange(IMAGES, dtype=np.int32), EACH),
+            images=random.integers(0, 256, (NUM_IMAGES, SIZE, SIZE, 3), dtype=np.uint8),
+            sizes=np.tile(np.array([[60, 40]], np.int32), (NUM_IMAGES, 1)),
+            image_of_sentence=np.repeat(np.arange(NUM_IMAGES, dtype=np.int32), PER_IMAGE),
             names=_names(),
             files=[f"{name}.jpg" for name in _names()],
-            splits=["test"] * TEST + ["train"] * (IMAGES - TEST),
+            splits=["test"] * NUM_TEST + ["train"] * (NUM_IMAGES - NUM_TEST),
             sentences=_sentences(),
         )
     (folder / "data_report.csv").write_text(
@@ -107,13 +114,13 @@ def _write_data(folder, dataset, random):
 
 
 def _write_regions(folder, dataset, random, mean):
-    counts = random.poisson(mean, IMAGES)
+    counts = random.poisson(mean, NUM_IMAGES)
     total = counts.sum()
-    corners = random.uniform(0, 8, (total, 2))  # near enough for some to repeat each other
-    known = {"dataset": dataset, "detector": "drawn"}
-    with Regions.create(folder / "regions.h5", known) as file:
+    corners = random.uniform(0, 8, (total, 2))  # so near that some are similar
+    provenance = {"dataset": dataset, "detector": "drawn"}
+    with Regions.create(folder / "regions.h5", provenance) as file:
         file.write(
-            sizes=np.tile(np.array([[60, 40]], np.int32), (IMAGES, 1)),
+            sizes=np.tile(np.array([[60, 40]], np.int32), (NUM_IMAGES, 1)),
             offsets=np.concatenate([[0], counts.cumsum()]),
             boxes=np.hstack([corners, corners + random.uniform(9, 30, (total, 2))]).astype("f4"),
             scores=random.uniform(0, 1, total).astype("f4"),
@@ -124,47 +131,61 @@ def _write_regions(folder, dataset, random, mean):
 
 
 def _write_graphs(folder, variant):
-    """The graphs of a variant, if it looks at regions; those of `published` are imported."""
+    """Write the graphs of a variant, if it has any; those of `published` are imported."""
     path = folder / variant / "graphs.h5"
-    if variant in DREA:
-        argv = ["graphs", "--regions", str(folder / "regions.h5"), "--max-regions", str(MOST)]
-        assert main([*argv, *DREA[variant], "--output", str(path)]) == 0
+    if variant in GRAPH_FLAGS:
+        argv = [
+            "graphs",
+            "--regions",
+            str(folder / "regions.h5"),
+            "--max-regions",
+            str(MAX_REGIONS),
+        ]
+        assert main([*argv, *GRAPH_FLAGS[variant], "--output", str(path)]) == 0
     elif variant == "published":
         random = np.random.default_rng(3)
         with Graphs.create(path, {"settings": {"published": "UCM"}}) as file:
             file.write(
-                representation=random.random((IMAGES, MOST, 7), np.float32),
-                adjacency=random.random((IMAGES, MOST, MOST), np.float32),
-                mask=random.integers(0, MOST + 1, IMAGES)[:, None] > np.arange(MOST),
-                region_index=np.full((IMAGES, MOST), -1, np.int32),
-                num_redundant=np.zeros(IMAGES, np.int32),
+                representation=random.random((NUM_IMAGES, MAX_REGIONS, 7), np.float32),
+                adjacency=random.random((NUM_IMAGES, MAX_REGIONS, MAX_REGIONS), np.float32),
+                mask=random.integers(0, MAX_REGIONS + 1, NUM_IMAGES)[:, None]
+                > np.arange(MAX_REGIONS),
+                region_index=np.full((NUM_IMAGES, MAX_REGIONS), -1, np.int32),
+                num_redundant=np.zeros(NUM_IMAGES, np.int32),
                 names=_names(),
             )
 
 
 def _write_run(results, dataset, variant, fold, random, noise):
-    """One run's history and similarities; more noise, more mistakes."""
+    """Write one run's history and similarities; more noise makes more errors."""
     folder = results.folder / variant / f"fold{fold}"
-    owners = np.repeat(np.arange(TEST, dtype=np.int32), EACH)
-    own = np.arange(TEST)[:, None] == owners
-    similarity = (own + noise * random.normal(size=own.shape)).round(1).astype("f4")
+    image_of_sentence = np.repeat(np.arange(NUM_TEST, dtype=np.int32), PER_IMAGE)
+    relevant = np.arange(NUM_TEST)[:, None] == image_of_sentence
+    similarity = (relevant + noise * random.normal(size=relevant.shape)).round(1).astype("f4")
     results.similarity[variant, fold] = similarity
-    origin = {"dataset": dataset, "variant": variant, "fold": fold, "seed": 7, "epochs": 3}
-    with Similarity.create(folder / "similarity.h5", origin) as file:
+    provenance = {
+        "dataset": dataset,
+        "variant": variant,
+        "fold": fold,
+        "seed": 7,
+        "epochs": 3,
+        "settings": {"loss": "infonce" if variant == "still" else "triplet_sum"},
+    }
+    with Similarity.create(folder / "similarity.h5", provenance) as file:
         file.write(
             similarity=similarity,
-            image_embeddings=np.zeros((TEST, 2), np.float32),
-            sentence_embeddings=np.zeros((TEST * EACH, 2), np.float32),
-            image_of_sentence=owners,
-            names=_names()[:TEST],
-            sentences=_sentences()[: TEST * EACH],
+            image_embeddings=np.zeros((NUM_TEST, 2), np.float32),
+            sentence_embeddings=np.zeros((NUM_TEST * PER_IMAGE, 2), np.float32),
+            image_of_sentence=image_of_sentence,
+            names=_names()[:NUM_TEST],
+            sentences=_sentences()[: NUM_TEST * PER_IMAGE],
         )
     history = pd.DataFrame(
         {"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5 + fold], "mr": [5.0, 9.0, 8.0]}
     )
     history["best"] = history["epoch"] == 2
     history.to_csv(folder / "history.csv", index=False)
-    other = (similarity + random.normal(size=own.shape)).astype("f4")
+    other = (similarity + random.normal(size=relevant.shape)).astype("f4")
     return table.FoldResult(
         dataset=dataset,
         variant=variant,
@@ -172,8 +193,11 @@ def _write_run(results, dataset, variant, fold, random, noise):
         seed=7,
         ties="pessimistic",
         bootstrap_seed=7,
-        image_of_sentence=owners,
-        ranks={"none": compute_ranks(similarity, owners), "mr-code": compute_ranks(other, owners)},
+        image_of_sentence=image_of_sentence,
+        ranks={
+            "none": compute_ranks(similarity, image_of_sentence),
+            "mr-code": compute_ranks(other, image_of_sentence),
+        },
         params={
             "none": {},
             "mr-code": {"k": 5, "w1": 0.3, "w2": 1.1, "xi": 0.05, "validation_mr": 9},

@@ -1,4 +1,4 @@
-"""The rule that chooses examples, and the lists it shows, against their definitions."""
+"""The draw of queries and the lists of candidates, against their definitions."""
 
 import numpy as np
 import pytest
@@ -7,31 +7,31 @@ from galr.errors import ShapeError
 from galr.report.examples_view import RunScores, draw_examples, draw_queries, select_run
 from galr.report.results import RunId, VariantResult
 
-EVERY = 10_000  # more than there are queries
+ALL = 10_000  # more than there are queries
 
 
-def scored(seed=0, images=9, each=4):
-    """A test split with ties and with sentences that repeat."""
+def draw_scores(seed=0, images=9, per_image=4):
+    """Draw the similarities of a test split with ties and repeated sentences."""
     random = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(images), each)
-    own = np.arange(images)[:, None] == owners
-    similarity = (own + random.normal(size=own.shape)).round(1)  # rounding makes ties
-    said = [f"sentence {number}" for number in random.integers(0, 20, len(owners))]
-    return RunScores(similarity, [f"image {i}" for i in range(images)], said, owners)
+    owners = np.repeat(np.arange(images), per_image)
+    relevant = np.arange(images)[:, None] == owners
+    similarity = (relevant + random.normal(size=relevant.shape)).round(1)  # rounding makes ties
+    sentences = [f"sentence {number}" for number in random.integers(0, 20, len(owners))]
+    return RunScores(similarity, [f"image {i}" for i in range(images)], sentences, owners)
 
 
 def slow_order(row, relevant):
-    """Say the rule out loud: the most alike first, and of equals the wrong one first."""
+    """Sort by similarity, and of equally similar candidates put relevant ones last."""
     return sorted(range(len(row)), key=lambda i: (-row[i], relevant[i]))
 
 
-def check(example, row, relevant, same_words, top):
+def check(example, row, relevant, same_words, top_k):
     order = slow_order(row, relevant)
-    rank = next(place for place, i in enumerate(order) if relevant[i])
+    rank = next(rank for rank, i in enumerate(order) if relevant[i])
     assert example.rank == rank + 1
-    assert [one.index for one in example.candidates] == order[:top]
-    assert [one.rank for one in example.candidates] == list(range(1, top + 1))
-    assert (example.best_relevant is None) == (rank < top)
+    assert [one.index for one in example.candidates] == order[:top_k]
+    assert [one.rank for one in example.candidates] == list(range(1, top_k + 1))
+    assert (example.best_relevant is None) == (rank < top_k)
     for one in (*example.candidates, *([example.best_relevant] if example.best_relevant else [])):
         assert one.similarity == row[one.index]
         assert one.relevant == relevant[one.index]
@@ -42,65 +42,67 @@ def check(example, row, relevant, same_words, top):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_example_matches_the_definition(seed):
-    given = scored(seed)
-    owners, said = given.image_of_sentence, given.sentences
-    own_words = [{said[s] for s in np.flatnonzero(owners == i)} for i in range(len(given.names))]
-    to_pictures, to_sentences = draw_examples(given, count=EVERY, top=3, seed=0)
-    assert to_pictures.num_queries == len(to_pictures.examples) == len(said)
-    assert to_sentences.num_queries == len(to_sentences.examples) == len(given.names)
-    for each in to_pictures.examples:
+    scores = draw_scores(seed)
+    owners, sentences = scores.image_of_sentence, scores.sentences
+    own_words = [
+        {sentences[s] for s in np.flatnonzero(owners == i)} for i in range(len(scores.names))
+    ]
+    t2i, i2t = draw_examples(scores, count=ALL, top_k=3, seed=0)
+    assert t2i.num_queries == len(t2i.examples) == len(sentences)
+    assert i2t.num_queries == len(i2t.examples) == len(scores.names)
+    for each in t2i.examples:
         query = each.query
-        relevant = [i == owners[query] for i in range(len(given.names))]
-        row = given.similarity[:, query]
-        check(each, row, relevant, lambda i, words=said[query]: words in own_words[i], top=3)
-    for each in to_sentences.examples:
+        relevant = [i == owners[query] for i in range(len(scores.names))]
+        row = scores.similarity[:, query]
+        check(each, row, relevant, lambda i, words=sentences[query]: words in own_words[i], top_k=3)
+    for each in i2t.examples:
         query = each.query
         relevant = [owner == query for owner in owners]
-        row = given.similarity[query]
-        check(each, row, relevant, lambda s, own=own_words[query]: said[s] in own, top=3)
+        row = scores.similarity[query]
+        check(each, row, relevant, lambda s, own=own_words[query]: sentences[s] in own, top_k=3)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_count_of_right_answers_is_that_of_the_examples(seed):
-    for found in draw_examples(scored(seed), count=EVERY, top=1, seed=0):
-        assert found.num_top1 == sum(each.rank == 1 for each in found.examples)
+def test_the_number_of_correct_queries_is_that_of_the_examples(seed):
+    for direction in draw_examples(draw_scores(seed), count=ALL, top_k=1, seed=0):
+        assert direction.num_top1 == sum(each.rank == 1 for each in direction.examples)
 
 
-def test_half_are_right_and_half_are_wrong():
-    first = np.arange(100) % 3 == 0
+def test_half_are_correct_and_half_are_wrong():
+    top1 = np.arange(100) % 3 == 0
     for count in (1, 2, 5, 6):
-        drawn = draw_queries(first, count, seed=3)
-        assert first[drawn].tolist() == [True] * ((count + 1) // 2) + [False] * (count // 2)
+        drawn = draw_queries(top1, count, seed=3)
+        assert top1[drawn].tolist() == [True] * ((count + 1) // 2) + [False] * (count // 2)
         assert len(set(drawn)) == count
 
 
-@pytest.mark.parametrize("rights", [0, 1, 9, 10])
-def test_a_kind_that_runs_out_is_filled_up(rights):
-    first = np.arange(10) < rights
-    drawn = draw_queries(first, 6, seed=0)
+@pytest.mark.parametrize("num_correct", [0, 1, 9, 10])
+def test_where_one_half_has_too_few_more_are_drawn_of_the_other(num_correct):
+    top1 = np.arange(10) < num_correct
+    drawn = draw_queries(top1, 6, seed=0)
     assert len(set(drawn)) == 6
-    assert first[drawn].sum() == {0: 0, 1: 1, 9: 5, 10: 6}[rights]
+    assert top1[drawn].sum() == {0: 0, 1: 1, 9: 5, 10: 6}[num_correct]
 
 
-def test_nothing_but_the_seed_decides():
-    first = np.random.default_rng(0).random(500) < 0.3
-    assert draw_queries(first, 6, seed=1) == draw_queries(first, 6, seed=1)
-    assert draw_queries(first, 6, seed=1) != draw_queries(first, 6, seed=2)
-    often = np.bincount(
-        np.concatenate([draw_queries(first, 6, seed) for seed in range(2000)]), minlength=500
+def test_the_draw_depends_on_the_seed_alone():
+    top1 = np.random.default_rng(0).random(500) < 0.3
+    assert draw_queries(top1, 6, seed=1) == draw_queries(top1, 6, seed=1)
+    assert draw_queries(top1, 6, seed=1) != draw_queries(top1, 6, seed=2)
+    times_drawn = np.bincount(
+        np.concatenate([draw_queries(top1, 6, seed) for seed in range(2000)]), minlength=500
     )
-    assert often.min() > 0  # whoever can be drawn is drawn by some seed
+    assert times_drawn.min() > 0  # every query can be drawn
 
 
-def test_no_example_is_asked_for():
+def test_no_query_is_drawn_for_a_count_of_0():
     assert draw_queries(np.array([True, False]), 0, seed=0) == []
 
 
-def test_a_similarity_that_is_no_number_is_refused():
-    given = scored()
-    given.similarity[2, 3] = np.nan
+def test_a_similarity_that_is_not_finite_is_refused():
+    scores = draw_scores()
+    scores.similarity[2, 3] = np.nan
     with pytest.raises(ShapeError, match=r"similarity\[2, 3\] is nan"):
-        draw_examples(given, count=2, top=5, seed=0)
+        draw_examples(scores, count=2, top_k=5, seed=0)
 
 
 def test_the_leaders_first_fold_is_shown():

@@ -1,4 +1,4 @@
-"""The page, read back: it says what the files say, safely, alone, and the same every time."""
+"""The page, parsed: its numbers are those of the files, text is escaped, and it needs no other file."""
 
 import re
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ ALL = "99"  # more examples than there are queries
 
 
 class Reader(HTMLParser):
-    """Everything a test asks of a page: its elements, and the cells of its tables by the table's id."""
+    """The elements of a page, its text, and the cells of its tables by the table's id."""
 
     def __init__(self, html):
         super().__init__()
@@ -34,7 +34,7 @@ class Reader(HTMLParser):
             self.cell = [given.get("data-column"), ""]
             self.table[-1].append(self.cell)
         elif tag == "small" or given.get("class") == "source":
-            self.cell = None  # the spread below a mean, what a variant changes below its name
+            self.cell = None  # the spread below a mean, the settings below the name of a variant
 
     def handle_endtag(self, tag):
         if tag in ("td", "th"):
@@ -48,7 +48,7 @@ class Reader(HTMLParser):
             self.cell[1] += data.strip()
 
     def rows(self, table):
-        """Data rows of a table: the texts without a column's name, and the others by name."""
+        """Yield the data rows of a table: the cells without a column's name, and the others by name."""
         for row in self.tables[table]:
             named = {column: text for column, text in row if column}
             if named:
@@ -56,8 +56,8 @@ class Reader(HTMLParser):
 
 
 def metrics_of(results):
-    words = dict.fromkeys(("variant", "fold", "rerank"), str)
-    return pd.read_csv(results.folder / "metrics.csv", dtype=words).set_index(
+    dtypes = dict.fromkeys(("variant", "fold", "rerank"), str)
+    return pd.read_csv(results.folder / "metrics.csv", dtype=dtypes).set_index(
         ["variant", "rerank", "fold"]
     )
 
@@ -104,14 +104,14 @@ def test_the_headline_is_the_largest_mean_with_its_interval_and_chance(draw):
     assert "2 folds" in text
 
 
-def test_the_share_of_right_answers_is_the_recall_of_that_fold(draw):
+def test_the_fraction_of_correct_queries_is_the_recall_of_the_shown_fold(draw):
     results = draw()
     row = metrics_of(results).loc[("corrected", "none", "0")]
-    said = re.findall(r"have a right answer|\((\d+\.\d) %\)", Reader(results.page()).text)
-    assert [share for share in said if share] == [f"{row['t2i_r1']:.1f}", f"{row['i2t_r1']:.1f}"]
+    percentages = re.findall(r"\((\d+\.\d) %\) have a correct", Reader(results.page()).text)
+    assert percentages == [f"{row['t2i_r1']:.1f}", f"{row['i2t_r1']:.1f}"]
 
 
-def test_words_stay_words(draw):
+def test_text_is_escaped(draw):
     results = draw()
     page = Reader(results.page("--examples", ALL))
     tags = {tag for tag, _ in page.elements}
@@ -119,12 +119,12 @@ def test_words_stay_words(draw):
     with Dataset.open(results.folder / "dataset.h5") as file:
         odd = file.sentences[6]
     assert "<script>" in odd
-    assert page.text.count(odd) >= 2  # as a query and as an answer
+    assert page.text.count(odd) >= 2  # as a query and as a candidate
     assert "<b>dock</b>" in page.text
     assert "holds no word: '<i>'" in page.text
 
 
-def test_the_page_needs_nothing_else(draw):
+def test_the_page_needs_no_other_file(draw):
     html = draw().page()
     page = Reader(html)
     for tag, given in page.elements:
@@ -141,7 +141,7 @@ def test_the_page_needs_nothing_else(draw):
 
 
 def test_every_figure_has_a_caption(draw):
-    """Walk down the page: a figure that closes has seen a caption of its own."""
+    """A figure has a caption of its own before it ends."""
     depth = []
     for tag in re.findall(r"<(/?fig(?:ure|caption))\b", draw().page()):
         if tag == "figure":
@@ -153,7 +153,7 @@ def test_every_figure_has_a_caption(draw):
     assert depth == []
 
 
-def test_the_same_files_make_the_same_page_and_another_seed_other_examples(draw):
+def test_the_same_files_give_the_same_page_and_another_seed_other_examples(draw):
     results = draw()
     first = results.page("--examples", "2")
     assert results.page("--examples", "2") == first
@@ -168,21 +168,23 @@ def test_the_boxes_are_the_kept_regions_in_their_pixels(draw):
         Graphs.open(results.folder / "corrected" / "graphs.h5") as graph,
     ):
         offsets, boxes, kept = found.offsets[:], found.boxes[:], graph.region_index[:]
-    pictures = re.findall(r'<svg class="picture".*?</svg>', html, flags=re.DOTALL)
-    assert pictures
-    for picture in pictures:
-        image = int(re.search(r"scene (\d+),", picture)[1])
+    svgs = re.findall(r'<svg class="image".*?</svg>', html, flags=re.DOTALL)
+    assert svgs
+    for svg in svgs:
+        image = int(re.search(r"scene (\d+),", svg)[1])
         drawn = re.findall(
-            r'<rect class="box box\d" x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"', picture
+            r'<rect class="box box\d" x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"', svg
         )
         x1, y1, x2, y2 = boxes[offsets[image] + kept[image][kept[image] >= 0]].T
         expected = np.stack([x1, y1, x2 - x1, y2 - y1], axis=1)
         np.testing.assert_allclose(np.array(drawn, float).reshape(-1, 4), expected, atol=0.11)
-        assert 'viewBox="0 0 60 40"' in picture
-        assert 'width="60" height="40" preserveAspectRatio="none"' in picture  # stored square
+        assert 'viewBox="0 0 60 40"' in svg
+        assert (
+            'width="60" height="40" preserveAspectRatio="none"' in svg
+        )  # the stored one is square
 
 
-def test_published_rows_stand_as_they_are_in_the_file(draw):
+def test_published_results_are_shown_as_in_the_file(draw):
     page = Reader(draw(dataset="sydney").page())
     rows = [row for row in page.tables["peers"] if len(row) > 2][1:]
     table = pd.read_csv(PUBLISHED_CSV)
@@ -193,10 +195,10 @@ def test_published_rows_stand_as_they_are_in_the_file(draw):
         assert texts[4:] == [f"{given[column]:.2f}" for column in RECALL_NAMES]
 
 
-def test_a_dataset_nobody_published_on_says_so(draw):
+def test_a_dataset_without_published_results_has_a_sentence_instead(draw):
     page = Reader(draw(dataset="demo").page())
     assert "peers" not in page.tables
-    assert "Nothing is published on demo" in page.text
+    assert "We know of no published results on demo" in page.text
 
 
 def test_one_fold_has_no_spread(draw):
@@ -205,27 +207,27 @@ def test_one_fold_has_no_spread(draw):
     assert "One fold has no spread" in page.text
 
 
-def test_no_regions_at_all(draw):
+def test_a_dataset_without_regions_has_a_sentence_instead(draw):
     results = draw(regions=False)
     html = results.page()
     assert not re.search(r'<rect class="box', html)
     assert "The detector found no region on any of 14 images" in Reader(html).text
 
 
-def outcomes(page):
-    """The rows of the table of what DREA made of the regions, by their first cell."""
+def drea_rows(page):
+    """Return the rows of the table of kept and dropped regions, by their first cell."""
     return {
         names[0]: {column: text.replace(",", "") for column, text in cells.items()}
-        for names, cells in page.rows("outcomes")
+        for names, cells in page.rows("drea")
     }
 
 
-def test_every_way_to_make_graphs_has_a_row(draw):
+def test_every_set_of_equal_graphs_has_a_row(draw):
     variants = ("corrected", "still", "iou", "no_drea", "published", "global")
     results = draw(variants=variants, folds=1)
     html = results.page()
     page = Reader(html)
-    rows = outcomes(page)
+    rows = drea_rows(page)
     assert list(rows) == [
         "corrected, still",
         "iou",
@@ -249,23 +251,23 @@ def test_every_way_to_make_graphs_has_a_row(draw):
         assert row["mean_per_image"] == f"{mask.sum() / len(mask):.2f}"
         if name == "published":
             continue
-        ends = [int(row[end]) for end in ("low_score", "redundant", "over_limit", "kept")]
-        assert sum(ends) == int(row["detected"]) == len(scores)
-        assert ends[:2] == [(scores < 0.3).sum(), redundant.sum()]
+        counts = [int(row[name]) for name in ("low_score", "redundant", "over_limit", "kept")]
+        assert sum(counts) == int(row["detected"]) == len(scores)
+        assert counts[:2] == [(scores < 0.3).sum(), redundant.sum()]
     assert {
-        rows["published"][end] for end in ("detected", "low_score", "redundant", "over_limit")
+        rows["published"][name] for name in ("detected", "low_score", "redundant", "over_limit")
     } == {"not known"}
     assert "The settings of corrected: bandwidth 0.2, max regions 3, min score 0.3," in page.text
-    told = [f"<summary>{variant}/graphs.h5</summary>" in html for variant in variants]
-    assert told == [True] * 5 + [False]
+    listed = [f"<summary>{variant}/graphs.h5</summary>" in html for variant in variants]
+    assert listed == [True] * 5 + [False]
 
 
-def test_where_no_variant_looks_at_regions_the_page_says_so(draw):
+def test_where_no_variant_uses_regions_the_page_has_a_sentence_instead(draw):
     html = draw(variants=("global",)).page()
     page = Reader(html)
-    assert "No variant looked at them" in page.text
-    assert "outcomes" not in page.tables
-    assert "No variant looks at regions, so none are drawn" in page.text
+    assert "No variant uses them" in page.text
+    assert "drea" not in page.tables
+    assert "No variant uses regions, so none are drawn" in page.text
     assert not re.search(r'<rect class="box', html)
     assert "graphs.h5" not in html
 
@@ -279,8 +281,8 @@ REFUSALS = {
     "a column is missing": ("metrics.csv", lambda t: t.drop(columns="mr_low"), "lacks mr_low"),
     "no rows": ("metrics.csv", lambda t: t.head(0), "has no rows"),
     "no mean": ("metrics.csv", lambda t: t[t["fold"] != "mean"], "lacks the mean of corrected"),
-    "a word": ("metrics.csv", lambda t: t.assign(mr="high"), "holds a word"),
-    "no history of the best": (
+    "text as a number": ("metrics.csv", lambda t: t.assign(mr="high"), "holds text"),
+    "no best epoch": (
         "corrected/fold0/history.csv",
         lambda t: t.drop(columns="best"),
         "lacks best",
@@ -289,15 +291,15 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize(("file", "change", "says"), REFUSALS.values(), ids=REFUSALS.keys())
-def test_a_broken_table_is_refused_in_one_line(draw, capsys, file, change, says):
+@pytest.mark.parametrize(("file", "change", "message"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_broken_table_is_refused_in_one_line(draw, capsys, file, change, message):
     results = draw()
     edit(results.folder / file, change)
     assert results.report() == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     assert file in errors[0]
-    assert says in errors[0]
+    assert message in errors[0]
     assert not (results.folder / "report.html").exists()
 
 
@@ -311,7 +313,7 @@ def test_files_of_other_images_are_refused(draw, capsys):
     assert "name different images" in capsys.readouterr().err
 
 
-def test_a_metrics_file_that_is_not_there(draw, capsys, tmp_path):
+def test_a_missing_metrics_file_is_refused(draw, capsys, tmp_path):
     assert draw().report(metrics=tmp_path / "none.csv") == 2
     assert "does not exist" in capsys.readouterr().err
 
@@ -322,10 +324,35 @@ def test_the_detector_is_named_beside_its_regions(draw):
 
 
 @pytest.mark.parametrize("flag", ["--examples", "--seed"])
-def test_a_number_below_none_is_refused(draw, capsys, flag):
+def test_a_negative_number_is_refused(draw, capsys, flag):
     assert draw().report(flag, "-1") == 2
-    assert "0 or more" in capsys.readouterr().err
+    assert "must be 0 or more" in capsys.readouterr().err
 
 
-def test_no_examples_may_be_asked_for(draw):
-    assert "<image " not in draw().page("--examples", "0")
+def test_a_page_without_examples_differs_in_nothing_else(draw):
+    results = draw()
+    with_examples, without = results.page(), results.page("--examples", "0")
+    section = without.split('<section id="examples">')[1].split("</section>")[0]
+    assert len(re.findall(r"have a correct candidate at rank 1", section)) == 2
+    assert re.findall(r"Of (\d+) test (sentences|images)", section) == [
+        ("30", "sentences"),
+        ("10", "images"),
+    ]
+    for mark in ("<figure", "<li", "<image ", "no region"):
+        assert mark not in section
+    assert "<image " in with_examples
+    assert Reader(without).tables == Reader(with_examples).tables
+
+    def other_sections(html):
+        return re.sub(r'<section id="examples">.*?</section>', "", html, flags=re.DOTALL)
+
+    assert other_sections(without) == other_sections(with_examples)
+
+
+def test_the_training_panels_name_the_loss_of_their_variant(draw):
+    html = draw(variants=("corrected", "still")).page()
+    titles = re.findall(r"<figcaption>(Training loss.*?)\.</figcaption>", html)
+    assert titles == [
+        "Training loss triplet_sum, mean over pairs",
+        "Training loss infonce, mean over pairs",
+    ]

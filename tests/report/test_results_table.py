@@ -1,4 +1,4 @@
-"""The table in the console."""
+"""The table of results on the console."""
 
 from pathlib import Path
 
@@ -10,15 +10,13 @@ from galr.evaluate.metrics import RECALL_NAMES
 from galr.report.results import format_table, read_metrics
 
 
-def test_it_holds_the_means_in_order(draw):
+def test_the_table_holds_the_means_in_order(draw):
     path = draw().folder / "metrics.csv"
-    shown = format_table(read_metrics(path))
+    text = format_table(read_metrics(path))
     table = pd.read_csv(path, dtype={"fold": str})
     means = table[table["fold"] == "mean"]
     spread = table[table["fold"] == "std"]
-    lines = [
-        line.split() for line in shown.splitlines() if line.startswith(("corrected", "global"))
-    ]
+    lines = [line.split() for line in text.splitlines() if line.startswith(("corrected", "global"))]
     assert len(lines) == len(means) == 4
     for line, (_, mean), (_, std) in zip(lines, means.iterrows(), spread.iterrows(), strict=True):
         assert line[:2] == [mean["variant"], mean["rerank"]]
@@ -27,26 +25,26 @@ def test_it_holds_the_means_in_order(draw):
         assert [part for part in line[2:] if part != "to"] == [
             f"{number:.2f}" for number in numbers
         ]
-    assert shown.startswith("ucm: 10 test images, 30 sentences, 2 folds\n")
-    assert f"mR of {table['chance_mr'].iloc[0]:.2f}" in shown
+    assert text.startswith("ucm: 10 test images, 30 sentences, 2 folds\n")
+    assert f"mR of {table['chance_mr'].iloc[0]:.2f}" in text
 
 
-def test_any_console_can_show_it(draw):
-    shown = format_table(
+def test_the_table_is_ascii_with_aligned_columns(draw):
+    text = format_table(
         read_metrics(draw(variants=("a_variant_of_a_long_name",)).folder / "metrics.csv")
     )
-    assert shown.isascii()
-    assert max(map(len, shown.splitlines())) <= 120
-    lines = [line for line in shown.splitlines() if " to " in line and "%" not in line]
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 120
+    lines = [line for line in text.splitlines() if " to " in line and "%" not in line]
     assert len({line.index(" to ") for line in lines if line.startswith("a_")}) == 1  # in columns
 
 
-def test_one_fold_shows_a_dash_and_no_chance_shows_none(draw):
+def test_one_fold_has_a_dash_as_spread_and_chance_may_be_missing(draw):
     metrics = read_metrics(draw(folds=1).folder / "metrics.csv").drop(columns="chance_mr")
-    shown = format_table(metrics)
-    assert "1 fold\n" in shown
-    assert " -  " in shown
-    assert "random" not in shown
+    text = format_table(metrics)
+    assert "1 fold\n" in text
+    assert " -  " in text
+    assert "random" not in text
 
 
 def test_report_and_show_print_the_table_and_the_path(draw, capsys):
@@ -59,7 +57,7 @@ def test_report_and_show_print_the_table_and_the_path(draw, capsys):
     assert capsys.readouterr().out == expected
 
 
-def test_show_refuses_a_report_that_is_not_there(draw, capsys):
+def test_show_refuses_a_missing_report(draw, capsys):
     folder = draw().folder
     assert (
         main(["show", "--metrics", str(folder / "metrics.csv"), "--report", str(Path("no.html"))])
@@ -69,7 +67,7 @@ def test_show_refuses_a_report_that_is_not_there(draw, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2,3\n4\n"])
-def test_what_is_no_table_is_refused_in_one_line(tmp_path, capsys, content):
+def test_a_file_that_is_no_csv_is_refused_in_one_line(tmp_path, capsys, content):
     path = tmp_path / "metrics.csv"
     path.write_bytes(content)
     (tmp_path / "report.html").touch()
