@@ -21,6 +21,7 @@ from galr.evaluate.bootstrap import bootstrap_interval
 from galr.evaluate.directions import prepare_directions, rerank_and_rank
 from galr.evaluate.evaluate import MatrixSource
 from galr.evaluate.grid_search import grid_search
+from galr.evaluate.qbnorm import QueryBank
 from galr.evaluate.ranks import CUTOFFS, RetrievalRanks, SimilarityMatrix, compute_ranks
 from galr.evaluate.rerank import effective_k, rerank_direction
 
@@ -84,7 +85,8 @@ def random_source(images: int, sentences_per_image: int) -> MatrixSource:
     bank = random_embeddings(random, 7 * images, sentences_per_image)
     image_of_sentence = np.repeat(np.arange(images), sentences_per_image)
     matrix = SimilarityMatrix(embeddings[0] @ embeddings[1].T, image_of_sentence)
-    return MatrixSource.with_bank(matrix, embeddings, bank)
+    banks = QueryBank(bank[0], embeddings[1]), QueryBank(bank[1], embeddings[0])
+    return MatrixSource(matrix, banks)
 
 
 def random_embeddings(

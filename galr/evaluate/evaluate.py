@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
-import numpy as np
-
 from galr.errors import ConfigError
 from galr.evaluate.directions import RankedDirection, prepare_directions, rerank_and_rank
 from galr.evaluate.grid_search import (
@@ -62,28 +60,6 @@ class MatrixSource:
     matrix: SimilarityMatrix
     banks: tuple[QueryBank, QueryBank] | None = None
     threads: int = 1
-
-    @classmethod
-    def with_bank(
-        cls,
-        matrix: SimilarityMatrix,
-        embeddings: tuple[np.ndarray, np.ndarray],
-        bank: tuple[np.ndarray, np.ndarray],
-        threads: int = 1,
-    ) -> "MatrixSource":
-        """Combine a matrix with the embeddings that qbnorm compares.
-
-        Args:
-            matrix: similarities and relevance.
-            embeddings: (images, dim) and (sentences, dim) float32, unit rows: the candidates.
-            bank: (bank images, dim) and (bank sentences, dim), likewise: the training queries.
-            threads: number of threads.
-        """
-        images, sentences = embeddings
-        bank_images, bank_sentences = bank
-        return cls(
-            matrix, (QueryBank(bank_images, sentences), QueryBank(bank_sentences, images)), threads
-        )
 
     def count_ranks(self) -> tuple[RankCounts, RankCounts]:
         """See `RankingSource`.

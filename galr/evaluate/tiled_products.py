@@ -15,11 +15,11 @@ from math import sqrt
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from galr.errors import DeviceError, ShapeError
 from galr.evaluate.ranks import Direction
 from galr.evaluate.topk import row_blocks
+from galr.progress import ProgressBar
 
 TILE_MULTIPLE = 64  # sides of a tile are multiples of it
 MAX_TILE = {"cpu": (2048, 8192), "cuda": (4096, 16384)}  # images, sentences
@@ -123,7 +123,7 @@ class EmbeddingPair:
         rows, columns = self._images, self._sentences
         products = torch.empty((rows.block_rows, columns.block_rows), device=self.device)
         scratch = torch.empty(products.numel(), device=self.device)
-        with tqdm(
+        with ProgressBar(
             total=len(rows) * len(columns), desc=description, unit="tile", disable=None
         ) as bar:
             for images in rows:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from galr.data.find_images import (
     IMAGE_SUFFIXES,
@@ -20,6 +19,7 @@ from galr.data.find_images import (
 from galr.errors import DataError
 from galr.io.atomic import atomic_write
 from galr.io.images import DECODE_ERRORS, load_rgb
+from galr.progress import ProgressBar
 
 COLUMNS = ("image_id", "width", "height")
 
@@ -67,7 +67,7 @@ def scan_sizes(image_dir: Path) -> tuple[list[str], np.ndarray]:
         raise DataError(f"{image_dir} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     sizes = [
         (image_stem(str(file)), *_read_header(image_dir / file))
-        for file in tqdm(files, "sizes", unit="image", disable=None)
+        for file in ProgressBar(files, "sizes", unit="image", disable=None)
     ]
     return _sort_by_name(sizes, image_dir)
 
