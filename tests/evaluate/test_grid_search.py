@@ -11,6 +11,7 @@ from galr.evaluate.directions import prepare_directions
 from galr.evaluate.evaluate import MatrixSource, evaluate
 from galr.evaluate.grid_search import QBNormParams, RerankParams, grid_search, grid_search_beta
 from galr.evaluate.metrics import retrieval_metrics
+from galr.evaluate.qbnorm import QueryBank
 from galr.evaluate.ranks import (
     RetrievalRanks,
     SimilarityMatrix,
@@ -70,7 +71,8 @@ def random_source(random, images=12, sentences_per_image=2):
     bank = tuple(random.normal(size=(n, 4)) for n in (9, 21))
     image_of_sentence = np.repeat(np.arange(images), sentences_per_image)
     matrix = SimilarityMatrix(embeddings[0] @ embeddings[1].T, image_of_sentence)
-    return MatrixSource.with_bank(matrix, embeddings, bank)
+    banks = QueryBank(bank[0], embeddings[1]), QueryBank(bank[1], embeddings[0])
+    return MatrixSource(matrix, banks)
 
 
 def test_the_test_split_takes_no_part_in_the_choice():
