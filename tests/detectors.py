@@ -1,4 +1,4 @@
-"""A network that is small enough to train and to look with in a test: what a detector file's `model` says."""
+"""The `model` section of a detector file for a network that is small enough to train and run in a test."""
 
 TINY_DETECTOR = {  # two thirds of RTMDet-tiny's width, and two levels finer than its own
     "config": "rtmdet/rtmdet_tiny_8xb32-300e_coco.py",

@@ -1,4 +1,4 @@
-"""A run with random weights, in the files that the workflow writes: for tests of what comes after training."""
+"""A run with random weights, in the files that the workflow writes: for tests of the commands after training."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ NAMES = [f"{number:02}" for number in range(IMAGES)]
 
 
 def write_images(folder):
-    """Write images of many sizes, some grey, some with transparency; their paths, in order."""
+    """Write images of many sizes, some grey, some with transparency, and return their paths in order."""
     random, paths = np.random.default_rng(0), []
     folder.mkdir(parents=True)
     for number, name in enumerate(NAMES):
@@ -74,7 +74,7 @@ def write_dataset(path, images):
 
 
 def write_graphs(path, images):
-    """Write graphs.h5, DREA's graphs of `sample_regions`; its provenance."""
+    """Write graphs.h5, DREA's graphs of `sample_regions`, and return its provenance."""
     boxes, scores, classes = zip(*(sample_regions(number) for number in range(IMAGES)), strict=True)
     graphs = drea.build_graphs(
         Detections(
@@ -94,7 +94,7 @@ def write_graphs(path, images):
 
 
 def write_run(folder: Path, branches="both", **architecture):
-    """Write all files of a run below a folder; the run's own folder, results/small/<branches>/fold0."""
+    """Write all files of a run below a folder, and return the run's own folder, results/small/<branches>/fold0."""
     images = write_images(folder / "images")
     dataset = folder / "results/small/dataset.h5"
     run = dataset.parent / branches / "fold0"
@@ -132,7 +132,7 @@ def write_checkpoint(
     architecture=None,
     **provenance,
 ):
-    """Write checkpoint.pt of a run, with random weights; its dataset and graphs are there already."""
+    """Write checkpoint.pt of a run, with random weights; its dataset and graphs must exist."""
     graphs = None if branches == "global" else run.with_name("graphs.h5")
     architecture = ARCHITECTURE | (architecture or {}) | {
         "branches": branches,

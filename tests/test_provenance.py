@@ -17,14 +17,14 @@ from galr import provenance
 ROOT = Path(__file__).parents[1]
 
 
-def install(place, name, version, *needs, extras=()):
+def install(folder, name, version, *needs, extras=()):
     """Write the metadata of an installed package without files."""
-    folder = place / f"{name.replace('-', '_')}-{version}.dist-info"
-    folder.mkdir()
+    metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    metadata.mkdir()
     lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
     lines += [f"Provides-Extra: {extra}" for extra in extras]
     lines += [f"Requires-Dist: {need}" for need in needs]
-    (folder / "METADATA").write_text("\n".join(lines) + "\n")
+    (metadata / "METADATA").write_text("\n".join(lines) + "\n")
 
 
 def test_dependency_versions_has_direct_and_indirect_dependencies_only(tmp_path, monkeypatch):
@@ -34,23 +34,23 @@ def test_dependency_versions_has_direct_and_indirect_dependencies_only(tmp_path,
     for name in ("glue", "stone", "straw", "moat", "sauna", "unrelated"):
         install(tmp_path, name, "7")
     monkeypatch.syspath_prepend(tmp_path)
-    found = provenance.dependency_versions("root")
-    assert found == {"glue": "7", "roof": "3", "stone": "7", "wall-paper": "2.5"}
-    assert list(found) == sorted(found)
+    versions = provenance.dependency_versions("root")
+    assert versions == {"glue": "7", "roof": "3", "stone": "7", "wall-paper": "2.5"}
+    assert list(versions) == sorted(versions)
 
 
 def test_dependency_versions_has_every_dependency_of_this_package():
-    found = provenance.dependency_versions()
+    versions = provenance.dependency_versions()
     needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     for need in map(Requirement, needs):
         key = canonicalize_name(need.name)
-        assert found[key] == importlib.metadata.version(need.name), key
-    assert "galr" not in found and "pytest" not in found
+        assert versions[key] == importlib.metadata.version(need.name), key
+    assert "galr" not in versions and "pytest" not in versions
 
 
-def commit(place, *words):
+def commit(folder, *words):
     who = ["-c", "user.name=x", "-c", "user.email=x@y"]
-    subprocess.run(["git", "-C", place, *who, *words], check=True, capture_output=True)
+    subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True)
 
 
 @pytest.fixture

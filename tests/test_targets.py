@@ -1,4 +1,4 @@
-"""Names in the workflow's targets: which files define them, and what is said where a target cannot be made."""
+"""Names in the workflow's targets: the files that define them, and the errors of targets that cannot be made."""
 
 import re
 from pathlib import Path
@@ -45,14 +45,14 @@ def test_a_file_that_cannot_be_used_is_an_error_of_its_name_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a{b}", " a", "a ", "a\nb"])
-def test_a_name_that_cannot_stand_in_a_target_is_refused(name, tmp_path):
+def test_a_name_that_no_target_can_contain_is_refused(name, tmp_path):
     (tmp_path / f"{name}.yaml").write_text("[]")
     specs = read_specs(tmp_path, read)
     assert not specs.usable and "rename the file" in str(specs.explain(name))
 
 
 @pytest.mark.parametrize("name", ["a+b", "a b", "a.b", "Größe", "(1)", "a|b", "-x", "$x"])
-def test_other_names_are_taken(name, tmp_path):
+def test_other_names_are_accepted(name, tmp_path):
     (tmp_path / f"{name}.yaml").write_text("[]")
     assert list(read_specs(tmp_path, lambda path: path.stem).usable) == [name]
     assert re.fullmatch(one_of([name]), name)

@@ -79,15 +79,15 @@ def report(workspace):
 
 def test_a_dataset_is_stored_unchanged(workspace, capsys):
     assert run(workspace) == 0
-    found = stored(workspace)
-    assert found["names"] == ["b", "a", "ü 1", "d"]
-    assert found["splits"] == ["train", "test", "train", "test"]
-    assert found["files"] == [f"images/{name}.png" for name in found["names"]]
-    assert found["sizes"].tolist() == [[30, 20], [30, 21], [30, 22], [30, 23]]
-    assert found["image_of_sentence"].tolist() == [0, 1, 1, 2, 2, 2, 3, 3, 3, 3]
-    assert found["sentences"][3] == "ü 1.png sentence 0 飞机 ."
-    assert found["chunks"] == (1, SIZE, SIZE, 3)
-    assert (found["images"] == decoded_alone(workspace, found["files"])).all()
+    dataset = stored(workspace)
+    assert dataset["names"] == ["b", "a", "ü 1", "d"]
+    assert dataset["splits"] == ["train", "test", "train", "test"]
+    assert dataset["files"] == [f"images/{name}.png" for name in dataset["names"]]
+    assert dataset["sizes"].tolist() == [[30, 20], [30, 21], [30, 22], [30, 23]]
+    assert dataset["image_of_sentence"].tolist() == [0, 1, 1, 2, 2, 2, 3, 3, 3, 3]
+    assert dataset["sentences"][3] == "ü 1.png sentence 0 飞机 ."
+    assert dataset["chunks"] == (1, SIZE, SIZE, 3)
+    assert (dataset["images"] == decoded_alone(workspace, dataset["files"])).all()
     assert report(workspace) == [["item", "kind", "reason"]]
     assert "4 images (2 train, 2 test), 10 sentences; dropped: nothing" in capsys.readouterr().err
 
@@ -95,16 +95,16 @@ def test_a_dataset_is_stored_unchanged(workspace, capsys):
 def test_provenance_has_names_hashes_and_versions(workspace):
     listing = (workspace / "resources/mine/files/dataset.json").read_bytes()
     assert run(workspace) == 0
-    found = stored(workspace)
-    provenance = found["provenance"]
+    dataset = stored(workspace)
+    provenance = dataset["provenance"]
     assert (provenance["dataset"], provenance["title"], provenance["size"]) == (
         "mine",
         "Mine",
         SIZE,
     )
     assert provenance["sources"] == {"dataset.json": hashlib.sha256(listing).hexdigest()}
-    assert provenance["images_sha256"] == hashlib.sha256(found["images"].tobytes()).hexdigest()
-    sentences = "".join(f"{sentence}\0" for sentence in found["sentences"]).encode()
+    assert provenance["images_sha256"] == hashlib.sha256(dataset["images"].tobytes()).hexdigest()
+    sentences = "".join(f"{sentence}\0" for sentence in dataset["sentences"]).encode()
     assert provenance["sentences_sha256"] == hashlib.sha256(sentences).hexdigest()
     assert {"python", "galr", "h5py"} <= provenance["versions"].keys()
 
@@ -118,11 +118,11 @@ def test_a_damaged_image_is_an_error_or_dropped_with_its_sentences(workspace, ca
     assert "(corrupt_image, 1 in all)" in line
     assert not (workspace / "dataset.h5").exists()
     assert run(workspace, corrupt_image="drop") == 0
-    found = stored(workspace)
-    assert found["names"] == ["b", "a", "d"]
-    assert (found["images"] == decoded_alone(workspace, found["files"])).all()
-    assert found["sizes"].tolist() == [[30, 20], [30, 21], [30, 23]]
-    assert found["image_of_sentence"].tolist() == [0, 1, 1, 2, 2, 2, 2]
+    dataset = stored(workspace)
+    assert dataset["names"] == ["b", "a", "d"]
+    assert (dataset["images"] == decoded_alone(workspace, dataset["files"])).all()
+    assert dataset["sizes"].tolist() == [[30, 20], [30, 21], [30, 23]]
+    assert dataset["image_of_sentence"].tolist() == [0, 1, 1, 2, 2, 2, 2]
     (_, row) = report(workspace)
     assert row[:2] == ["ü 1", "corrupt_image"]
     assert "truncated" in row[2]
@@ -200,10 +200,10 @@ def test_download_extract_and_data_follow_each_other(workspace, capsys):
     assert set(sources) == {"mine.zip", "mine/dataset.json"}
 
 
-@pytest.mark.parametrize("stage", ["download", "extract", "data"])
-def test_help_names_inputs_and_outputs(stage, capsys):
+@pytest.mark.parametrize("command", ["download", "extract", "data"])
+def test_help_names_inputs_and_outputs(command, capsys):
     with pytest.raises(SystemExit) as caught:
-        main([stage, "--help"])
+        main([command, "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert "IN   " in text

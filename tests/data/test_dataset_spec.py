@@ -25,9 +25,9 @@ MINIMAL = {
 ZIP = {"file": "a.zip", "urls": ["https://example.org/a.zip"], "sha256": None}
 
 
-def written(place, **changes):
+def written(tmp_path, **changes):
     document = {k: v for k, v in (MINIMAL | changes).items() if v is not ...}
-    path = place / "mine.yaml"
+    path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(document), "utf-8")
     return path
 

@@ -28,7 +28,7 @@ class Script:
     )  # bytes to send before breaking off, an answer each
     codes: list[int] = field(default_factory=list)  # failures to answer first
     html: bool = False
-    ranges: list[str | None] = field(default_factory=list)  # what was asked
+    ranges: list[str | None] = field(default_factory=list)  # the header Range of every request
 
 
 def handler_of(script):
@@ -37,13 +37,17 @@ def handler_of(script):
             pass
 
         def do_GET(self):
-            asked = self.headers.get("Range")
-            script.ranges.append(asked)
+            requested_range = self.headers.get("Range")
+            script.ranges.append(requested_range)
             if script.codes:
                 self.send_error(script.codes.pop(0))
                 return
             same = self.headers.get("If-Range", script.etag) == script.etag
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and same else 0
+            start = (
+                int(requested_range.removeprefix("bytes=").rstrip("-"))
+                if requested_range and same
+                else 0
+            )
             whole = len(script.body)
             if start >= whole:
                 self.send_response(416)
@@ -93,7 +97,7 @@ def url(script):
 def nowhere():
     with serving(Script()) as address:
         pass
-    return address  # nobody answers there any more
+    return address  # no server listens there any more
 
 
 @pytest.fixture
@@ -149,7 +153,7 @@ def test_a_later_call_resumes_an_earlier_one(get, url, script, tmp_path):
         ('"one"', '"two"', OTHER),
         ('"one"', '"two"', OTHER[:200_000]),
         ('"one"', '"two"', OTHER[:500]),
-        (None, None, OTHER[:200_000]),  # a server that tells nothing still tells the length
+        (None, None, OTHER[:200_000]),  # without validators the length still shows a change
         (None, None, OTHER[:500]),
     ],
 )

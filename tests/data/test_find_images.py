@@ -45,7 +45,7 @@ def test_image_stem_removes_only_the_suffix_of_an_image(name, expected):
         ("3.v2", ["b/3.v2.webp"]),
         ("elsewhere/2", ["a/2.JPEG"]),  # mirrors name folders differently
         ("1", ["a/1.jpg", "b/1.tif"]),
-        ("b/1", ["b/1.tif"]),  # the folder tells two apart
+        ("b/1", ["b/1.tif"]),  # the folder distinguishes the two
         ("café", ["cafe\N{COMBINING ACUTE ACCENT}.png"]),
         ("4", []),
     ],

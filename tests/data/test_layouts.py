@@ -42,9 +42,9 @@ def test_precomp_names_are_given_once_per_image_or_once_per_sentence(tmp_path, r
         sentences = [s for image in WANTED if image.split == split for s in image.sentences]
         lines = [name for name in names for _ in range(repeated)]
         write_precomp(tmp_path, split, sentences, lines, ending)
-    found = listing(tmp_path, PRECOMP)
-    assert found.images == WANTED
-    assert [file.name for file in found.files] == [
+    annotations = listing(tmp_path, PRECOMP)
+    assert annotations.images == WANTED
+    assert [file.name for file in annotations.files] == [
         f"{split}_{what}.txt" for split in ("train", "test") for what in ("caps", "filename")
     ]
 
@@ -87,8 +87,8 @@ def test_a_split_may_consist_of_several_of_the_sources_and_others_be_unused(tmp_
         tmp_path, [entry(f"{s}.jpg", s, "a") for s in ("test", "restval", "train", "odd", "val")]
     )
     splits = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
-    found = listing(tmp_path, KarpathyLayout(("dataset.json",)), splits, unused=("odd",))
-    assert [(i.name, i.split) for i in found.images] == [
+    annotations = listing(tmp_path, KarpathyLayout(("dataset.json",)), splits, unused=("odd",))
+    assert [(i.name, i.split) for i in annotations.images] == [
         ("test", "test"),
         ("restval", "train"),
         ("train", "train"),
@@ -118,9 +118,9 @@ def test_sentences_of_unknown_images_are_reported(tmp_path):
     images[0]["sentences"][0]["imgid"] = 4
     images[0]["sentences"][1]["imgid"] = 5
     write_karpathy(tmp_path, images)
-    found = listing(tmp_path, KarpathyLayout(("dataset.json",)))
-    assert [(i.name, i.sentences) for i in found.images] == [("1", ("mine",)), ("3", ("c",))]
-    assert [(s.location, s.reason) for s in found.unmatched] == [
+    annotations = listing(tmp_path, KarpathyLayout(("dataset.json",)))
+    assert [(i.name, i.sentences) for i in annotations.images] == [("1", ("mine",)), ("3", ("c",))]
+    assert [(s.location, s.reason) for s in annotations.unmatched] == [
         ("dataset.json image 1 sentence 2", "its imgid is 5, its image's is 4"),
         ("dataset.json image 2", "its filename is blank"),
     ]

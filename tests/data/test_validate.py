@@ -27,11 +27,11 @@ def check(images=GOOD, files=FILES, unmatched=(), count=None, total=None, **poli
 
 
 def test_a_valid_dataset_keeps_its_order():
-    found, dropped = check(count=2, total=3, **dict.fromkeys(PROBLEM_KINDS, "error"))
-    assert [(f.name, f.split, f.sentences) for f in found] == [
+    matched, dropped = check(count=2, total=3, **dict.fromkeys(PROBLEM_KINDS, "error"))
+    assert [(f.name, f.split, f.sentences) for f in matched] == [
         (image.name, image.split, image.sentences) for image in GOOD
     ]
-    assert [f.file for f in found] == list(FILES)
+    assert [f.file for f in matched] == list(FILES)
     assert dropped == []
 
 
@@ -68,13 +68,13 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_problem_is_dropped_and_reported(case):
     kind, bad, items = BAD[case]
-    found, dropped = check(**bad, **{k: "error" for k in PROBLEM_KINDS if k != kind})
+    matched, dropped = check(**bad, **{k: "error" for k in PROBLEM_KINDS if k != kind})
     assert [problem.item for problem in dropped] == items
     assert {problem.kind for problem in dropped} == {kind}
     assert all(problem.reason for problem in dropped)
     kept = {"two files": ["a", "b"], "blank": ["a", "b", "c", "d"]}
-    assert [f.name for f in found] == kept.get(case, ["a", "b", "c"])
-    assert all(sentence.strip(" .") for f in found for sentence in f.sentences)
+    assert [f.name for f in matched] == kept.get(case, ["a", "b", "c"])
+    assert all(sentence.strip(" .") for f in matched for sentence in f.sentences)
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -93,30 +93,30 @@ def test_a_problem_is_an_error_that_names_the_policy(case):
 def test_a_file_in_the_annotated_folder_is_preferred():
     images = (ImageEntry("x/a", "train", ("one",)), ImageEntry("y/a", "test", ("two",)))
     files = (PurePosixPath("in/x/a.jpg"), PurePosixPath("in/y/a.jpg"))
-    found, dropped = check(images, files)
-    assert [str(f.file) for f in found] == ["in/x/a.jpg", "in/y/a.jpg"]
+    matched, dropped = check(images, files)
+    assert [str(f.file) for f in matched] == ["in/x/a.jpg", "in/y/a.jpg"]
     assert dropped == []
 
 
 @pytest.mark.parametrize("number", [1, 7])
 def test_any_number_of_sentences_is_valid_if_none_is_expected(number):
     images = [ImageEntry(name, "train", ("a plane .",) * number) for name in "abc"]
-    found, dropped = check(images, **dict.fromkeys(PROBLEM_KINDS, "error"))
-    assert [len(f.sentences) for f in found] == [number] * 3
+    matched, dropped = check(images, **dict.fromkeys(PROBLEM_KINDS, "error"))
+    assert [len(f.sentences) for f in matched] == [number] * 3
     assert dropped == []
 
 
 def test_words_of_any_script_are_words():
     sentences = ("一架飞机", "самолёт", "7", "...", "—")
-    found, dropped = check([ImageEntry("a", "train", sentences)])
-    assert found[0].sentences == sentences[:3]
+    matched, dropped = check([ImageEntry("a", "train", sentences)])
+    assert matched[0].sentences == sentences[:3]
     assert [d.item for d in dropped] == ["a sentence 4", "a sentence 5"]
 
 
 def test_an_empty_split_is_an_error_unless_it_is_intended():
-    found, _ = check()
-    check_splits(found, {"train": ("train",), "val": (), "test": ("test",)})
+    matched, _ = check()
+    check_splits(matched, {"train": ("train",), "val": (), "test": ("test",)})
     with pytest.raises(DataError, match="no image is left in the val split"):
-        check_splits(found, {"train": ("train",), "val": ("val",), "test": ("test",)})
+        check_splits(matched, {"train": ("train",), "val": ("val",), "test": ("test",)})
     with pytest.raises(DataError, match="no image is left in the test split"):
-        check_splits(found[:2], {"train": ("train",), "val": (), "test": ("test",)})
+        check_splits(matched[:2], {"train": ("train",), "val": (), "test": ("test",)})

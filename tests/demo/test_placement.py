@@ -1,4 +1,4 @@
-"""Composed scenes: where objects stand, and that each arrangement is what its name says."""
+"""Composed scenes: positions of objects, and the definition of every arrangement."""
 
 from collections import Counter
 from functools import cache
@@ -26,9 +26,9 @@ def centres(objects):
 
 
 def groups_in(arrangement):
-    found = [(scene, group) for scene, group in all_groups() if group.arrangement == arrangement]
-    assert len(found) > 2, f"120 scenes should hold more groups in the arrangement {arrangement}"
-    return found
+    groups = [(scene, group) for scene, group in all_groups() if group.arrangement == arrangement]
+    assert len(groups) > 2, f"120 scenes should hold more groups in the arrangement {arrangement}"
+    return groups
 
 
 def distances(points):
@@ -166,4 +166,4 @@ def test_a_group_along_a_feature_keeps_one_distance_from_it():
                 ahead = (feature.end - feature.start) / np.hypot(*(feature.end - feature.start))
                 offset = points - feature.start
                 offsets.append(np.abs(offset[:, 0] * ahead[1] - offset[:, 1] * ahead[0]))
-        assert any(np.ptp(each) < 1e-6 and each[0] < 50 for each in offsets)
+        assert any(np.ptp(distances) < 1e-6 and distances[0] < 50 for distances in offsets)

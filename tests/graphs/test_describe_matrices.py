@@ -1,4 +1,4 @@
-"""The description of X and A says how they were computed."""
+"""The description of X and A, and how they were computed according to it."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -25,7 +25,7 @@ def test_the_description_of_our_graphs_says_how_they_were_computed(make_graphs):
     graphs = make_graphs(3, counts=(9, 30, 12, 0, 25))
     text = describe(graphs.representation, graphs.adjacency, num_unused=7)
     rows = int(graphs.mask.sum())
-    for says in (
+    for sentence in (
         "5 images, n = 20 rows of d = 20 numbers; 7 further images",
         f"X: {(100 - rows) / 5:.4g} of 20 rows are zero on average; they are at the end in 100.0% of the 3",
         "; 0 filled rows an image repeat the row above",
@@ -38,7 +38,7 @@ def test_the_description_of_our_graphs_says_how_they_were_computed(make_graphs):
         "all are within [-1, 1] in 100.0%.",
         "all positive) in 100.0% of these images",
     ):
-        assert says in text, says
+        assert sentence in text, sentence
     (score,) = (line for line in text.split("\n") if line.startswith("X: column 16 is"))
     scores = graphs.representation[:, :, 15][graphs.mask]
     assert f"{scores.min():.4g} to {scores.max():.4g}, mean {scores.mean():.4g};" in score
@@ -77,14 +77,14 @@ def test_other_paddings_are_described():
     assert "A: all rows of all images are zero" not in text  # rows of X count as rows of A here
 
 
-def test_corners_are_told_from_centres():
+def test_corners_are_distinguished_from_centres():
     corner = np.random.default_rng(0).random((3, 5, 2)) * 0.5 + 0.4
     boxes = np.concatenate([corner, corner + 0.1], axis=2)
     assert "x1 y1 x2 y2 are boxes in 100.0% of" in describe(boxes, np.zeros((3, 5, 5)))
     assert "within [0, 1] in 0.0%." in describe(boxes + 0.3, np.zeros((3, 5, 5)))
 
 
-def test_normalised_matrices_are_told_from_others():
+def test_normalised_matrices_are_distinguished_from_others():
     random = np.random.default_rng(0)
     w = random.random((4, 6, 6))
     w = w + w.transpose(0, 2, 1)

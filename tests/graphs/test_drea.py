@@ -95,20 +95,22 @@ def slow_drea(
     similarity_threshold, proximity, bandwidth, salience, self_loops, normalisation,
 ):  # fmt: skip
     """Compute docs/how/drea.md for one image, pair by pair: X, A and the number of redundant detections."""
-    found = []
+    detections = []
     for (x1, y1, x2, y2), score, number in zip(boxes, scores, classes, strict=True):
         if score < min_score:
             continue
         w, h = size
         box = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
-        found.append((number, score, box))
-    found.sort(key=lambda each: (-each[1], each[0], each[2]))
+        detections.append((number, score, box))
+    detections.sort(key=lambda detection: (-detection[1], detection[0], detection[2]))
     kept, dropped = [], 0
-    for each in found:
-        if any(slow_similarity(similarity, other, each) > similarity_threshold for other in kept):
+    for detection in detections:
+        if any(
+            slow_similarity(similarity, other, detection) > similarity_threshold for other in kept
+        ):
             dropped += 1
         elif len(kept) < max_regions:
-            kept.append(each)
+            kept.append(detection)
     x = np.zeros((max_regions, num_classes + 5))
     for row, (number, score, box) in enumerate(kept):
         x[row, number] = 1
@@ -320,7 +322,7 @@ def test_edges_between_prominent_regions_are_heavier():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (
             {"similarity": "dice"},
@@ -334,13 +336,13 @@ def test_edges_between_prominent_regions_are_heavier():
         ({"bandwidth": float("nan")}, "got nan"),
     ],
 )
-def test_options_out_of_range_are_refused(change, says):
-    with pytest.raises(ConfigError, match=says):
+def test_options_out_of_range_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
         drea(random_detections(0, [2]), 3, **OPTIONS | change)
 
 
 @pytest.mark.parametrize(
-    ("table", "value", "says"),
+    ("table", "value", "message"),
     [
         ("offsets", np.array([0, 2]), "2 offsets do not split 4 regions into 2 images"),
         ("offsets", np.array([0, 3, 2]), "do not split 4 regions"),
@@ -355,6 +357,6 @@ def test_options_out_of_range_are_refused(change, says):
         ),
     ],
 )
-def test_detections_that_contradict_themselves_are_refused(table, value, says):
-    with pytest.raises(DataError, match=says):
+def test_detections_that_contradict_themselves_are_refused(table, value, message):
+    with pytest.raises(DataError, match=message):
         drea(Detections(**vars(random_detections(0, [2, 2])) | {table: value}), 3, **OPTIONS)

@@ -219,7 +219,7 @@ def test_one_image_is_drawn_on_its_file_or_on_white(regions, coco_results, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         ([], "ConfigError: give exactly one of --regions and --boxes"),
         (["--regions", "r", "--boxes", "b"], "ConfigError: give exactly one of --regions"),
@@ -234,7 +234,7 @@ def test_one_image_is_drawn_on_its_file_or_on_white(regions, coco_results, tmp_p
         ),
         (["--regions", "R", "--images", "P", "--show", "empty"], "holds no image called empty"),
         (["--regions", "R", "--images", "P", "--show", "b"], "is 9 x 9 pixels, and its boxes were"),
-        (["--regions", "R", "--images", "X", "--show", "b"], "is no folder"),
+        (["--regions", "R", "--images", "X", "--show", "b"], "is not a folder"),
         (["--boxes", "B", "--images", "P"], "'ärial_1.png', which is not the name of an image"),
         (["--boxes", "B", "--sizes", "X"], "cannot be read (No such file or directory)"),
         (["--boxes", "X", "--sizes", "S"], "cannot be read (No such file or directory)"),
@@ -245,7 +245,9 @@ def test_one_image_is_drawn_on_its_file_or_on_white(regions, coco_results, tmp_p
         ),
     ],
 )
-def test_unclear_input_is_refused_in_one_line(argv, says, regions, coco_results, tmp_path, capsys):
+def test_unclear_input_is_refused_in_one_line(
+    argv, message, regions, coco_results, tmp_path, capsys
+):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "images/b.png")
     paths = {
@@ -255,4 +257,4 @@ def test_unclear_input_is_refused_in_one_line(argv, says, regions, coco_results,
     output = tmp_path / "out"
     assert main(["graphs", *(str(paths.get(w, w)) for w in argv), "--output", str(output)]) == 2
     error = capsys.readouterr().err
-    assert says in error and error.count("\n") == 1 and not output.exists()
+    assert message in error and error.count("\n") == 1 and not output.exists()

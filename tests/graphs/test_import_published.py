@@ -218,10 +218,10 @@ REFUSALS = {
 
 @pytest.mark.parametrize("what", REFUSALS)
 def test_anything_but_the_graphs_of_the_dataset_is_refused(tmp_path, what):
-    files, says = REFUSALS[what]
+    files, message = REFUSALS[what]
     with pytest.raises(DataError) as error:
         to_graphs(save(tmp_path, **files), ["a", "b"])
-    assert says in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_anything_but_a_dictionary_is_refused():

@@ -79,7 +79,7 @@ def test_status_is_that_of_going_down_the_list(seed, count, similarity, min_scor
     assert sorted(report.kept) == np.flatnonzero(report.status == "kept").tolist()
     assert report.kept.tolist() == graph.region_index[0][graph.mask[0]].tolist()
     assert sum(map(report.count, STATUSES)) == count
-    # With room for all, regions over the limit are kept, or are redundant to each other.
+    # Without the limit, regions over it are kept, or are redundant to each other.
     unlimited = build_graphs(detections, 2, **options | {"max_regions": count + 1})
     assert (report.count("over_limit") > 0) == (unlimited.mask.sum() > graph.mask.sum())
     for region in np.flatnonzero(report.status == "over_limit"):

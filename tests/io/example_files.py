@@ -4,7 +4,7 @@ import numpy as np
 
 from galr.io.tables import OptionalGroup, Strings
 
-# Every axis has its own length, so that no table fits another one's place by chance.
+# Every axis has its own length, so that no table fits the declaration of another one by chance.
 LENGTHS = {
     "images": 3,
     "size": 11,
@@ -55,7 +55,7 @@ def fill(group):
 
 
 def write_example(kind, path):
-    """Write a file of a format; its path."""
+    """Write a file of a format, and return its path."""
     with kind.create(path, {"seed": 1}) as file:
         fill(file)
     return path
@@ -65,6 +65,6 @@ def declared_tables(content, prefix=""):
     """Path in an example and declaration of every table of a format."""
     tables = [(f"{prefix}{name}", table) for name, table in content.tables().items()]
     for name, spec in content.groups().items():
-        for each in [name] if isinstance(spec, OptionalGroup) else RERANKS:
-            tables += declared_tables(spec.content, f"{prefix}{each}/")
+        for member in [name] if isinstance(spec, OptionalGroup) else RERANKS:
+            tables += declared_tables(spec.content, f"{prefix}{member}/")
     return tables

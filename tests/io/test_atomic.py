@@ -25,7 +25,7 @@ def names(folder):
 
 @pytest.fixture
 def small_files():
-    """Let no file of this process become larger than LIMIT: the next best to a disk that is full."""
+    """Limit the files of this process to LIMIT bytes, which acts like a full disk."""
     old, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))
     yield
@@ -90,7 +90,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_whichever_library_cannot_write_on_the_true_reason_is_one_line(
+def test_the_true_reason_is_one_line_whichever_library_fails_to_write(
     suffix, tmp_path, small_files
 ):
     path = tmp_path / f"file.{suffix}"
@@ -222,17 +222,17 @@ def test_a_folder_that_cannot_be_filled_leaves_the_older_one(tmp_path, small_fil
 
 
 def test_a_folder_with_foreign_files_is_not_replaced(tmp_path):
-    own = re.compile(r"images(/\d+\.png)?")
+    known_files = re.compile(r"images(/\d+\.png)?")
     output = tmp_path / "folder"
-    check_output_dir(output, own)
+    check_output_dir(output, known_files)
     (output / "images").mkdir(parents=True)
     (output / "images/1.png").touch()
-    check_output_dir(output, own)
+    check_output_dir(output, known_files)
     (output / "thesis.tex").touch()
     with pytest.raises(DataError, match=r"has thesis\.tex, which this command did not write"):
-        check_output_dir(output, own)
+        check_output_dir(output, known_files)
     with pytest.raises(DataError, match="is a file, expected a folder"):
-        check_output_dir(output / "thesis.tex", own)
+        check_output_dir(output / "thesis.tex", known_files)
 
 
 def test_a_later_error_does_not_hide_that_hdf5_could_not_be_written(tmp_path, small_files):

@@ -1,4 +1,4 @@
-"""Every format, damaged in every way: each is one line that names the file and says what to do."""
+"""Every format, damaged in every way: every error is one line that names the file and says what to do."""
 
 import fcntl
 import os
@@ -41,7 +41,7 @@ def problem(kind, path):
 
 
 def replace(path, name, values):
-    """Put another table in the place of one."""
+    """Replace a table by another one."""
     with h5py.File(path, "r+") as file:
         del file[name]
         if isinstance(values, list):
@@ -176,7 +176,7 @@ def test_a_table_in_the_place_of_a_group_is_named(kind, group, tmp_path):
 
 
 @formats
-def test_another_version_says_how_to_make_the_file_anew(kind, tmp_path):
+def test_another_version_is_an_error_that_says_how_to_remake_the_file(kind, tmp_path):
     path = write_example(kind, tmp_path / "x.h5")
     for version, advice in ((kind.version - 1, ""), (kind.version + 1, "update galr, or ")):
         with h5py.File(path, "r+") as file:
@@ -266,7 +266,7 @@ def test_a_file_that_another_program_has_locked_is_in_use(kind, tmp_path):
     assert "wait until that program ends, or set HDF5_USE_FILE_LOCKING=FALSE where" in message
     assert "cut short" not in message and "anew" not in message
     with kind.open(path):
-        pass  # and it is as good as before
+        pass  # and it is readable again
 
 
 def test_the_advice_for_file_systems_without_locks_holds(tmp_path, monkeypatch):

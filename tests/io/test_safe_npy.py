@@ -1,4 +1,4 @@
-"""Pickles of strangers: plain data is read, and nothing that a file names is run."""
+"""Pickles from any source: plain data is read, and nothing that a file names is run."""
 
 import collections
 import copyreg
@@ -278,7 +278,7 @@ def test_anything_but_plain_data_is_named_and_refused(file, what):
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"", "EOF"),
         (b"PK\x03\x04 some archive", "magic string"),
@@ -303,11 +303,11 @@ def test_anything_but_plain_data_is_named_and_refused(file, what):
         (around(b"L" + b"9" * 5000 + b"\n"), "digits"),
     ],
 )
-def test_damage_is_explained_in_one_line(file, data, says):
-    if says is None:
+def test_damage_is_explained_in_one_line(file, data, message):
+    if message is None:
         assert safe_load_npy(file(data)) == 1
     else:
-        assert says in refuse(file, data)
+        assert message in refuse(file, data)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -63,7 +63,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, save, load):
     assert torch.equal(similarity(loaded.build_model()), similarity(model))
     assert not loaded.build_model().training
     assert vars(loaded) | {"state_dict": None} == vars(checkpoint) | {"state_dict": None}
-    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_building_a_model_from_a_checkpoint_draws_no_random_numbers():
@@ -91,7 +91,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, s
     with pytest.raises(MemoryError):
         write(tmp_path / "model", checkpoint)
     assert (tmp_path / "model").read_bytes() == before
-    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
@@ -153,14 +153,14 @@ def test_foreign_and_damaged_exports_are_refused(tmp_path):
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)
-    for changes, says in (
+    for changes, message in (
         ({"version": "2"}, "format 2 of checkpoint, this code reads 3; write it again with galr"),
         ({"version": ""}, "is damaged"),
         ({"vocabulary": "[1"}, "is damaged"),
         ({"kind": "other"}, "does not say what its weights belong to"),
     ):
         save_file(tensors, path, metadata | changes)
-        with pytest.raises(StoreError, match=says):
+        with pytest.raises(StoreError, match=message):
             load_safetensors(path)
     tensors.popitem()
     save_file(tensors, path, metadata)

@@ -100,10 +100,10 @@ def test_cosine_trains_the_gate_only_where_both_weights_are_used(features, relea
     fusion = build_fusion(released_bug=released_bug)
     sentences = torch.randn(5, 16, dtype=torch.float64)
     cosine_similarity(fusion(*features), sentences).sum().backward()
-    of_gate = max(each.grad.abs().max() for each in fusion.gate.parameters())
+    of_gate = max(weight.grad.abs().max() for weight in fusion.gate.parameters())
     of_the_rest = max(
-        each.grad.abs().max()
-        for name, each in fusion.named_parameters()
+        weight.grad.abs().max()
+        for name, weight in fusion.named_parameters()
         if not name.startswith("gate")
     )
     assert of_the_rest > 1e-3

@@ -101,13 +101,15 @@ def test_every_part_that_is_built_is_used_and_has_a_gradient(variant, text):
     model.zero_grad()
     similarity = model(*batch())
     (similarity * torch.randn_like(similarity)).sum().backward()
-    gradients = {name: each.grad for name, each in model.named_parameters() if each.requires_grad}
+    gradients = {
+        name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad
+    }
     assert all(grad is not None and grad.isfinite().all() for grad in gradients.values())
     zero = {name for name, grad in gradients.items() if grad.abs().max() < 1e-9}
     gate = {name for name in gradients if name.startswith("fusion.gate")}
     assert zero <= (gate if variant == "midf_released_bug" else set())  # rounding, or nothing
     assert {name.split(".")[0] for name in model.state_dict()} == PARTS[variant]
-    frozen = {name for name, each in model.named_parameters() if not each.requires_grad}
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     assert frozen == ({"text_encoder.gru.bias_hh_l0"} if text == "skipthoughts" else set())
 
 
@@ -177,7 +179,7 @@ def test_the_published_model_has_as_many_parameters_as_the_paper_says():
     hidden_biases = 3 * 2400  # of nn.GRU; they stay zero and are not trained
     classifier = 513_000  # of ResNet-18; the released code keeps it and does not use it
     assert count_parameters(model) == 46_379_998
-    assert sum(each.numel() for each in model.parameters()) == 46_379_998 + hidden_biases
+    assert sum(weight.numel() for weight in model.parameters()) == 46_379_998 + hidden_biases
     assert count_parameters(model) + classifier == 46_892_998  # 46.89 million in the paper's table
     assert [layer.nn.weight.shape[0] for layer in model.local_branch.layers] == [20, 10, 20]
     assert model.local_branch.project.in_features == 400
@@ -189,7 +191,7 @@ def test_the_published_model_has_as_many_parameters_as_the_paper_says():
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"backbone": "resnet19"}, r"model.backbone 'resnet19' is unknown; choose from.*resnet18"),
         ({"input_size": 65}, "model.input_size must be a multiple of 32, got 65"),
@@ -206,6 +208,6 @@ def test_the_published_model_has_as_many_parameters_as_the_paper_says():
         ({"text_encoder": "skipthoughts", "text_dropout": 1.0}, r"must be in \[0, 1\), got 1.0"),
     ],
 )
-def test_an_impossible_architecture_is_named(changes, says):
-    with pytest.raises(ConfigError, match=says):
+def test_an_impossible_architecture_is_named(changes, message):
+    with pytest.raises(ConfigError, match=message):
         GaLR(**ARCHITECTURE | changes)

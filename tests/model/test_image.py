@@ -61,10 +61,15 @@ def test_networks_of_every_family_have_four_maps(name):
     torch.manual_seed(0)
     backbone = Backbone(name)
     maps = backbone(torch.randn(2, 3, 64, 64))
-    assert [tuple(each.shape[2:]) for each in maps] == [(16, 16), (8, 8), (4, 4), (2, 2)]
-    assert backbone.channels == tuple(each.shape[1] for each in maps)
+    assert [tuple(feature_map.shape[2:]) for feature_map in maps] == [
+        (16, 16),
+        (8, 8),
+        (4, 4),
+        (2, 2),
+    ]
+    assert backbone.channels == tuple(feature_map.shape[1] for feature_map in maps)
     (maps[3] * torch.randn_like(maps[3])).sum().backward()
-    unused = {name for name, each in backbone.named_parameters() if each.grad is None}
+    unused = {name for name, weight in backbone.named_parameters() if weight.grad is None}
     assert unused == set()
 
 
@@ -91,7 +96,7 @@ def test_recomputing_the_stem_changes_no_gradient_and_no_statistics(name):
     pixels = torch.randn(3, 3, 64, 64)
     for backbone in (checkpointed, plain):
         torch.manual_seed(1)  # EfficientNet leaves out blocks at random
-        sum(each.square().mean() for each in backbone(pixels)).backward()
+        sum(feature_map.square().mean() for feature_map in backbone(pixels)).backward()
     for (key, one), two in zip(checkpointed.named_parameters(), plain.parameters(), strict=True):
         assert torch.equal(one.grad, two.grad), key
     for (key, one), two in zip(checkpointed.named_buffers(), plain.buffers(), strict=True):

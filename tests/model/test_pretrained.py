@@ -85,10 +85,10 @@ def test_a_vocabulary_without_a_known_word_loads(folder):
 @pytest.mark.parametrize("name", ["dictionary.txt", "utable.npy", "uni_skip.npz"])
 def test_a_missing_file_is_named_with_all_that_is_needed(folder, name):
     (folder / name).unlink()
-    says = (
+    message = (
         rf"text_weights: .* lacks {name}; it must hold dictionary.txt, utable.npy and uni_skip.npz"
     )
-    with pytest.raises(ConfigError, match=says) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         load_skipthoughts(build_encoder(), WORDS, folder)
     message = str(caught.value)
     assert "text_weights: none" in message and "text_encoder: bigru" in message
@@ -124,8 +124,8 @@ def test_files_that_would_run_code_are_refused(folder):
 
 @pytest.mark.parametrize(("size", "units"), [(SIZE + 1, UNITS), (SIZE, UNITS + 1)])
 def test_other_sizes_are_one_line(folder, size, units):
-    says = rf"encoder_W is \(5, 14\), and .*word_dim {size} .*gru_hidden {units} expect \({size}, {2 * units}\)"
-    with pytest.raises(StoreError, match=says) as caught:
+    message = rf"encoder_W is \(5, 14\), and .*word_dim {size} .*gru_hidden {units} expect \({size}, {2 * units}\)"
+    with pytest.raises(StoreError, match=message) as caught:
         load_skipthoughts(build_encoder(size, units), WORDS, folder)
     assert "\n" not in str(caught.value)
 

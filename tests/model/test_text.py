@@ -59,7 +59,7 @@ def test_step_by_step_without_masks_is_the_fast_gru():
 
 def masked_recurrence(encoder, sentence, word_masks, state_masks):
     """Apply the definition: the same six masks at every word of one sentence."""
-    w, u, b, _ = (each.detach().double().numpy() for each in encoder.gru.all_weights[0])
+    w, u, b, _ = (table.detach().double().numpy() for table in encoder.gru.all_weights[0])
     w, u, b = (np.split(each, 3) for each in (w, u, b))
     words, state = word_masks.double().numpy(), state_masks.double().numpy()
     h = np.zeros(12)
@@ -113,16 +113,16 @@ def test_a_sentence_without_positive_values_is_zero_and_has_no_gradient(dropout)
     rows = encoder(*pad_tokens(SENTENCES))
     assert not rows.any()
     (rows * torch.randn_like(rows)).sum().backward()
-    assert all(not each.grad.any() for each in encoder.parameters() if each.requires_grad)
+    assert all(not weight.grad.any() for weight in encoder.parameters() if weight.requires_grad)
 
 
 def test_hidden_biases_stay_zero_in_training():
-    """The published encoder has none."""
+    """The published encoder has no hidden biases."""
     encoder = build("skipthoughts", 0.25).train()
     adam = torch.optim.Adam(encoder.parameters(), lr=0.1)
-    before = {name: each.clone() for name, each in encoder.named_parameters()}
+    before = {name: weight.clone() for name, weight in encoder.named_parameters()}
     rows = encoder(*pad_tokens(SENTENCES))
     (rows * torch.randn_like(rows)).sum().backward()
     adam.step()
-    unchanged = {n for n, each in encoder.named_parameters() if torch.equal(each, before[n])}
+    unchanged = {n for n, weight in encoder.named_parameters() if torch.equal(weight, before[n])}
     assert unchanged == {"gru.bias_hh_l0"} and not encoder.gru.bias_hh_l0.any()

@@ -88,7 +88,7 @@ def test_an_index_holds_every_tile_of_every_distinct_image(make_index, folder, c
         in capsys.readouterr().err
     )
     rows = embeddings_by_name(index)
-    assert {name: len(each) for name, each in rows.items()} == {
+    assert {name: len(tiles) for name, tiles in rows.items()} == {
         "a.png": 1, "deep/twin.png": 1, "deep/b.png": 1, "deep/c.tif": 1, "large.png": 15
     }  # fmt: skip
     assert np.array_equal(rows["a.png"], rows["deep/twin.png"])

@@ -174,7 +174,7 @@ def test_the_page_of_an_image_query_shows_the_image(make_index, folder, run_sear
     index = make_index(folder)
     run_search(index, "--image", folder / "a.png", "--k", 1, "--html", tmp_path / "page.html")
     query, hit = re.findall(r'<img .*?src="(data:[^"]+)"', (tmp_path / "page.html").read_text())
-    assert query == hit  # it found itself
+    assert query == hit  # the first hit is the image itself
 
 
 def test_an_image_query_needs_the_run_of_the_index(runs, make_index, folder, tmp_path):

@@ -35,17 +35,17 @@ def search_slowly(rows, query, k):
 def test_flat_finds_what_sorting_all_products_finds(k):
     rows = clustered_rows(300, 24)
     queries = perturbed_queries(rows, 6, 1)
-    found, cosines = build("flat", rows).search(queries, k)
+    neighbours, cosines = build("flat", rows).search(queries, k)
     for number, query in enumerate(queries):
-        assert found[number].tolist() == search_slowly(rows, query, k)
-        np.testing.assert_allclose(cosines[number], rows[found[number]] @ query, atol=1e-6)
+        assert neighbours[number].tolist() == search_slowly(rows, query, k)
+        np.testing.assert_allclose(cosines[number], rows[neighbours[number]] @ query, atol=1e-6)
 
 
 def test_ties_are_in_order_of_the_rows():
     rows = np.repeat(clustered_rows(5, 8), 4, axis=0)
-    found, _ = build("flat", rows).search(rows[:1], 20)
-    assert found[0, :4].tolist() == [0, 1, 2, 3]
-    assert (np.diff(found.reshape(5, 4)) == 1).all()
+    neighbours, _ = build("flat", rows).search(rows[:1], 20)
+    assert neighbours[0, :4].tolist() == [0, 1, 2, 3]
+    assert (np.diff(neighbours.reshape(5, 4)) == 1).all()
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
@@ -54,13 +54,15 @@ def test_approximate_kinds_have_the_measured_recall_and_exact_cosines(kind):
     queries = perturbed_queries(rows, 50, 2)
     index = build_faiss_index(kind, rows, 0)
     effort, recall = tune_search_effort(kind, rows, index, queries, "noise")
-    found, cosines = VectorIndex(kind, rows, index, effort).search(queries, 10)
+    neighbours, cosines = VectorIndex(kind, rows, index, effort).search(queries, 10)
     common = [
-        len({*some} & {*search_slowly(rows, query, 10)})
-        for some, query in zip(found, queries, strict=True)
+        len({*indices} & {*search_slowly(rows, query, 10)})
+        for indices, query in zip(neighbours, queries, strict=True)
     ]
     assert np.mean(common) / 10 == pytest.approx(recall.at_10, abs=1e-4) and recall.at_10 > 0.9
-    np.testing.assert_allclose(cosines, np.einsum("qke,qe->qk", rows[found], queries), atol=1e-6)
+    np.testing.assert_allclose(
+        cosines, np.einsum("qke,qe->qk", rows[neighbours], queries), atol=1e-6
+    )
     assert (np.diff(cosines) <= 0).all()
 
 
@@ -80,8 +82,8 @@ def test_all_rows_of_a_small_index_are_found(kind, count):
     rows = clustered_rows(count, 8)
     index = build_faiss_index(kind, rows, 0)
     effort, recall = tune_search_effort(kind, rows, index, rows, "the rows")
-    found, _ = VectorIndex(kind, rows, index, effort).search(rows[:1], 50)
-    assert sorted(found[0].tolist()) == list(range(count)) and recall.at_10 == 1
+    neighbours, _ = VectorIndex(kind, rows, index, effort).search(rows[:1], 50)
+    assert sorted(neighbours[0].tolist()) == list(range(count)) and recall.at_10 == 1
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])

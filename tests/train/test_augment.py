@@ -30,16 +30,16 @@ SIZE, CROP, CLASSES, MAX_REGIONS = 40, 30, 3, 6
 
 
 def denormalize(pixels):
-    std, mean = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_STD, IMAGENET_MEAN))
+    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_STD, IMAGENET_MEAN))
     return (pixels * std + mean) * 255
 
 
 def smooth_images(count=2, size=40):
-    """Smooth enough for two ways of resampling to agree."""
+    """Images smooth enough for two ways of resampling to agree."""
     random = np.random.default_rng(0).integers(0, 255, (count, 5, 5, 3), dtype=np.uint8)
     enlarged = [
-        np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BICUBIC))
-        for each in random
+        np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
+        for coarse in random
     ]
     return torch.from_numpy(np.stack(enlarged)).permute(0, 3, 1, 2)
 

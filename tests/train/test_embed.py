@@ -60,7 +60,7 @@ def test_images_in_memory_are_embedded_as_stored_ones(model, images, graphs):
 
 
 def test_sentences_are_embedded_as_if_alone_in_the_order_given(model):
-    alone = [embed_sentences(model, [each], batch_size=1, device=CPU) for each in TOKEN_IDS]
+    alone = [embed_sentences(model, [sentence], batch_size=1, device=CPU) for sentence in TOKEN_IDS]
     together = embed_sentences(model, TOKEN_IDS, batch_size=2, device=CPU)
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
 

@@ -34,7 +34,7 @@ def images(path):
 
 
 def reader_threads():
-    return [each for each in threading.enumerate() if each.name.startswith("images")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("images")]
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -157,7 +157,7 @@ def test_a_gpu_keeps_at_most_half_of_its_free_memory(images, monkeypatch, free, 
     monkeypatch.setattr(InMemoryImages, "__init__", lambda self, *args: opened.append(self))
     monkeypatch.setattr(StreamedImages, "__init__", lambda self, *args: opened.append(self))
     open_image_store(images, [3, 5, 8], torch.device("cuda"), max_bytes=10**9)
-    assert [type(each) for each in opened] == [kind]
+    assert [type(store) for store in opened] == [kind]
 
 
 @pytest.mark.gpu

@@ -52,7 +52,7 @@ def slow_infonce(s, positive):
         images = [s[j][i] for j in pairs if i == j or not positive[j][i]]
         for candidates in (sentences, images):
             probability = math.exp(s[i][i] / TEMPERATURE)
-            probability /= sum(math.exp(each / TEMPERATURE) for each in candidates)
+            probability /= sum(math.exp(cosine / TEMPERATURE) for cosine in candidates)
             total -= math.log(probability) / 2
     return total
 
@@ -118,7 +118,7 @@ def test_without_negatives_loss_and_gradients_are_zero(name, pairs):
     value.backward()
     assert value.item() == 0
     assert not similarity.grad.any()
-    assert all(not each.grad.any() for each in module.parameters())
+    assert all(not weight.grad.any() for weight in module.parameters())
 
 
 @every_loss

@@ -121,7 +121,7 @@ def test_provenance_names_all_that_the_weights_follow_from(folder, options):
     )  # fmt: skip
     for name in ("dataset.h5", "graphs.h5", "folds.csv"):
         assert provenance[f"{name.split('.')[0]}_sha256"] == file_sha256(folder / name)
-    keys = {each.name for each in (*fields(ModelOptions), *fields(TrainOptions))}
+    keys = {field.name for field in (*fields(ModelOptions), *fields(TrainOptions))}
     assert set(provenance["settings"]) == keys
     assert provenance["graphs"]["settings"] == GRAPH_OPTIONS
     expected = {"dataset": "small", "size": SIZE, "variant": "corrected", "fold": 0, "seed": 5,

@@ -47,7 +47,7 @@ def test_a_record_is_read_as_it_was_written(record, tmp_path):
     write_run_record(tmp_path / "run.json", record, resumed=False)
     assert read_run_record(tmp_path / "run.json") == record
     assert "größe" in (tmp_path / "run.json").read_text(encoding="utf-8")
-    assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_a_resumed_run_keeps_its_earlier_records_oldest_first(record, tmp_path):
@@ -57,8 +57,8 @@ def test_a_resumed_run_keeps_its_earlier_records_oldest_first(record, tmp_path):
     write_run_record(path, record | {"started": "third"}, resumed=True)
     stored = read_run_record(path)
     assert stored["started"] == "third"
-    assert [each["started"] for each in stored["earlier"]] == ["first", "second"]
-    assert all("earlier" not in each for each in stored["earlier"])
+    assert [earlier["started"] for earlier in stored["earlier"]] == ["first", "second"]
+    assert all("earlier" not in earlier for earlier in stored["earlier"])
     write_run_record(path, record, resumed=False)
     assert "earlier" not in read_run_record(path)
 

@@ -225,7 +225,7 @@ VARIANTS = {  # modules that are built, and options that define the variant
 
 
 def drea_graphs(folder):
-    """Copy the folder's graphs, with a provenance that says how DREA weighed the edges."""
+    """Copy the folder's graphs, with a provenance that holds DREA's options of the edges."""
     shutil.copy(folder / "graphs.h5", folder / "drea.h5")
     edges = {"proximity": "gaussian", "bandwidth": 0.2, "salience": True, "self_loops": True,
              "normalisation": "symmetric"}  # fmt: skip
@@ -249,7 +249,7 @@ def test_a_variant_is_built_as_the_config_says(folder, name):
         {key: config[key] for key in ("model", "train")}, config["variants"][name]
     )
     changed = merge_config({key: sections[key] for key in ("model", "train")}, SMALL)
-    flags = " ".join(as_flag(*each) for section in changed.values() for each in section.items())
+    flags = " ".join(as_flag(*item) for section in changed.values() for item in section.items())
     assert train(folder, name, changed["model"]["branches"], "--graphs drea.h5", flags) == 0
     checkpoint = load_checkpoint(folder / f"{name}.pt")
     modules, options = VARIANTS[name]

@@ -1,6 +1,6 @@
 """Train three steps in one process or two, and write losses and weights: see test_step.py.
 
-The model has no batch normalization, whose statistics are those of a process's own share.
+The model has no batch normalization, because its statistics are those of one process's share.
 """
 
 import sys
@@ -41,13 +41,13 @@ def process_share(random: torch.Generator, fabric) -> Batch:
     token_ids = torch.randint(2, 30, (PAIRS, 6), generator=random)
     text_ids = torch.randint(0, 9, (PAIRS,), generator=random)  # some pairs share their sentence
     count = PAIRS // fabric.world_size
-    own = slice(fabric.global_rank * count, (fabric.global_rank + 1) * count)
+    share = slice(fabric.global_rank * count, (fabric.global_rank + 1) * count)
     mask = torch.ones(count, REGIONS, dtype=torch.bool)
     adjacency = torch.full((count, REGIONS, REGIONS), 1 / REGIONS)
     return Batch(
         torch.zeros(count, 3, 32, 32),
-        GraphBatch(graphs[own], adjacency, mask),
-        token_ids[own],
+        GraphBatch(graphs[share], adjacency, mask),
+        token_ids[share],
         torch.full((count,), 6),
         torch.arange(count),
         text_ids[:, None] == text_ids,

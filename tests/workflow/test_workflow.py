@@ -227,7 +227,7 @@ def test_snakemake_writes_its_own_report(small_workflow):
 
 
 @pytest.mark.parametrize(
-    ("file", "changes", "says"),
+    ("file", "changes", "message"),
     [
         ("config/small.yaml", {"train": {"epoch": 3}}, "unknown key 'epoch' in train; did you mean 'epochs'?"),
         ("config/small.yaml", {"run": ["globl"]}, "run: variant 'globl' is unknown; choose from published, paper, corrected"),
@@ -237,12 +237,12 @@ def test_snakemake_writes_its_own_report(small_workflow):
         ("config/datasets/demo.yaml", {"layout": {"kind": "karpathy", "file": 3}}, "demo.yaml: layout"),
     ],
 )  # fmt: skip
-def test_a_mistake_stops_before_the_first_job(tmp_path, file, changes, says):
+def test_a_mistake_stops_before_the_first_job(tmp_path, file, changes, message):
     folder = workflow_copy(tmp_path)
     edit(folder / file, changes)
     ran = snakemake(folder, "--configfile", "config/small.yaml", "--", "results/demo/metrics.csv")
     output = [line for line in ran.stderr.splitlines() if line.startswith("galr:")]
-    assert ran.returncode == 2 and len(output) == 1 and says in output[0], ran.stderr
+    assert ran.returncode == 2 and len(output) == 1 and message in output[0], ran.stderr
     assert not (folder / "results").exists() and not (folder / "resources").exists()
     assert "Traceback" not in ran.stderr
 
@@ -254,13 +254,13 @@ answers = []
 for target in sys.argv[1:]:
     words = target.split("@")
     config = ["--configfile", words[1]] if words[1:] else []
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr):
         try:
             main(["--dry-run", *config, "--", words[0]])
         except SystemExit as end:
             code = end.code
-    lines = [line for line in said.getvalue().splitlines() if line.startswith("galr:")]
+    lines = [line for line in stderr.getvalue().splitlines() if line.startswith("galr:")]
     answers.append([code, lines])
 print(json.dumps(answers))
 """
@@ -363,7 +363,7 @@ def test_a_paper_dataset_plans_with_every_detector(tmp_path):
 
 
 def test_without_a_target_the_datasets_of_the_config_are_planned(tmp_path):
-    """The default config plans a real dataset with a detector for real images; the demo stands in its own file."""
+    """The default config plans a real dataset with a detector for real images; the demo has a file of its own."""
     folder = workflow_copy(tmp_path)
     (folder / "default.yaml").write_text("{}")
     default, demo = plans(folder, "", ["default.yaml", "config/demo.yaml"]).values()
@@ -423,7 +423,7 @@ def write_coco_results(regions, path):
         image = np.repeat(np.arange(len(names)), np.diff(file.offsets[:]))
         boxes = file.boxes[:].astype(float)
         rows = zip(image, file.classes[:], boxes, file.scores[:].astype(float), strict=True)
-        found = [
+        results = [
             {
                 "image_id": names[i],
                 "category_id": int(label) + 1,
@@ -433,7 +433,7 @@ def write_coco_results(regions, path):
             for i, label, (x1, y1, x2, y2), score in rows
         ]
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(results))
 
 
 def write_published_matrices(graphs, folder):
