@@ -125,7 +125,7 @@ def choices(rules: dict[str, Any]) -> str:
 
 
 def as_yaml(value: Any) -> str:  # noqa: ANN401  whatever the config holds
-    """A value as it stands in YAML."""
+    """A value as it is written in YAML."""
     return yaml.safe_dump(value, default_flow_style=True, width=1000).split("\n...")[0].strip()
 
 

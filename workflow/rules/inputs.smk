@@ -1,4 +1,4 @@
-"""Input functions of the rules: where the files lie that a dataset, a detector or a variant needs; and which rules apply to them."""
+"""Input functions of the rules: the files that a dataset, a detector or a variant needs, and which rules apply to them."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def folder_of(dataset):
     if folder is None:
         return f"resources/{dataset}/files"
     existing(folder, f"correct the key folder in config/datasets/{dataset}.yaml")
-    return ancient(folder)  # its own time says little: see own_files in params.smk
+    return ancient(folder)  # a folder's own time does not show changed files: see own_files in params.smk
 
 
 def folder_of_dataset(wildcards):

@@ -107,13 +107,13 @@ def drea_flags(wildcards):
 
 
 def graphs_flag(wildcards):
-    """Where a variant's graphs lie; `none` where it uses no regions."""
+    """The path of a variant's graphs; `none` where it uses no regions."""
     graphs = graphs_of(wildcards)
     return as_flag("--graphs", graphs.format(**wildcards) if graphs else None)
 
 
 def all_graphs_flag(wildcards):
-    """Where the graphs of all variants lie, if there are any."""
+    """The paths of the graphs of all variants, if there are any."""
     graphs = all_graphs(wildcards)
     return as_flag("--graphs", graphs) if graphs else ""
 

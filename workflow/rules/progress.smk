@@ -30,7 +30,7 @@ def reports_asked_for():
 
 
 def show_reports():
-    """Print the table of results and the report's path, for each report that was asked for."""
+    """Print the table of results and the report's path, for each requested report."""
     for report in reports_asked_for():
         metrics = str(Path(report).with_name("metrics.csv"))
         words = ["show", "--metrics", metrics, "--report", report]
