@@ -152,6 +152,7 @@ def _read_graphs(path: Path) -> "VariantGraphs":
             num_redundant=file.num_redundant[:],
             settings=file.provenance.get("settings", {}),
             content_hash=hash_tables(file.arrays().values()),
+            path=path,
         )
 
 
@@ -161,7 +162,9 @@ def _read_scores(path: Path) -> "RunScores":
     from galr.report.examples_view import RunScores
 
     with formats.Similarity.open(path) as file:
-        return RunScores(file.similarity[:], file.names, file.sentences, file.image_of_sentence[:])
+        return RunScores(
+            file.similarity[:], file.names, file.sentences, file.image_of_sentence[:], path
+        )
 
 
 def _losses(provenance: "Iterable[tuple[RunId, Mapping[str, Any]]]") -> dict[str, str]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from galr.errors import ShapeError
 from galr.report.provenance_view import flatten
 from galr.report.render_images import DetectedRegions
+from galr.targets import make_hint
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,7 @@ class VariantGraphs:
         num_redundant: (images,) int, number of regions dropped as redundant.
         settings: with which the graphs were built.
         content_hash: see `hash_tables`.
+        path: of graphs.h5.
     """
 
     names: list[str]
@@ -31,6 +34,7 @@ class VariantGraphs:
     num_redundant: np.ndarray
     settings: Mapping[str, Any]
     content_hash: str
+    path: Path
 
     @property
     def imported(self) -> bool:
@@ -148,8 +152,8 @@ def count_regions(variant: str, graphs: VariantGraphs, regions: DetectedRegions)
     """
     if graphs.names != regions.names:
         raise ShapeError(
-            f"the graphs of {variant} and regions.h5 name different images; build the graphs again"
-            " from this regions.h5"
+            f"the graphs of {variant} and regions.h5 name different images;"
+            f" {make_hint(graphs.path, 'galr graphs', force=True)}"
         )
     kept = graphs.mask.sum(axis=1)
     num_kept, num_empty = int(kept.sum()), int((kept == 0).sum())
@@ -165,7 +169,7 @@ def count_regions(variant: str, graphs: VariantGraphs, regions: DetectedRegions)
         raise ShapeError(
             f"the graphs of {variant} use {(regions.counts - over_limit)[image]} regions of image"
             f" {regions.names[image]}, with numbers up to {graphs.region_index[image].max()}, but regions.h5"
-            f" has {regions.counts[image]}, numbered from 0; build the graphs again from this regions.h5"
+            f" has {regions.counts[image]}, numbered from 0; {make_hint(graphs.path, 'galr graphs', force=True)}"
         )
     return RegionCounts(
         detected=len(regions.scores),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from galr.evaluate.ranks import compute_ranks
 from galr.report.drea_summary import VariantGraphs
 from galr.report.render_images import DatasetImages, DetectedRegions, PageImage, render_images
 from galr.report.results import RunId, VariantResult
+from galr.targets import make_hint
 
 TOP_K = 5  # candidates listed for each query
 
@@ -24,12 +26,14 @@ class RunScores:
         names: (images,) names.
         sentences: (sentences,) text.
         image_of_sentence: (sentences,) int, row of each sentence's image.
+        path: of similarity.h5.
     """
 
     similarity: np.ndarray
     names: Sequence[str]
     sentences: Sequence[str]
     image_of_sentence: np.ndarray
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -275,8 +279,8 @@ def make_example_set(
     unknown = [name for name in scores.names if name not in row_of]
     if unknown:
         raise ShapeError(
-            f"the test image {unknown[0]} of {run} is not in dataset.h5; compute the similarities of"
-            " this run again"
+            f"the test image {unknown[0]} of {run} is not in dataset.h5;"
+            f" {make_hint(scores.path, 'galr similarity', force=True)}"
         )
     boxes_variant = select_boxes_variant(run.variant, graphs)
     region_index = (

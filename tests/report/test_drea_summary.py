@@ -71,6 +71,7 @@ def graphs_of(regions, edges=EDGES, **changes):
         drea.num_redundant,
         settings | vars(edges),
         hash_tables(vars(drea).values()),
+        Path("graphs.h5"),
     )
 
 
@@ -84,6 +85,7 @@ def imported_graphs(images, rows=(2, 0, 3)):
         np.zeros(images, int),
         {"published": "RSITMD"},
         hash_tables([mask]),
+        Path("graphs.h5"),
     )
 
 
@@ -266,4 +268,4 @@ def test_the_command_refuses_graphs_of_other_regions(draw, capsys):
     assert results.report(regions=other.folder / "regions.h5") == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
-    assert "build the graphs again from this regions.h5" in errors[0]
+    assert "make it anew with galr graphs" in errors[0]

@@ -1,5 +1,7 @@
 """The draw of queries and the lists of candidates, against their definitions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,9 @@ def draw_scores(seed=0, images=9, per_image=4):
     relevant = np.arange(images)[:, None] == owners
     similarity = (relevant + random.normal(size=relevant.shape)).round(1)  # rounding makes ties
     sentences = [f"sentence {number}" for number in random.integers(0, 20, len(owners))]
-    return RunScores(similarity, [f"image {i}" for i in range(images)], sentences, owners)
+    return RunScores(
+        similarity, [f"image {i}" for i in range(images)], sentences, owners, Path("similarity.h5")
+    )
 
 
 def slow_order(row, relevant):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from galr.evaluate.metrics import RECALL_NAMES
-from galr.io.formats import Dataset, Graphs, Regions
+from galr.io.formats import Dataset, Graphs, Regions, Similarity
 from galr.report.published_results import PUBLISHED_CSV
 
 ALL = "99"  # more examples than there are queries
@@ -356,3 +356,16 @@ def test_the_training_panels_name_the_loss_of_their_variant(draw):
         "Training loss triplet_sum, mean over pairs",
         "Training loss infonce, mean over pairs",
     ]
+
+
+def test_a_test_image_that_is_not_in_the_dataset_is_refused(draw, capsys):
+    results = draw()
+    path = results.folder / "corrected" / "fold0" / "similarity.h5"
+    with Similarity.open(path) as file:
+        tables, names, sentences = file.arrays(), file.names, file.sentences
+    with Similarity.create(path, {}) as file:
+        file.write(names=["other", *names[1:]], sentences=sentences, **tables)
+    assert results.report() == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "the test image other of corrected, fold 0 is not in dataset.h5" in error
+    assert error.endswith("make it anew with galr similarity")
