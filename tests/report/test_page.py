@@ -164,10 +164,10 @@ def test_the_boxes_are_the_kept_regions_in_their_pixels(draw):
     results = draw()
     html = results.page("--examples", ALL)
     with (
-        Regions.open(results.folder / "regions.h5") as found,
+        Regions.open(results.folder / "regions.h5") as detections,
         Graphs.open(results.folder / "corrected" / "graphs.h5") as graph,
     ):
-        offsets, boxes, kept = found.offsets[:], found.boxes[:], graph.region_index[:]
+        offsets, boxes, kept = detections.offsets[:], detections.boxes[:], graph.region_index[:]
     svgs = re.findall(r'<svg class="image".*?</svg>', html, flags=re.DOTALL)
     assert svgs
     for svg in svgs:
