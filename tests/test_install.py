@@ -44,7 +44,17 @@ def galr(tmp_path_factory):
     (folder / "constraints.txt").write_text("\n".join(pins))
     checked(UV, "venv", "--quiet", folder / "env")
     python = folder / "env/bin/python"
-    checked(UV, "pip", "install", "--quiet", "--python", python, "--constraint", folder / "constraints.txt", wheel)
+    checked(
+        UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--constraint",
+        folder / "constraints.txt",
+        wheel,
+    )
     return folder / "env/bin/galr"
 
 
@@ -72,7 +82,17 @@ def test_graphs_are_made_of_the_boxes_of_another_tool(galr, tmp_path):
     boxes = [{"image_id": "a", "category_id": 1, "bbox": [10, 10, 20, 20], "score": 0.9}]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     (tmp_path / "sizes.csv").write_text("image_id,width,height\na,100,100\nb,100,100\n")
-    checked(galr, "graphs", "--boxes", "boxes.json", "--sizes", "sizes.csv", "--output", "g.h5", cwd=tmp_path)
+    checked(
+        galr,
+        "graphs",
+        "--boxes",
+        "boxes.json",
+        "--sizes",
+        "sizes.csv",
+        "--output",
+        "g.h5",
+        cwd=tmp_path,
+    )
     assert (tmp_path / "g.h5").exists()
 
 

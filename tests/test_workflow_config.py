@@ -35,13 +35,17 @@ def test_a_variant_changes_its_own_keys_and_no_others():
 
 
 def test_an_unknown_variant_is_named():
-    with pytest.raises(ConfigError, match=r"variant 'smal' is unknown; choose from plain, small, other"):
+    with pytest.raises(
+        ConfigError, match=r"variant 'smal' is unknown; choose from plain, small, other"
+    ):
         load_variants(CONFIG | {"run": ["smal"]})
 
 
 def test_missing_text_weights_are_named_with_the_ways_out(tmp_path):
     model = {"embed_dim": 8, "text_weights": str(tmp_path / "skipthoughts")}
-    with pytest.raises(ConfigError, match=r"variant plain: .*no folder .*skipthoughts; put .* or set text_weights"):
+    with pytest.raises(
+        ConfigError, match=r"variant plain: .*no folder .*skipthoughts; put .* or set text_weights"
+    ):
         load_variants(CONFIG | {"model": model, "run": ["plain"]})
     (tmp_path / "skipthoughts").mkdir()
     assert load_variants(CONFIG | {"model": model, "run": ["plain"]})["plain"]["model"] == model
@@ -66,7 +70,14 @@ class Everything(OptionGroup):
 
 
 def test_flags_are_read_back_to_the_section_they_were_written_from():
-    section = {"slow": False, "fast": True, "name": "two words; and 'quotes'", "rate": 2e-4, "k": [1, 20], "limit": None}
+    section = {
+        "slow": False,
+        "fast": True,
+        "name": "two words; and 'quotes'",
+        "rate": 2e-4,
+        "k": [1, 20],
+        "limit": None,
+    }
     parser = argparse.ArgumentParser()
     Everything.add_arguments(parser)
     read = Everything.from_args(parser.parse_args(shlex.split(as_flags(section))))

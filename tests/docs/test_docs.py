@@ -30,7 +30,9 @@ def blocks(page, language):
 def commands(page, program):
     """The words of every command line of a program in a page's blocks, comments left out."""
     lines = [line for text in blocks(page, "") for line in text.splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")]
+    return [
+        shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")
+    ]
 
 
 def mentions(page):
@@ -44,7 +46,9 @@ def named(page):
 
 
 GALR = [
-    pytest.param(words, id=" ".join(words)[:60]) for page in PAGES for words in commands(page, "galr")
+    pytest.param(words, id=" ".join(words)[:60])
+    for page in PAGES
+    for words in commands(page, "galr")
 ]
 MENTIONS = [
     pytest.param(words, id=" ".join(words)[:60])
@@ -109,9 +113,17 @@ def test_the_tutorial_of_matrices_works_as_it_stands(tmp_path):
     code = "\n".join(blocks(page, "python"))
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     for words in commands(page, "galr"):
-        if words[0] in ("evaluate", "rerank") and {"S.npy", "V.npy"} & set(words) and "--output" in words:
+        if (
+            words[0] in ("evaluate", "rerank")
+            and {"S.npy", "V.npy"} & set(words)
+            and "--output" in words
+        ):
             done = subprocess.run(
-                [sys.executable, "-m", "galr", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+                [sys.executable, "-m", "galr", *words],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, done.stderr
     assert (tmp_path / "M.csv").exists() and (tmp_path / "R.npy").exists()
@@ -123,7 +135,11 @@ def test_the_dataset_files_of_the_tutorial_fit_the_schema():
     check_schema(whole, SCHEMAS / "dataset.schema.yaml", "the first block")
     for text in texts[1:]:
         changes = yaml.safe_load(text)
-        changed = {key: value for key, value in whole.items() if "archives" not in changes or key != "folder"}
+        changed = {
+            key: value
+            for key, value in whole.items()
+            if "archives" not in changes or key != "folder"
+        }
         check_schema(changed | changes, SCHEMAS / "dataset.schema.yaml", text)
 
 

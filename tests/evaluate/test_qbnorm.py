@@ -112,7 +112,12 @@ def test_a_bank_of_embeddings_is_the_bank_of_their_products_and_equals_stay_equa
         stats.log_partition[-1] == stats.log_partition[0]
         and stats.activation_set[-1] == stats.activation_set[0]
     )
-    np.testing.assert_allclose(stats.log_partition, expected.log_partition, rtol=1e-4)
+    rounding = (
+        5.0 * 40 * np.finfo(np.float32).eps
+    )  # of beta times products up to about 40; it may be near 0
+    np.testing.assert_allclose(
+        stats.log_partition, expected.log_partition, rtol=1e-4, atol=rounding
+    )
     between = slice(1, -1)  # of two equal columns the product may find one a last bit larger
     assert (stats.activation_set[between] == expected.activation_set[between]).all()
 
