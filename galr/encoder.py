@@ -148,7 +148,7 @@ class Encoder:
         """Check that graphs or regions are given to a model that needs them, and to no other.
 
         Raises:
-            ConfigError: says what to give.
+            ConfigError: they are missing, given twice or not needed; the message says what to give.
         """
         local = self.architecture["branches"] != "global"
         if not local and (graphs is not None or regions is not None):

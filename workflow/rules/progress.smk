@@ -1,8 +1,8 @@
 """
-What a person sees while jobs run, and at the end.
+Output for people while jobs run and at the end.
 
 While they run: the progress of each job, as bars at the foot of a terminal, or as lines where there is none.
-At the end: the table and the path of each report that was asked for.
+At the end: the table and the path of each requested report.
 """
 
 import atexit
