@@ -179,6 +179,16 @@ class _LateErrorFile(io.FileIO):
                 self.write_error = error
         return len(view)
 
+    def readinto(self, buffer: "io.WriteableBuffer") -> int:  # type: ignore[name-defined,override]
+        """Fill the whole buffer; what was dropped reads as zeros.
+
+        h5py ignores how many bytes were read, so HDF5 would take the rest from uninitialised memory.
+        """
+        view = memoryview(buffer).cast("B")
+        count = super().readinto(view) or 0
+        view[count:] = bytes(len(view) - count)
+        return len(view)
+
     def truncate(self, size: int | None = None) -> int:
         """Set the file's length, unless a write failed before."""
         if self.write_error is None:
