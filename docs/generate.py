@@ -6,8 +6,10 @@ MkDocs runs `on_files` as a hook.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,11 @@ from galr.__main__ import COMMANDS, command_parser
 from galr.io.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
+FORMULAS = (  # those of the pages, then those of docstrings
+    (re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL), "inline"),
+    (re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL), "block"),
+    (re.compile(r":math:<code>(.*?)</code>", re.DOTALL), "inline"),
+)
 BEGIN, END = "<!-- keys: written by docs/generate.py -->", "<!-- end of keys -->"
 
 
@@ -27,6 +34,21 @@ def on_files(files: Any, config: Any) -> Any:  # noqa: ANN401  MkDocs' own types
     for name, text in pages().items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
+
+
+def on_page_content(html: str, **_: Any) -> str:  # noqa: ANN401  MkDocs' own types
+    """Write every formula as MathML, which browsers draw without a script (a MkDocs hook)."""
+    for pattern, display in FORMULAS:
+        html = pattern.sub(lambda match, display=display: to_mathml(match[1], display), html)
+    return html
+
+
+def to_mathml(formula: str, display: str) -> str:
+    """Convert a LaTeX formula, escaped as HTML, to MathML; `display` is `inline` or `block`."""
+    from latex2mathml.converter import convert
+
+    mathml = convert(unescape(formula).strip(), display=display)
+    return f"<p>{mathml}</p>" if display == "block" else mathml
 
 
 def pages() -> dict[str, str]:

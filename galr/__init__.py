@@ -24,7 +24,7 @@ def load(path: str | Path, *, device: str = "auto", batch: int = 64) -> "Encoder
         >>> best = (encoder.encode_images(["airport.png"]) @ sentences.T).argmax(axis=1)
 
     Args:
-        path: a run's folder results/<dataset>/<variant>/fold<k>, its checkpoint.pt, or an export of
+        path: a run's folder `results/<dataset>/<variant>/fold<k>`, its checkpoint.pt, or an export of
             `galr export`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         batch: images or sentences at a time.

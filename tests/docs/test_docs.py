@@ -165,3 +165,19 @@ def test_every_table_of_every_format_is_on_the_page_of_formats():
     for kind in generate.FORMATS:
         for name, table in kind.tables().items():
             assert f"`{name}`" in page and table.meaning in page
+
+
+FORMULA = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_formula_becomes_mathml(page):
+    for inline, block in FORMULA.findall(page.read_text()):
+        html = (
+            f'<span class="arithmatex">\\({inline}\\)</span>'
+            if inline
+            else f'<div class="arithmatex">\n\\[{block}\\]\n</div>'
+        )
+        mathml = generate.on_page_content(html)
+        assert "<math" in mathml and "arithmatex" not in mathml
+        assert "\\" not in mathml and "&amp;" not in mathml, mathml  # what LaTeX could not be read
