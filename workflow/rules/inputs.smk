@@ -82,7 +82,9 @@ def folder_of(dataset):
     if folder is None:
         return f"resources/{dataset}/files"
     existing(folder, f"correct the key folder in config/datasets/{dataset}.yaml")
-    return ancient(folder)  # changes of files do not change it: see own_files in params.smk
+    return ancient(
+        folder
+    )  # changes of files do not change it: see own_files in params.smk
 
 
 def folder_of_dataset(wildcards):
