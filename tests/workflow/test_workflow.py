@@ -222,8 +222,16 @@ def test_snakemake_writes_its_own_report(small_workflow):
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     page = (small_workflow / "report.html").read_text()
-    for category in ("Retrieval", "Training", "Regions", "Data"):
-        assert category in page
+    exhibits = {  # each file, and the beginning of its caption
+        "results/demo/metrics.csv": "Recall at 1, 5 and 10 in both directions",
+        "results/demo/report.html": "What was measured on demo",
+        "results/demo/corrected/fold0/history.csv": "Training of corrected on fold 0 of demo",
+        "results/demo/global/fold0/history.csv": "Training of global on fold 0 of demo",
+        "results/demo/data_report.csv": "Every image and sentence of demo that a policy",
+        "resources/detectors/demo/ap.csv": "Average precision of the detector demo",
+    }
+    for file, caption in exhibits.items():
+        assert file in page and caption in page, file
 
 
 @pytest.mark.parametrize(
