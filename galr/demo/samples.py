@@ -18,6 +18,7 @@ from galr.demo.placement import Site, place_group, place_related
 from galr.demo.scene import KINDS, Landscape, ObjectGroup, Scene, Tree
 from galr.demo.sprites import render_object, render_tree
 from galr.demo.textures import cast_shadows, render_layers, smooth_noise
+from galr.io.coco import annotation
 
 _TEST_DIGITS = (1, 4, 7)  # an index that ends in one of them is a test sample: 30 of 100
 _COMPOSE, _RENDER, _CAPTION = range(3)  # purposes that have random generators of their own
@@ -175,14 +176,7 @@ def to_coco(samples: Iterable[Sample], split: str) -> dict[str, Any]:
         ],
         "categories": [{"id": number, "name": kind} for number, kind in enumerate(KINDS, start=1)],
         "annotations": [
-            {
-                "id": number,
-                "image_id": image,
-                "category_id": category,
-                "bbox": [left, top, right - left, bottom - top],
-                "area": (right - left) * (bottom - top),
-                "iscrowd": 0,
-            }
+            annotation(number, image, category, (left, top, right - left, bottom - top))
             for number, (image, category, (left, top, right, bottom)) in enumerate(boxes, start=1)
         ],
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.io.coco import CocoDataset
+from galr.io.coco import CocoDataset, annotation
 from galr.io.csv_io import write_csv
 from galr.regions.detect import ImageDetections
 from galr.regions.mmdet_imports import COCO, COCOeval, suppress_output
@@ -110,15 +110,13 @@ def _to_predictions(
         for region in zip(regions.boxes, regions.scores, regions.classes, strict=True)
     )
     return [
-        {
-            "id": number,  # from 1, since pycocotools takes 0 as unmatched
-            "image_id": image["id"],
-            "category_id": int(class_index) + 1,
-            "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
-            "area": float((x2 - x1) * (y2 - y1)),
-            "iscrowd": 0,
-            "score": float(score),
-        }
+        annotation(
+            number,
+            image["id"],
+            int(class_index) + 1,
+            (float(x1), float(y1), float(x2 - x1), float(y2 - y1)),
+        )
+        | {"score": float(score)}
         for number, (image, (x1, y1, x2, y2), score, class_index) in enumerate(predictions, start=1)
     ]
 

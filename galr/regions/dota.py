@@ -21,7 +21,7 @@ from PIL import Image
 
 from galr.data.find_images import images_by_stem, list_files
 from galr.errors import DataError
-from galr.io.coco import CocoDataset
+from galr.io.coco import CocoDataset, annotation
 from galr.io.images import DECODE_ERRORS, to_rgb
 from galr.regions.tiling import tile_offsets
 
@@ -299,15 +299,9 @@ def to_coco(tiles: Sequence[tuple[str, DotaTile]], classes: Sequence[str]) -> Co
         images.append({"id": image_id, "file_name": file_name} | size)
         rows = zip(tile.boxes.tolist(), tile.classes.tolist(), tile.crowd.tolist(), strict=True)
         for (x1, y1, x2, y2), class_index, crowd in rows:
+            number, bbox = len(annotations) + 1, (x1, y1, x2 - x1, y2 - y1)
             annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": class_index + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": int(crowd),
-                }
+                annotation(number, image_id, class_index + 1, bbox, iscrowd=int(crowd))
             )
     return CocoDataset(tuple(classes), tuple(images), tuple(annotations))
 
