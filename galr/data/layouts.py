@@ -135,16 +135,16 @@ def _read_karpathy(
         DataError: the file is not JSON of this layout, or a split is missing or not assigned.
     """
     try:
-        document = json.loads(_read_text(file))
+        document = json.loads(read_text(file))
     except json.JSONDecodeError as error:
         raise DataError(f"{file} is not JSON ({error}); download it again") from error
-    entries = _require(document, "images", list, str(file))
+    entries = require(document, "images", list, str(file))
     locations = [f"{file.name} image {number}" for number in range(1, len(entries) + 1)]
     sources = [
-        _require(entry, "split", str, location)
+        require(entry, "split", str, location)
         for entry, location in zip(entries, locations, strict=True)
     ]
-    _check_splits(Counter(sources), splits, unused, file)
+    check_splits(Counter(sources), splits, unused, file)
     split_of = {source: split for split in SPLITS for source in splits[split]}
     images: list[ImageEntry] = []
     unmatched: list[UnmatchedSentence] = []
@@ -153,7 +153,7 @@ def _read_karpathy(
             continue  # unused, according to the dataset file
         sentences, unmatched_here = _read_sentences(entry, location)
         unmatched += unmatched_here
-        name = image_stem(_require(entry, "filename", str, location))
+        name = image_stem(require(entry, "filename", str, location))
         if name:
             images.append(ImageEntry(name, split_of[source], sentences))
         else:
@@ -171,14 +171,14 @@ def _read_sentences(
     """
     kept: list[str] = []
     unmatched: list[UnmatchedSentence] = []
-    for number, sentence in enumerate(_require(entry, "sentences", list, location), start=1):
+    for number, sentence in enumerate(require(entry, "sentences", list, location), start=1):
         sentence_location = f"{location} sentence {number}"
         if isinstance(sentence, dict) and "raw" not in sentence:
             text = " ".join(
-                str(token) for token in _require(sentence, "tokens", list, sentence_location)
+                str(token) for token in require(sentence, "tokens", list, sentence_location)
             )
         else:
-            text = _require(sentence, "raw", str, sentence_location)
+            text = require(sentence, "raw", str, sentence_location)
         image = entry.get("imgid")
         if sentence.get("imgid", image) != image:
             unmatched.append(
@@ -191,7 +191,9 @@ def _read_sentences(
     return tuple(kept), unmatched
 
 
-def _require(mapping: object, key: str, kind: type[T], location: str) -> T:
+def require(
+    mapping: object, key: str, kind: type[T], location: str, layout: str = "karpathy"
+) -> T:
     """Return the value of a key that a JSON object must have.
 
     Raises:
@@ -201,14 +203,14 @@ def _require(mapping: object, key: str, kind: type[T], location: str) -> T:
     if not isinstance(value, kind):
         raise DataError(
             f"{location}: expected '{key}' to be a {kind.__name__}, found {json.dumps(value)[:60]};"
-            " this is not the karpathy layout"
+            f" this is not the {layout} layout"
         )
     if isinstance(value, str):
-        _check_storable(value, f"{location} '{key}'")
+        check_storable(value, f"{location} '{key}'")
     return value
 
 
-def _check_splits(
+def check_splits(
     found: Counter[str], splits: Mapping[Split, Sequence[str]], unused: Sequence[str], file: Path
 ) -> None:
     """Check that the dataset file assigns all splits of the source, and only those.
@@ -235,11 +237,11 @@ def _read_lines(file: Path) -> list[str]:
     Raises:
         DataError: the bytes are not UTF-8.
     """
-    lines = _read_text(file).split("\n")
+    lines = read_text(file).split("\n")
     return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
-def _read_text(file: Path) -> str:
+def read_text(file: Path) -> str:
     """Read a text file, with or without a byte order mark.
 
     Raises:
@@ -249,11 +251,11 @@ def _read_text(file: Path) -> str:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text ({error}); convert it") from error
-    _check_storable(text, str(file))
+    check_storable(text, str(file))
     return text
 
 
-def _check_storable(text: str, location: str) -> None:
+def check_storable(text: str, location: str) -> None:
     """Check that HDF5 can store a text: no NUL and no half of a surrogate pair (JSON can have both).
 
     Raises:
