@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from galr.data.vocabulary import Vocabulary, tokenize
-from galr.errors import ConfigError, StoreError
+from galr.data.vocabulary import Vocabulary
+from galr.errors import StoreError
 from galr.io.atomic import atomic_write
 from galr.model.text import SentenceEncoder, build_text_encoder, pad_tokens
 from galr.search.index import BANK, TEXT_ENCODER
@@ -51,22 +51,14 @@ class TextEncoder:
         Raises:
             ConfigError: the sentence has no word, or none of the vocabulary.
         """
-        words = set(tokenize(sentence))
-        if not words:
-            raise ConfigError(f"the query '{sentence}' has no word; describe what the image shows")
-        if len(self.unknown_words(sentence)) == len(words):
-            raise ConfigError(
-                f"the model knows no word of '{sentence}', so its answer would mean nothing; use words"
-                " of the dataset that it was trained on"
-            )
+        self.vocabulary.check_query(sentence)
         token_ids, lengths = pad_tokens(self.vocabulary.encode([sentence], self.max_words))
         with torch.inference_mode():
             return self.network(token_ids, lengths)[0].numpy()
 
     def unknown_words(self, sentence: str) -> list[str]:
         """Words of a sentence that are not in the vocabulary, each once; the model cannot tell them apart."""
-        known = set(self.vocabulary.tokens)
-        return [word for word in dict.fromkeys(tokenize(sentence)) if word not in known]
+        return self.vocabulary.unknown_words(sentence)
 
 
 def write_query_files(
