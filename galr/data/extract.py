@@ -99,7 +99,7 @@ def _extract_one(archive: Path, folder: Path, limit: ExtractLimit) -> None:
                 _write_members(_zip_members(zipped, archive), folder / archive.stem, archive, limit)
         elif name.endswith(TAR):
             with tarfile.open(archive, "r:*") as tarred:
-                _write_members(_tar_members(tarred, archive), folder / archive.stem, archive, limit)
+                _write_members(tar_members(tarred, archive), folder / archive.stem, archive, limit)
         else:
             with archive.open("rb") as plain:
                 _write_members([(archive.name, plain)], folder, archive, limit)
@@ -129,11 +129,12 @@ def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
                 yield name, content
 
 
-def _tar_members(tarred: tarfile.TarFile, archive: Path) -> Iterator[Member]:
+def tar_members(tarred: tarfile.TarFile, archive: Path) -> Iterator[Member]:
     """Open the files of a tar one after another.
 
     Raises:
         DataError: an entry is neither a file nor a folder, or leads out of the folder.
+        tarfile.ReadError: the tar is cut short; tarfile itself is silent where the cut is between two entries.
     """
     for entry in tarred:
         _check_path(entry.name, archive, plain=entry.isfile() or entry.isdir())
@@ -141,6 +142,10 @@ def _tar_members(tarred: tarfile.TarFile, archive: Path) -> Iterator[Member]:
         if content is not None:
             with content:
                 yield entry.name, content
+    assert tarred.fileobj is not None
+    tarred.fileobj.seek(tarred.offset)  # type: ignore[attr-defined]
+    if tarred.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("its end is missing")
 
 
 def _check_path(name: str, archive: Path, *, plain: bool) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import io
 import stat
 import struct
@@ -192,3 +193,12 @@ def test_two_entries_of_one_name_are_an_error(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("x", b"two")
     refused(tmp_path, [path], "'x' cannot be written")
+
+
+@pytest.mark.parametrize("mode", ["tar", "tar.gz"])
+def test_a_tar_that_is_cut_between_two_entries_is_damaged(tmp_path, mode):
+    whole = tarred(tmp_path / "whole.tar", {"1.jpg": b"1" * 512, "2.jpg": b"2" * 512}, "w")
+    path = tmp_path / f"cut.{mode}"
+    cut = whole.read_bytes()[:1024]  # the first entry with its header
+    path.write_bytes(gzip.compress(cut) if mode == "tar.gz" else cut)
+    refused(tmp_path, [path], "is damaged .*its end is missing.*download it again")
