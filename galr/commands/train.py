@@ -6,7 +6,8 @@ OUT  checkpoint.pt   weights of the best epoch, architecture, vocabulary, proven
      run.json        settings, seeds, versions, device, git state, hashes of the inputs
      events/         the same curves for TensorBoard, with --events
 
-The vocabulary is built from the fold's training sentences alone.
+The vocabulary is built from the fold's training sentences alone; an empty one is an error, and a split
+of which it does not know more than half of the words is warned of, here and in the report.
 A training that was killed goes on when the same command is called again: its state is in resume.pt beside
 checkpoint.pt until it is finished.
 """
@@ -91,7 +92,7 @@ def run(options: Options) -> None:
             seed=options.seed,
             fabric=fabric,
             threads=options.threads,
-        )
+        ) | training.word_provenance(inputs)
         resume = ResumeState(
             options.checkpoint.with_name("resume.pt"), provenance, options.checkpoint_interval
         )
@@ -104,6 +105,8 @@ def run(options: Options) -> None:
             f" {len(inputs.splits['val'].rows)} validation images, on {fabric.device}",
             flush=True,
         )
+        for line in inputs.warnings():
+            fabric.print(f"warning: {line}", flush=True)
         result = training.run_training(
             inputs,
             model,

@@ -4,7 +4,7 @@ import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from galr.data import treebank
@@ -13,7 +13,7 @@ from galr.errors import ConfigError, DataError, printable
 PUNCTUATION = frozenset(",.:;?()[]&!*@#$%")
 PADDING, UNKNOWN = 0, 1
 NUM_SPECIAL = 2  # ids before the first token of the vocabulary
-MANY_UNKNOWN = 0.5  # from this share of unknown words on, what a split measures means little
+MANY_UNKNOWN = 0.5  # with a larger share of unknown words, what a split measures means little
 
 # Letters of scripts that write no space between words; each is a token, with its combining marks (Unicode blocks).
 _UNSPACED = re.compile(
@@ -90,6 +90,21 @@ class UnknownWords:
     def share(self) -> float:
         """Unknown words among all, in [0, 1]; without any word, 0."""
         return self.unknown / self.words if self.words else 0.0
+
+    def warnings(self, split: str) -> list[str]:
+        """Say in one line each what is wrong with a split of this name; nothing where all is well."""
+        lines = []
+        if self.share > MANY_UNKNOWN:
+            lines.append(
+                f"{100 * self.share:.0f} % of the words of the {split} split are not in the vocabulary, so its"
+                " numbers mean little; lower train.min_word_count, or give all splits sentences of one language"
+            )
+        if self.unknown_sentences:
+            lines.append(
+                f"{self.unknown_sentences} of {self.sentences} sentences of the {split} split have no word of the"
+                " vocabulary, so the model cannot tell them apart"
+            )
+        return lines
 
 
 @dataclass(frozen=True)
@@ -171,24 +186,32 @@ class Vocabulary:
             )
 
     def count_unknown(
-        self, sentences: Iterable[str], *, ignored: frozenset[str] = frozenset()
-    ) -> UnknownWords:
-        """Count the words that are not in the vocabulary, and the sentences that have no other.
+        self, sentences: Mapping[str, Iterable[str]], *, stop_words: bool = True
+    ) -> dict[str, UnknownWords]:
+        """Count in each split the words that are not in the vocabulary, and the sentences that have no other.
 
         Args:
-            sentences: the sentences of a split.
-            ignored: words that are left out of the vocabulary on purpose and do not count, such as `STOP_WORDS`.
+            sentences: the sentences of each split, by its name.
+            stop_words: whether the vocabulary keeps English stop words; if not, they are unknown on purpose, and are
+                not counted as words.
         """
         known = set(self.tokens)
-        words, unknown, total, without = 0, 0, 0, 0
-        for sentence in sentences:
-            tokens = tokenize(sentence)
-            counted = [token for token in tokens if token not in ignored or token in known]
-            words += len(counted)
-            unknown += sum(token not in known for token in counted)
-            total += 1
-            without += known.isdisjoint(tokens)
-        return UnknownWords(words, unknown, total, without)
+        ignored = frozenset() if stop_words else STOP_WORDS - known
+        return {split: _count_unknown(texts, known, ignored) for split, texts in sentences.items()}
+
+
+def _count_unknown(
+    sentences: Iterable[str], known: set[str], ignored: frozenset[str]
+) -> UnknownWords:
+    """Count the words that are not among the known ones, the ignored ones left out."""
+    words, unknown, total, without = 0, 0, 0, 0
+    for sentence in sentences:
+        tokens = tokenize(sentence)
+        words += sum(token not in ignored for token in tokens)
+        unknown += sum(token not in known and token not in ignored for token in tokens)
+        total += 1
+        without += known.isdisjoint(tokens)
+    return UnknownWords(words, unknown, total, without)
 
 
 def _explain_empty(counts: Counter[str], min_count: int) -> DataError | ConfigError:
@@ -210,8 +233,8 @@ def _explain_empty(counts: Counter[str], min_count: int) -> DataError | ConfigEr
             f" frequent, '{printable(word)}', occurs {count} times; set min_word_count to {count} or less"
         )
     return ConfigError(
-        f"the training sentences have only English stop words that occur train.min_word_count = {min_count}"
-        " times, and train.stop_words is false; set stop_words to true, or min_word_count to less"
+        f"only English stop words occur train.min_word_count = {min_count} times in the training sentences,"
+        " and train.stop_words is false; set stop_words to true, or min_word_count to less"
     )
 
 

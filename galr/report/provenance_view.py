@@ -17,12 +17,14 @@ class ProvenanceView:
         shared: rows that the similarity.h5 of all runs have in common.
         by_run: the other rows of each run's similarity.h5.
         page_versions: versions of the code that wrote the page.
+        warnings: what the trainings warned of, and the runs that did.
     """
 
     by_file: Mapping[str, Mapping[str, str]]
     shared: Mapping[str, str]
     by_run: Mapping[RunId, Mapping[str, str]]
     page_versions: Mapping[str, str]
+    warnings: Mapping[str, Sequence[RunId]]
 
     @property
     def detector(self) -> dict[str, str]:
@@ -54,7 +56,17 @@ def make_provenance_view(
         shared,
         dict(zip(runs, differing, strict=True)),
         page_versions,
+        collect_warnings(runs),
     )
+
+
+def collect_warnings(runs: Mapping[RunId, Mapping[str, Any]]) -> dict[str, list[RunId]]:
+    """Collect the warnings in the provenance of runs, each once, with the runs that have it."""
+    warnings: dict[str, list[RunId]] = {}
+    for run, provenance in runs.items():
+        for line in provenance.get("warnings", ()):
+            warnings.setdefault(line, []).append(run)
+    return warnings
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,14 +1,14 @@
 """One training run: its inputs, its model, its training, and the provenance of its result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 from lightning_fabric import Fabric
 
-from galr.data.vocabulary import Vocabulary
+from galr.data.vocabulary import UnknownWords, Vocabulary
 from galr.errors import ConfigError
 from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset, Graphs
@@ -38,12 +38,18 @@ class TrainInputs:
         splits: the splits `train`, `val` and `test` of the fold, by name.
         graphs: of all images.
         vocabulary: built from the training sentences alone.
+        unknown: what it does not know of each split.
     """
 
     images: h5py.Dataset
     splits: Mapping[str, SplitData]
     graphs: GraphStore
     vocabulary: Vocabulary
+    unknown: Mapping[str, UnknownWords]
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the words of each split, one line each."""
+        return [line for split, counts in self.unknown.items() for line in counts.warnings(split)]
 
 
 def load_inputs(
@@ -60,8 +66,9 @@ def load_inputs(
 
     Raises:
         ConfigError: the dataset's images are smaller than the model's input, there is no such fold, or
-            regions cannot be augmented because it is unknown how their edges were weighed.
-        DataError: graphs or folds are of other images, or a split is empty.
+            regions cannot be augmented because it is unknown how their edges were weighed, or no word is left
+            for the vocabulary.
+        DataError: graphs or folds are of other images, a split is empty, or the sentences have no word.
         StoreError: a file is damaged.
     """
     if (size := dataset.images.shape[1]) < options.input_size:
@@ -86,7 +93,10 @@ def load_inputs(
     vocabulary = Vocabulary.build(
         splits["train"].sentences, options.min_word_count, stop_words=options.stop_words
     )
-    return TrainInputs(dataset.images, splits, graph_store, vocabulary)
+    unknown = vocabulary.count_unknown(
+        {name: split.sentences for name, split in splits.items()}, stop_words=options.stop_words
+    )
+    return TrainInputs(dataset.images, splits, graph_store, vocabulary, unknown)
 
 
 def model_architecture(inputs: TrainInputs, options: ModelOptions) -> dict[str, Any]:
@@ -192,6 +202,12 @@ def run_training(
     )
     logger.close()
     return result
+
+
+def word_provenance(inputs: TrainInputs) -> dict[str, Any]:
+    """The part of the provenance about words: counts by split, and the warnings that the report repeats."""
+    counts = {split: asdict(each) for split, each in inputs.unknown.items()}
+    return {"words": counts, "warnings": inputs.warnings()}
 
 
 def run_provenance(

@@ -1,8 +1,10 @@
 """The page, parsed: its numbers are those of the files, text is escaped, and it needs no other file."""
 
+import json
 import re
 from html.parser import HTMLParser
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -369,3 +371,17 @@ def test_a_test_image_that_is_not_in_the_dataset_is_refused(draw, capsys):
     (error,) = capsys.readouterr().err.splitlines()
     assert "the test image other of corrected, fold 0 is not in dataset.h5" in error
     assert error.endswith("make it anew with galr similarity")
+
+
+def test_the_warnings_of_the_trainings_are_shown_with_their_runs(draw):
+    results = draw(folds=2)
+    assert "Warning" not in Reader(results.page()).text
+    for fold in range(2):
+        with h5py.File(results.folder / f"global/fold{fold}/similarity.h5", "r+") as file:
+            provenance = json.loads(file.attrs["provenance"])
+            warnings = ["60 % of the words of the <test> split are unknown"]
+            file.attrs["provenance"] = json.dumps(provenance | {"warnings": warnings})
+    html = results.page()
+    assert "<test>" not in html
+    text = " ".join(Reader(html).text.split())
+    assert "Warning (global, fold 0; global, fold 1): 60 % of the words of the <test> split" in text

@@ -141,6 +141,52 @@ def test_training_writes_a_checkpoint_that_similarity_encodes_with(folder, branc
         assert file.bank is None
 
 
+def other_sentences(folder, name, *, train, test):
+    """A copy of the folder's dataset.h5 with other sentences, and the folder of its folds.csv."""
+    other = folder / name
+    other.mkdir()
+    shutil.copy(folder / "dataset.h5", other / "dataset.h5")
+    shutil.copy(folder / "folds.csv", other / "folds.csv")
+    with h5py.File(other / "dataset.h5", "r+") as file:
+        images = file["image_of_sentence"][:]
+        file["sentences"][:] = [train if image < 10 else test for image in images]
+    return other
+
+
+def test_a_split_of_unknown_words_is_warned_of_in_the_log_and_in_every_file(folder, capsys):
+    other = other_sentences(folder, "chinese", train="两架飞机。", test="船在港口")
+    assert run("train", other, train_flags("global", "global", "")) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    share, alike = lines
+    assert share.startswith("warning: 100 % of the words of the test split are not in the vocab")
+    assert alike.startswith("warning: 10 of 10 sentences of the test split have no word of the voc")
+    flags = "--checkpoint global.pt --folds folds.csv --device cpu --no-bank --output global.h5"
+    assert run("similarity", other, flags) == 0
+    with Similarity.open(other / "global.h5") as file:
+        provenance = file.provenance
+    record = json.loads((other / "global.json").read_text())
+    for document in (provenance, record, load_checkpoint(other / "global.pt").provenance):
+        assert document["warnings"] == [line.removeprefix("warning: ") for line in lines]
+        expected = {"words": 40, "unknown": 40, "sentences": 10, "unknown_sentences": 10}
+        assert document["words"]["test"] == expected
+        assert document["words"]["val"]["unknown"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sentence", "more", "message"),
+    [
+        ("。", "", "DataError: the training sentences have no word"),
+        ("飞机", "--min-word-count 99", "ConfigError: no word of the training sentences occurs"),
+        ("there it is", "--no-stop-words", "ConfigError: only English stop words occur"),
+    ],
+)
+def test_an_empty_vocabulary_refuses_to_train(folder, capsys, sentence, more, message):
+    other = other_sentences(folder, message, train=sentence, test="plane")
+    assert run("train", other, train_flags("global", "global", "", more)) == 2
+    assert capsys.readouterr().err.startswith(f"galr: {message}")
+    assert sorted(path.name for path in other.iterdir()) == ["dataset.h5", "folds.csv"]
+
+
 def weights_of(folder, name):
     return load_checkpoint(folder / f"{name}.pt").state_dict
 
