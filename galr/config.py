@@ -51,6 +51,8 @@ def explain_yaml_error(error: "yaml.YAMLError") -> str:
 def check_schema(document: Any, schema: Path, location: str) -> None:  # noqa: ANN401  whatever YAML held
     """Check a document against a schema.
 
+    A section of the schema may name the page that shows it, by the key `see`.
+
     Args:
         document: the document.
         schema: path of a JSON schema, written in YAML.
@@ -68,7 +70,9 @@ def check_schema(document: Any, schema: Path, location: str) -> None:  # noqa: A
     registry = Registry(retrieve=_load_schema)  # type: ignore[call-arg]  # attrs renames the argument
     error = best_match(Draft202012Validator(rules, registry=registry).iter_errors(document))
     if error is not None:
-        raise ConfigError(f"{location}: {_explain(error)}")
+        section = rules.get("properties", {}).get(next(iter(error.absolute_path), None), {})
+        see = f"; {section['see']}" if "see" in section else ""
+        raise ConfigError(f"{location}: {_explain(error)}{see}")
 
 
 def _load_schema(name: str) -> "Resource[Any]":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from galr import config
 from galr.errors import ConfigError
@@ -11,6 +11,9 @@ from galr.errors import ConfigError
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 SOURCES = ("archives", "folder", "synthetic")
+LAYOUTS_PAGE = "docs/reference/layouts.md"
+AUTO_NAME = ""  # no column is called so
+CAPTIONS = "captions.json"  # of an unpacked dataset
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class KarpathyLayout:
     """One JSON file of images and their sentences; `files` are its possible names, tried in order."""
 
     files: tuple[str, ...]
+    kind: ClassVar = "karpathy"
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,96 @@ class PrecompLayout:
 
     sentences: str
     images: str
+    kind: ClassVar = "precomp"
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """Tables of one row a sentence, one file a split or a column `split`; the others are names of columns."""
+
+    file: str
+    image: str = "filepath"
+    sentence: str = "title"
+    split: str | None = None
+    separator: str = "\t"
+    kind: ClassVar = "csv"
+
+
+@dataclass(frozen=True)
+class ParquetLayout:
+    """Tables that contain images and their sentences, one or more files a split or a column `split`.
+
+    Attributes:
+        file: name of the files; `{split}` is replaced by the split's name, `*` stands for anything.
+        image: column of an image's bytes, its path, or both.
+        sentences: column of a sentence, or of a list of sentences.
+        name: column of an image's name; None to number the images; `AUTO_NAME` for the first of the column
+            `filename`, the path in `image`, a number that there is.
+        split: column of the split.
+    """
+
+    file: str
+    image: str = "image"
+    sentences: str = "captions"
+    name: str | None = AUTO_NAME
+    split: str | None = None
+    kind: ClassVar = "parquet"
+
+
+@dataclass(frozen=True)
+class WebDatasetLayout:
+    """Tar shards of images, each with a text or a JSON of the same key.
+
+    Attributes:
+        shards: name of the shards; `{split}` is replaced by the split's name, `*` stands for anything.
+        sentences: key of the sentences in a JSON; None for `captions` or `caption`.
+    """
+
+    shards: str
+    sentences: str | None = None
+    kind: ClassVar = "webdataset"
+
+
+@dataclass(frozen=True)
+class NwpuLayout:
+    """The JSON of NWPU-Captions: classes on top; `files` are its possible names, tried in order."""
+
+    files: tuple[str, ...]
+    kind: ClassVar = "nwpu"
+
+
+PackedLayout = ParquetLayout | WebDatasetLayout
+Layout = KarpathyLayout | PrecompLayout | CsvLayout | PackedLayout | NwpuLayout
+LAYOUTS: dict[str, type[Layout]] = {
+    layout.kind: layout
+    for layout in (
+        KarpathyLayout,
+        PrecompLayout,
+        CsvLayout,
+        ParquetLayout,
+        WebDatasetLayout,
+        NwpuLayout,
+    )
+}
+
+
+@dataclass(frozen=True)
+class DrawnValidation:
+    """The share of the train images to validate on, in (0, 1), and the seed that draws them."""
+
+    share: float
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """The contents of a dataset file; exactly one of `archives`, `folder` and `synthetic` is given."""
+    """The contents of a dataset file; exactly one of `archives`, `folder` and `synthetic` is given.
+
+    Attributes:
+        splits: the source's splits that each of our splits consists of.
+        drawn_validation: how the validation images are drawn from the train images, where the source has none.
+        unused: the source's splits that are left out on purpose.
+    """
 
     name: str
     title: str
@@ -64,11 +153,17 @@ class DatasetSpec:
     archives: tuple[Archive, ...]
     folder: Path | None
     synthetic: SyntheticSpec | None
-    layout: KarpathyLayout | PrecompLayout
+    layout: Layout
     splits: Mapping[Split, tuple[str, ...]]
+    drawn_validation: DrawnValidation | None
     unused: tuple[str, ...]
     sentences_per_image: int | None
     num_images: int | None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the images lie in tables or shards, which `galr unpack` makes image files of."""
+        return isinstance(self.layout, PackedLayout)
 
     def archive(self, file: str) -> Archive:
         """Return the archive of a name.
@@ -108,6 +203,8 @@ def read_dataset_spec(path: Path) -> DatasetSpec:
     """
     document = config.read_yaml(path, config.SCHEMAS / "dataset.schema.yaml")
     _check_contradictions(document, path)
+    splits = document["splits"]
+    validation = splits["val"] if isinstance(splits["val"], dict) else None
     return DatasetSpec(
         name=path.stem,
         title=document["title"],
@@ -117,26 +214,41 @@ def read_dataset_spec(path: Path) -> DatasetSpec:
         folder=Path(document["folder"]) if "folder" in document else None,
         synthetic=SyntheticSpec(**document["synthetic"]) if "synthetic" in document else None,
         layout=_parse_layout(document["layout"]),
-        splits={split: tuple(document["splits"][split]) for split in SPLITS},
-        unused=tuple(document["splits"].get("unused", ())),
+        splits={split: _names(splits[split]) for split in SPLITS},
+        drawn_validation=DrawnValidation(**validation) if validation else None,
+        unused=tuple(splits.get("unused", ())),
         sentences_per_image=document.get("sentences_per_image"),
         num_images=document.get("images"),
     )
 
 
-def _parse_layout(section: Mapping[str, Any]) -> KarpathyLayout | PrecompLayout:
+def see_layouts(kind: str) -> str:
+    """Say where the smallest file of a layout is shown."""
+    return f"see {LAYOUTS_PAGE}#{kind} for its smallest file"
+
+
+def _names(splits: Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the source's splits; a split that is drawn has none."""
+    return () if isinstance(splits, Mapping) else tuple(splits)
+
+
+def _parse_layout(section: Mapping[str, Any]) -> Layout:
     """Parse the layout section."""
-    if section["kind"] == "precomp":
-        return PrecompLayout(section["sentences"], section["images"])
-    files = section["file"]
-    return KarpathyLayout((files,) if isinstance(files, str) else tuple(files))
+    keys = {key: value for key, value in section.items() if key != "kind"}
+    if section["kind"] in ("karpathy", "nwpu"):
+        files = keys.pop("file")
+        keys["files"] = (files,) if isinstance(files, str) else tuple(files)
+    if keys.get("separator") == "\\t":  # a tab as YAML reads it without double quotes
+        keys["separator"] = "\t"
+    return LAYOUTS[section["kind"]](**keys)
 
 
 def _check_contradictions(document: Mapping[str, Any], path: Path) -> None:
     """Check what a schema cannot explain well.
 
     Raises:
-        ConfigError: not exactly one source, two archives of one name, a split in two places.
+        ConfigError: not exactly one source, two archives of one name, a split in two places, or a table whose
+            splits are neither files nor a column, or both.
     """
     given = [source for source in SOURCES if source in document]
     if len(given) != 1:
@@ -145,8 +257,17 @@ def _check_contradictions(document: Mapping[str, Any], path: Path) -> None:
             " give exactly one of archives, folder and synthetic"
         )
     files = [archive["file"] for archive in document.get("archives", ())]
-    names = [name for split in document["splits"].values() for name in split]
+    names = [name for split in document["splits"].values() for name in _names(split)]
     for what, values in (("archive", files), ("split", names)):
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
             raise ConfigError(f"{path} names the {what} '{twice[0]}' twice; name it once")
+    layout = document["layout"]
+    if layout["kind"] in ("csv", "parquet") and ("{split}" in layout["file"]) == (
+        "split" in layout
+    ):
+        raise ConfigError(
+            f"{path}: layout.file is '{layout['file']}' and layout.split is"
+            f" {layout.get('split', 'left out')}; put {{split}} into file where each split is a file, or"
+            f" name the column in split where a file has all splits, not both; {see_layouts(layout['kind'])}"
+        )
