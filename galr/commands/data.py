@@ -1,14 +1,15 @@
 """Validate a dataset and store it as one HDF5 file.
 
-Images are found by their stem in any subfolder, as jpg, jpeg, png, tif, tiff or webp, and decoded
-once. Each kind of problem has a policy: `error` stops and names it, `drop` leaves the item out and
-lists it.
+An image is its path below the folder; folders, suffix and case may differ where one file alone fits.
+It is a jpg, jpeg, png, tif, tiff or webp, and is decoded once. Each kind of problem has a policy:
+`error` stops and names it, `drop` leaves the item out and lists it.
 
 IN   config/datasets/{dataset}.yaml
-     resources/{dataset}/files/             extracted or drawn files, or a folder of your own
+     resources/{dataset}/files/             extracted or drawn files, or a folder of your own; of Parquet
+                                            tables and tar shards what `galr unpack` made of it
 OUT  results/{dataset}/dataset.h5
         /images             (images, size, size, 3) uint8, RGB
-        /names /files       (images,) text: stem, path in the folder
+        /names /files       (images,) text: stem (path where stems repeat), path in the folder
         /sizes              (images, 2) int32, width and height of the original in pixels
         /splits             (images,) text, train | val | test
         /sentences          (sentences,) text, unchanged
@@ -21,8 +22,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from galr.data.annotations import read_dataset
 from galr.data.dataset_spec import read_dataset_spec
-from galr.data.find_images import images_by_stem, list_files
+from galr.data.find_images import list_files
 from galr.data.folder_listing import (
     COLUMNS,
     describe_changes,
@@ -31,7 +33,7 @@ from galr.data.folder_listing import (
     read_listing,
     scan_folder,
 )
-from galr.data.layouts import read_annotations
+from galr.data.image_names import ImageFiles
 from galr.data.validate import PROBLEM_KINDS, Policy, apply_policies, check_splits, validate
 from galr.errors import ConfigError
 from galr.io.csv_io import write_csv
@@ -77,8 +79,8 @@ def run(options: Options) -> None:
         print(f"{dataset.name}: changed in {options.folder}: {changes}", file=sys.stderr)
     policies = {kind: getattr(options, kind) for kind in PROBLEM_KINDS}
     files = list_files(options.folder)
-    image_files = images_by_stem(files)
-    index = read_annotations(options.folder, files, dataset.layout, dataset.splits, dataset.unused)
+    image_files = ImageFiles(files)
+    index = read_dataset(dataset, options.folder, files)
     images, dropped = validate(
         dataset.name,
         index,
@@ -103,7 +105,7 @@ def run(options: Options) -> None:
     write_dataset.write_report(options.report, dropped)
     if options.listing:
         write_csv(options.listing, COLUMNS, listing_rows(stamps))
-    num_files = sum(map(len, image_files.values()))
+    num_files = len(image_files.files)
     print(
         f"{dataset.name}: {write_dataset.summarize(stored.images, dropped, num_files)}",
         file=sys.stderr,

@@ -5,12 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from galr.data.dataset_spec import SPLITS, KarpathyLayout, PrecompLayout, Split
-from galr.data.find_images import find_file, image_stem
+from galr.data.find_images import clean_path, find_file, image_stem
 from galr.errors import DataError
 
 T = TypeVar("T")
@@ -18,11 +17,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image in the annotations: name without suffix, our split, unchanged sentences."""
+    """An image in the annotations.
+
+    Attributes:
+        name: its name without suffix.
+        split: our split.
+        sentences: unchanged.
+        path: what the annotations call its file, with folders and suffix; empty where the name is all they say.
+    """
 
     name: str
     split: Split
     sentences: tuple[str, ...]
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,44 +93,54 @@ def _read_precomp(
                 find_file([pattern.replace("{split}", source)], files, folder)
                 for pattern in (layout.sentences, layout.images)
             )
-            start = 0
-            for name, sentences in _pair_sentences(sentences_file, names_file):
-                if name:
-                    images.append(ImageEntry(name, split, sentences))
+            for path, line, sentences in _pair_sentences(sentences_file, names_file):
+                if path:
+                    images.append(ImageEntry(image_stem(path), split, sentences, path))
                 else:
-                    location = f"{sentences_file.name} line {start + 1}"
+                    location = f"{sentences_file.name} line {line}"
                     unmatched.append(
                         UnmatchedSentence(
                             location, f"the image's name in {names_file.name} is blank"
                         )
                     )
-                start += len(sentences)
             used += [sentences_file, names_file]
     return DatasetIndex(tuple(images), tuple(unmatched), tuple(used))
 
 
-def _pair_sentences(sentences_file: Path, names_file: Path) -> list[tuple[str, tuple[str, ...]]]:
+def _pair_sentences(
+    sentences_file: Path, names_file: Path
+) -> list[tuple[str, int, tuple[str, ...]]]:
     """Assign the sentences of one text file to the image names of another.
 
-    A name is given once per sentence (then an image is a run of equal names), or once per image (then each image has
-    the same number of sentences).
+    A name is given once per sentence, in any order, or once per image (then each image has the same number of
+    sentences).
+
+    Returns:
+        Path, line of the first sentence from 1, and sentences of each image, in the order of first appearance.
 
     Raises:
         DataError: the number of sentences is not a multiple of the number of names.
     """
     sentences = _read_lines(sentences_file)
-    names = [image_stem(line) for line in _read_lines(names_file)]
-    if len(names) == len(sentences):
-        runs = [(name, len(list(run))) for name, run in groupby(names)]
-    elif names and len(sentences) % len(names) == 0:
-        runs = [(name, len(sentences) // len(names)) for name in names]
-    else:
+    paths = [clean_path(line) for line in _read_lines(names_file)]
+    if not paths and not sentences:
+        return []
+    if not paths or len(sentences) % len(paths):
         raise DataError(
-            f"{sentences_file} has {len(sentences)} lines for {len(names)} in {names_file.name};"
+            f"{sentences_file} has {len(sentences)} lines for {len(paths)} in {names_file.name};"
             " expected as many, or a multiple; download both files again"
         )
-    remaining = iter(sentences)
-    return [(name, tuple(islice(remaining, count))) for name, count in runs]
+    each = len(sentences) // len(paths)
+    rows = [(path, number * each) for number, path in enumerate(paths)]
+    if each != 1:
+        return [(path, start + 1, tuple(sentences[start : start + each])) for path, start in rows]
+    lines_of: dict[str, list[int]] = {}
+    for path, line in rows:
+        lines_of.setdefault(path, []).append(line)
+    return [
+        (path, lines[0] + 1, tuple(sentences[line] for line in lines))
+        for path, lines in lines_of.items()
+    ]
 
 
 def _read_karpathy(
@@ -153,12 +170,32 @@ def _read_karpathy(
             continue  # unused, according to the dataset file
         sentences, unmatched_here = _read_sentences(entry, location)
         unmatched += unmatched_here
-        name = image_stem(require(entry, "filename", str, location))
+        name, path = _read_path(entry, location)
         if name:
-            images.append(ImageEntry(name, split_of[source], sentences))
+            images.append(ImageEntry(name, split_of[source], sentences, path))
         else:
             unmatched.append(UnmatchedSentence(location, "its filename is blank"))
     return DatasetIndex(tuple(images), tuple(unmatched), (file,))
+
+
+def _read_path(entry: Mapping[str, Any], location: str) -> tuple[str, str]:
+    """Return the name and the path of an image; its folder may stand in `filepath`, as in COCO's and Flickr30k's files.
+
+    Raises:
+        DataError: `filename` is missing, or one of the two is no text.
+    """
+    file_name = clean_path(require(entry, "filename", str, location))
+    folder = entry.get("filepath")
+    if not file_name or folder is None:
+        return image_stem(file_name), file_name
+    folder = clean_path(require(entry, "filepath", str, location))
+    if file_name.startswith(f"{folder}/"):  # some files repeat the folder in `filename`
+        path = file_name
+    elif f"/{folder}".endswith(f"/{file_name}"):  # or the whole path in `filepath`
+        path = folder
+    else:
+        path = str(PurePosixPath(folder, file_name))
+    return image_stem(file_name), path
 
 
 def _read_sentences(
@@ -166,11 +203,14 @@ def _read_sentences(
 ) -> tuple[tuple[str, ...], list[UnmatchedSentence]]:
     """Split the sentences of an image into its own and those with the `imgid` of another image.
 
+    Where only sentences have an `imgid`, it is that of the first one.
+
     Raises:
         DataError: a sentence has neither `raw` text nor `tokens`.
     """
     kept: list[str] = []
     unmatched: list[UnmatchedSentence] = []
+    image, owner = entry.get("imgid"), "its image's"
     for number, sentence in enumerate(require(entry, "sentences", list, location), start=1):
         sentence_location = f"{location} sentence {number}"
         if isinstance(sentence, dict) and "raw" not in sentence:
@@ -179,21 +219,24 @@ def _read_sentences(
             )
         else:
             text = require(sentence, "raw", str, sentence_location)
-        image = entry.get("imgid")
-        if sentence.get("imgid", image) != image:
-            unmatched.append(
-                UnmatchedSentence(
-                    sentence_location, f"its imgid is {sentence['imgid']}, its image's is {image}"
-                )
-            )
-        else:
+        own = sentence.get("imgid")
+        if image is None and own is not None:
+            image, owner = own, "that of the image's first sentence"
+        if own is None or _plain_id(own) == _plain_id(image):
             kept.append(text)
+        else:
+            reason = f"its imgid is {own}, {owner} is {image}"
+            unmatched.append(UnmatchedSentence(sentence_location, reason))
     return tuple(kept), unmatched
 
 
-def require(
-    mapping: object, key: str, kind: type[T], location: str, layout: str = "karpathy"
-) -> T:
+def _plain_id(value: object) -> str:
+    """Write an id as text: 7, 7.0 and "7" are one id."""
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return str(whole).strip()
+
+
+def require(mapping: object, key: str, kind: type[T], location: str, layout: str = "karpathy") -> T:
     """Return the value of a key that a JSON object must have.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from galr.data.dataset_spec import Split
-from galr.data.find_images import match_image
+from galr.data.image_names import Grade, ImageFiles, ImageMatch, name_images
 from galr.data.layouts import DatasetIndex, ImageEntry
 from galr.errors import DataError
 
@@ -24,6 +24,7 @@ PROBLEM_KINDS: tuple[ProblemKind, ...] = get_args(ProblemKind)
 Policy = Literal["error", "drop"]
 
 WORD = re.compile(r"\w")
+MAX_HINTS = 20  # problems that are looked up among all files
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class MatchedImage:
 def validate(
     dataset: str,
     index: DatasetIndex,
-    image_files: Mapping[str, Sequence[PurePosixPath]],
+    image_files: ImageFiles,
     *,
     sentences_per_image: int | None,
     num_images: int | None,
@@ -59,7 +60,7 @@ def validate(
     Args:
         dataset: the dataset's name, for messages.
         index: the annotations.
-        image_files: the files grouped by stem, from `find_images.images_by_stem`.
+        image_files: the image files of the dataset.
         sentences_per_image: expected number of sentences per image; None for any number.
         num_images: expected number of images; None for any number.
         policies: the policy for each kind of problem.
@@ -74,7 +75,7 @@ def validate(
     if num_images is not None and len(index.images) != num_images:
         reason = f"has {len(index.images)} images, expected {num_images}"
         problems.append(Problem(dataset, "wrong_count", reason))
-    unique, twice = _drop_duplicates(index.images)
+    unique, twice = _drop_duplicates(_name_apart(index.images))
     counted, miscounted = _check_counts(unique, sentences_per_image)
     worded, blank = _drop_blank_sentences(counted)
     matched, missing = _match_files(worded, image_files)
@@ -121,6 +122,12 @@ def check_splits(images: Iterable[MatchedImage], splits: Mapping[Split, Sequence
             )
 
 
+def _name_apart(images: Sequence[ImageEntry]) -> list[ImageEntry]:
+    """Name images of one stem by their paths."""
+    names = name_images([image.path or image.name for image in images], [i.name for i in images])
+    return [replace(image, name=name) for image, name in zip(images, names, strict=True)]
+
+
 def _drop_duplicates(images: Iterable[ImageEntry]) -> tuple[list[ImageEntry], list[Problem]]:
     """Keep the first image of each name."""
     kept: dict[str, ImageEntry] = {}
@@ -164,22 +171,43 @@ def _drop_blank_sentences(images: Iterable[ImageEntry]) -> tuple[list[ImageEntry
 
 
 def _match_files(
-    images: Iterable[ImageEntry], image_files: Mapping[str, Sequence[PurePosixPath]]
+    images: Sequence[ImageEntry], image_files: ImageFiles
 ) -> tuple[list[MatchedImage], list[Problem]]:
-    """Keep the images with exactly one file that belongs to no other image."""
-    kept: dict[PurePosixPath, MatchedImage] = {}
-    problems = []
-    for image in images:
-        files = match_image(image.name, image_files)
-        if not files:
-            reason = "there is no jpg, jpeg, png, tif, tiff or webp of this name"
+    """Keep the images with exactly one file that fits no other image as well."""
+    matches = [image_files.find(image.path or image.name) for image in images]
+    claims: dict[PurePosixPath, list[int]] = {}  # the images that a file fits, the best first
+    for row in sorted(range(len(images)), key=lambda row: -matches[row].grade):
+        if len(matches[row].files) == 1:
+            claims.setdefault(matches[row].files[0], []).append(row)
+    kept: list[MatchedImage] = []
+    problems: list[Problem] = []
+    for row, (image, match) in enumerate(zip(images, matches, strict=True)):
+        if not match.files:
+            hint = image_files.near(image.path or image.name) if len(problems) < MAX_HINTS else None
+            similar = f"; the most similar file is {hint}" if hint else ""
+            reason = f"there is no jpg, jpeg, png, tif, tiff or webp of this name{similar}"
             problems.append(Problem(image.name, "missing_image", reason))
-        elif len(files) > 1:
-            reason = f"several files have its name: {', '.join(map(str, files))}"
+        elif len(match.files) > 1:
+            reason = f"several files have its name: {', '.join(map(str, match.files))}"
             problems.append(Problem(image.name, "duplicate_name", reason))
-        elif files[0] in kept:
-            reason = f"its file {files[0]} also belongs to {kept[files[0]].name}"
+        elif (other := _other_owner(row, claims[match.files[0]], matches)) is not None:
+            reason = f"its file {match.files[0]} also belongs to {images[other].name}"
             problems.append(Problem(image.name, "duplicate_name", reason))
         else:
-            kept[files[0]] = MatchedImage(image.name, image.split, image.sentences, files[0])
-    return list(kept.values()), problems
+            kept.append(MatchedImage(image.name, image.split, image.sentences, match.files[0]))
+    return kept, problems
+
+
+def _other_owner(row: int, claims: Sequence[int], matches: Sequence[ImageMatch]) -> int | None:
+    """Return another image that a file fits better, or as well where it fits neither by its path.
+
+    Args:
+        row: an image.
+        claims: the images that the file fits, the best first.
+        matches: how well each image fits its file.
+    """
+    first, *others = claims
+    if first != row:
+        return first
+    tied = others and matches[others[0]].grade == matches[first].grade != Grade.PATH
+    return others[0] if tied else None

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from galr.data.find_images import images_by_stem, list_files
+from galr.data.find_images import IMAGE_SUFFIXES, clean_path, image_stem, list_files
 from galr.errors import DataError
 from galr.io.coco import CocoDataset, annotation
 from galr.io.images import DECODE_ERRORS, to_rgb
@@ -104,9 +104,16 @@ def read_images(folder: Path, split: str) -> tuple[DotaImage, ...]:
     images = folder / split / "images"
     if not images.is_dir():
         raise DataError(f"{images} is no folder; a DOTA folder is expected: {EXPECTED_LAYOUT}")
-    image_files = images_by_stem(list_files(images))
+    image_files: dict[str, list[PurePosixPath]] = {}
+    for file in list_files(images):
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            image_files.setdefault(image_stem(file.name), []).append(file)
     labels = _label_folder(folder / split)
-    label_files = {path.stem: path for path in labels.glob("*.txt")}
+    label_files = {
+        clean_path(file.stem): labels / file
+        for file in list_files(labels)
+        if file.suffix == ".txt" and len(file.parts) == 1
+    }
     if not image_files:
         raise DataError(f"{images} has no images; a DOTA folder is expected: {EXPECTED_LAYOUT}")
     for first, *others in image_files.values():

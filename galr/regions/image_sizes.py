@@ -3,19 +3,13 @@
 import csv
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from galr.data.find_images import (
-    IMAGE_SUFFIXES,
-    image_stem,
-    images_by_stem,
-    list_files,
-    match_image,
-)
+from galr.data.find_images import IMAGE_SUFFIXES, clean_path, image_stem, list_files
+from galr.data.image_names import ImageFiles, name_images
 from galr.errors import DataError
 from galr.io.atomic import atomic_write
 from galr.io.images import DECODE_ERRORS, load_rgb
@@ -30,7 +24,7 @@ def read_sizes(table: Path) -> tuple[list[str], np.ndarray]:
     pandas does not read it because its errors name no line.
 
     Returns:
-        The names of the images without suffix, sorted; (images, 2) int32, width and height.
+        The names of the images as `name_images` gives them, sorted; (images, 2) int32, width and height.
 
     Raises:
         DataError: it is missing or lacks a column; names the line that is wrong.
@@ -57,7 +51,7 @@ def scan_sizes(image_dir: Path) -> tuple[list[str], np.ndarray]:
     """Read the sizes of all images in a folder and the folders in it, from their headers.
 
     Returns:
-        The relative paths of the images without suffix, sorted; (images, 2) int32, width and height in pixels.
+        The names of the images as `name_images` gives them, sorted; (images, 2) int32, width and height in pixels.
 
     Raises:
         DataError: the folder is missing or has no image, an image is damaged, or two have one name.
@@ -66,7 +60,7 @@ def scan_sizes(image_dir: Path) -> tuple[list[str], np.ndarray]:
     if not files:
         raise DataError(f"{image_dir} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     sizes = [
-        (image_stem(str(file)), *_read_header(image_dir / file))
+        (clean_path(str(file)), *_read_header(image_dir / file))
         for file in ProgressBar(files, "sizes", unit="image", disable=None)
     ]
     return _sort_by_name(sizes, image_dir)
@@ -76,7 +70,7 @@ def load_image(name: str, size: Sequence[int], image_dir: Path | None) -> Image.
     """Load an image, or a white one of its size if no folder is given.
 
     Args:
-        name: name of the image, without suffix.
+        name: name of the image.
         size: width and height of the image in which its boxes were found, in pixels.
         image_dir: the folder of the images.
 
@@ -88,7 +82,7 @@ def load_image(name: str, size: Sequence[int], image_dir: Path | None) -> Image.
     """
     if image_dir is None:
         return Image.new("RGB", (int(size[0]), int(size[1])), "white")
-    files = match_image(name, images_by_stem(list_files(image_dir)))
+    files = ImageFiles(list_files(image_dir)).find(name).files
     if len(files) != 1:
         number = f"holds {len(files)} images called" if files else "holds no image called"
         raise DataError(f"{image_dir} {number} {name}; exactly one is expected")
@@ -115,7 +109,7 @@ def write_png(image: Image.Image, path: Path) -> None:
 def _sort_by_name(
     sizes: Sequence[tuple[str, int, int]], source: Path
 ) -> tuple[list[str], np.ndarray]:
-    """Sort images by name.
+    """Name images, and sort them by name.
 
     Returns:
         The names; (images, 2) int32, width and height in pixels.
@@ -123,22 +117,27 @@ def _sort_by_name(
     Raises:
         DataError: two have the same name.
     """
-    ordered = sorted(sizes)
+    named = zip(name_images([path for path, _, _ in sizes]), sizes, strict=True)
+    ordered = sorted((name, width, height) for name, (_, width, height) in named)
     names = [name for name, _, _ in ordered]
-    for name, following in pairwise(names):
-        if name == following:
-            raise DataError(f"{source} has two images called {name}; names must be unique")
+    known: set[str] = set()
+    for name in names:  # sorted, so that `a` comes before `a.png`
+        if name in known or image_stem(name) in known:
+            raise DataError(
+                f"{source} has two images called {image_stem(name)}; names must be unique"
+            )
+        known.add(name)
     return names, np.array([size for _, *size in ordered], np.int32).reshape(-1, 2)
 
 
 def _parse_row(row: dict[str, str | None], where: str) -> tuple[str, int, int]:
-    """Return name, width and height of a line of the table.
+    """Return path, width and height of a line of the table.
 
     Raises:
         DataError: the name is blank, or width and height are not whole numbers above 0.
     """
     text, width, height = ((row[column] or "").strip() for column in COLUMNS)
-    name = image_stem(text)
+    name = clean_path(text)
     if not name or "\0" in name:
         raise DataError(f"{where} has image_id {text!r}; a name is expected")
     if not all(re.fullmatch("0*[1-9][0-9]{0,8}", side) for side in (width, height)):

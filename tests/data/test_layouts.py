@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,10 @@ WANTED = (
 
 def listing(folder, layout, splits=SPLITS, unused=()):
     return read_annotations(folder, list_files(folder), layout, splits, unused)
+
+
+def without_paths(images):
+    return tuple(replace(image, path="") for image in images)
 
 
 def write_precomp(folder, split, sentences, names, ending="\n"):
@@ -43,7 +48,8 @@ def test_precomp_names_are_given_once_per_image_or_once_per_sentence(tmp_path, r
         lines = [name for name in names for _ in range(repeated)]
         write_precomp(tmp_path, split, sentences, lines, ending)
     annotations = listing(tmp_path, PRECOMP)
-    assert annotations.images == WANTED
+    assert without_paths(annotations.images) == WANTED
+    assert [image.path for image in annotations.images] == ["b.jpg", "a.jpg", "c.tif"]
     assert [file.name for file in annotations.files] == [
         f"{split}_{what}.txt" for split in ("train", "test") for what in ("caps", "filename")
     ]
@@ -52,7 +58,9 @@ def test_precomp_names_are_given_once_per_image_or_once_per_sentence(tmp_path, r
 def test_precomp_and_karpathy_give_the_same_annotations(tmp_path):
     entries = [entry(f"{i.name}.png", i.split, *i.sentences) for i in WANTED]
     write_karpathy(tmp_path, entries)
-    assert listing(tmp_path, KarpathyLayout(("dataset.json",))).images == WANTED
+    images = listing(tmp_path, KarpathyLayout(("dataset.json",))).images
+    assert without_paths(images) == WANTED
+    assert [image.path for image in images] == ["b.png", "a.png", "c.png"]
 
 
 def test_only_line_feeds_end_a_sentence(tmp_path):
@@ -80,6 +88,75 @@ def test_images_may_have_different_numbers_of_sentences(tmp_path):
     write_precomp(tmp_path, "test", ["5"], ["c"])
     counts = {i.name: len(i.sentences) for i in listing(tmp_path, PRECOMP).images}
     assert counts == {"a": 3, "b": 1, "c": 1}
+
+
+def test_precomp_names_in_any_order_give_each_image_its_sentences_in_theirs(tmp_path):
+    names = ["b.jpg", "a.jpg", "b.jpg", "x\\a.jpg", "", "a.jpg", "a.png", "b.jpg", " "]
+    write_precomp(tmp_path, "train", list("123456789"), names)
+    write_precomp(tmp_path, "test", ["t"], ["c.jpg"])
+    annotations = listing(tmp_path, PRECOMP)
+    assert annotations.images == (
+        ImageEntry("b", "train", ("1", "3", "8"), "b.jpg"),
+        ImageEntry("a", "train", ("2", "6"), "a.jpg"),
+        ImageEntry("x/a", "train", ("4",), "x/a.jpg"),
+        ImageEntry("a", "train", ("7",), "a.png"),
+        ImageEntry("c", "test", ("t",), "c.jpg"),
+    )
+    (stray,) = annotations.unmatched
+    assert stray.location == "train_caps.txt line 5"
+
+
+@pytest.mark.parametrize(
+    ("folder", "filename", "path"),
+    [
+        ("harbour", "0.jpg", "harbour/0.jpg"),
+        ("images\\harbour", "0.jpg", "images/harbour/0.jpg"),
+        ("harbour/", "harbour/0.jpg", "harbour/0.jpg"),
+        ("harbour/0.jpg", "0.jpg", "harbour/0.jpg"),
+        (".", "0.jpg", "0.jpg"),
+        ("", "0.jpg", "0.jpg"),
+        (None, "0.jpg", "0.jpg"),
+        ("10.jpg", "0.jpg", "10.jpg/0.jpg"),
+    ],
+)
+def test_the_folder_of_a_karpathy_image_may_stand_in_filepath(tmp_path, folder, filename, path):
+    write_karpathy(tmp_path, [entry(filename, "train", "s", filepath=folder)])
+    splits = {"train": ("train",), "val": (), "test": ()}
+    (image,) = listing(tmp_path, KarpathyLayout(("dataset.json",)), splits).images
+    assert image.path == path
+    assert image.name == ("harbour/0" if "/" in filename else "0")  # as without filepath
+
+
+def test_a_filepath_that_is_no_text_is_named(tmp_path):
+    write_karpathy(tmp_path, [entry("0.jpg", "train", "s", filepath=["harbour"])])
+    with pytest.raises(DataError, match="image 1: expected 'filepath' to be a str, found"):
+        listing(
+            tmp_path,
+            KarpathyLayout(("dataset.json",)),
+            {"train": ("train",), "val": (), "test": ()},
+        )
+
+
+@pytest.mark.parametrize(
+    ("image", "own", "kept"),
+    [
+        ("7", [7, "7", 7.0, 8], "abc"),
+        (7, ["7", " 7", "07"], "ab"),
+        (None, [7, 7, None, "7", 8], "abcd"),
+        (0, [None, 0, 1], "ab"),
+        ("p7", ["p7", "p8"], "a"),
+    ],
+)
+def test_imgid_may_stand_in_sentences_alone_or_be_text_beside_numbers(tmp_path, image, own, kept):
+    sentences = [{"raw": raw, "imgid": i} for raw, i in zip("abcdef", own, strict=False)]
+    images = [{"filename": "1.jpg", "split": "train", "imgid": image, "sentences": sentences}]
+    write_karpathy(tmp_path, images)
+    splits = {"train": ("train",), "val": (), "test": ()}
+    annotations = listing(tmp_path, KarpathyLayout(("dataset.json",)), splits)
+    assert "".join(annotations.images[0].sentences) == kept
+    assert len(annotations.unmatched) == len(own) - len(kept)
+    for stray in annotations.unmatched:
+        assert stray.reason.startswith(f"its imgid is {own[-1]}, ")
 
 
 def test_a_split_may_consist_of_several_of_the_sources_and_others_be_unused(tmp_path):

@@ -2,7 +2,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from galr.data.find_images import images_by_stem
+from galr.data.image_names import ImageFiles
 from galr.data.layouts import DatasetIndex, ImageEntry, UnmatchedSentence
 from galr.data.validate import PROBLEM_KINDS, check_splits, validate
 from galr.errors import DataError
@@ -19,7 +19,7 @@ def check(images=GOOD, files=FILES, unmatched=(), count=None, total=None, **poli
     return validate(
         "mine",
         DatasetIndex(tuple(images), tuple(unmatched), (Path("list.json"),)),
-        images_by_stem(files),
+        ImageFiles(files),
         sentences_per_image=count,
         num_images=total,
         policies=dict.fromkeys(PROBLEM_KINDS, "drop") | policies,
@@ -96,6 +96,62 @@ def test_a_file_in_the_annotated_folder_is_preferred():
     matched, dropped = check(images, files)
     assert [str(f.file) for f in matched] == ["in/x/a.jpg", "in/y/a.jpg"]
     assert dropped == []
+
+
+def test_images_of_one_stem_are_called_by_their_paths():
+    images = [
+        ImageEntry("0", "train", ("one",), "harbour/0.jpg"),
+        ImageEntry("0", "test", ("two",), "airport/0.jpg"),
+        ImageEntry("1", "test", ("three",), "airport/1.jpg"),
+        ImageEntry("2", "train", ("four",), "2.jpg"),
+        ImageEntry("2", "train", ("five",), "2.png"),
+    ]
+    files = [PurePosixPath(f"set/{image.path}") for image in images]
+    matched, dropped = check(images, files, **dict.fromkeys(PROBLEM_KINDS, "error"))
+    assert [image.name for image in matched] == [
+        "harbour/0.jpg", "airport/0.jpg", "1", "2.jpg", "2.png",
+    ]  # fmt: skip
+    assert [image.file for image in matched] == files and dropped == []
+
+
+def test_a_file_belongs_to_the_image_that_it_fits_best_and_to_neither_of_two_that_it_half_fits():
+    images = [
+        ImageEntry("0", "train", ("one",), "port/0.jpg"),
+        ImageEntry("0", "train", ("two",), "airport/0.jpg"),
+        ImageEntry("a", "test", ("three",), "x/a.jpg"),
+        ImageEntry("a", "test", ("four",), "y/a.jpg"),
+        ImageEntry("B", "test", ("five",), "B.JPG"),
+        ImageEntry("b", "test", ("six",), "b.jpg"),
+    ]
+    files = [PurePosixPath(name) for name in ("airport/0.jpg", "z/a.jpg", "b.jpg")]
+    matched, dropped = check(images, files)
+    assert [(image.name, str(image.file)) for image in matched] == [
+        ("airport/0.jpg", "airport/0.jpg"),
+        ("b", "b.jpg"),
+    ]
+    assert {problem.kind for problem in dropped} == {"duplicate_name"}
+    assert [(problem.item, problem.reason) for problem in dropped] == [
+        ("port/0.jpg", "its file airport/0.jpg also belongs to airport/0.jpg"),
+        ("x/a.jpg", "its file z/a.jpg also belongs to y/a.jpg"),
+        ("y/a.jpg", "its file z/a.jpg also belongs to x/a.jpg"),
+        ("B", "its file b.jpg also belongs to b"),
+    ]
+
+
+def test_upper_case_is_found_where_it_is_unique_and_else_the_near_files_are_named():
+    images = [
+        ImageEntry(name, "train", ("one",), f"{name}.jpg") for name in ("a", "twin", "lake_7")
+    ]
+    files = [PurePosixPath(name) for name in ("A.JPG", "Twin.jpg", "TWIN.jpg", "lake-7.jpg")]
+    matched, dropped = check(images, files)
+    assert [(image.name, str(image.file)) for image in matched] == [("a", "A.JPG")]
+    assert [(problem.kind, problem.reason) for problem in dropped] == [
+        ("duplicate_name", "several files have its name: Twin.jpg, TWIN.jpg"),
+        (
+            "missing_image",
+            "there is no jpg, jpeg, png, tif, tiff or webp of this name; the most similar file is lake-7.jpg",
+        ),
+    ]
 
 
 @pytest.mark.parametrize("number", [1, 7])

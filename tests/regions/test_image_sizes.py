@@ -57,7 +57,6 @@ def test_only_the_headers_of_the_images_in_a_folder_are_read(tmp_path):
         scan_sizes(tmp_path)
     (tmp_path / "b/x.png").unlink()
     (tmp_path / "a.JPG").write_bytes((tmp_path / "a.tif").read_bytes())
-    with pytest.raises(DataError, match="two images called a; names must be unique"):
-        scan_sizes(tmp_path)
+    assert scan_sizes(tmp_path)[0] == ["a.JPG", "a.tif"]
     with pytest.raises(DataError, match="has no images"):
         scan_sizes(tmp_path / "b")
