@@ -5,7 +5,7 @@ IN   S.npy          (images, sentences), larger is more similar; or a similarity
                     that grows with images plus sentences
      I.npy          (sentences,) integers, the row of each sentence's image; without it a similarity.h5 has its
                     own, and in a .npy each image has an equal block of neighbouring sentences
-OUT  metrics.csv    a row, or with --rerank a row for each; recalls and mr in percent, ranks from 1
+OUT  metrics.csv    a row, or with --rerank a row for each; recalls and mr in percent, ranks from 1; also printed
      ranks.h5       the rank of each query, from 0 (for `galr aggregate`)
 
   galr evaluate --similarity S.npy --output metrics.csv
@@ -14,6 +14,10 @@ OUT  metrics.csv    a row, or with --rerank a row for each; recalls and mr in pe
 To choose k, w1 and w2, or beta, a similarity.h5 is needed, which holds the validation matrix to choose on; with
 one value of each, any matrix is reranked. qbnorm always needs a similarity.h5, for its bank of training images and
 sentences.
+
+Some scripts save each image's row once for each of its sentences. Identical rows are noticed; --images-repeat 5 keeps
+one of five and ranks images once. Where there are as many rows as sentences, row i is the image of sentence i; I.npy
+may count all rows or the kept ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,11 +31,13 @@ from galr.evaluate import bootstrap, qbnorm, table, topk
 from galr.evaluate.evaluate import MatrixSource, RankingSource, RerankName, RerankResult, evaluate
 from galr.evaluate.grid_search import check_grid
 from galr.evaluate.metrics import t2i_upper_bound
-from galr.evaluate.ranks import TieRule, default_image_of_sentence
+from galr.evaluate.ranks import TieRule
+from galr.evaluate.repeats import kept_relevance
 from galr.io.arrays import read_array
+from galr.io.atomic import print_result
 from galr.io.csv_io import write_rows
 from galr.io.formats import Ranks
-from galr.options import OptionGroup, option
+from galr.options import option
 from galr.provenance import file_sha256
 from galr.similarity import matrix_files
 
@@ -39,7 +45,7 @@ VERIFY_KEYS = ("k", "w1", "w2", "xi", "beta", "resamples", "confidence")  # what
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OptionGroup):
+class Options(matrix_files.RepeatOptions):
     """Input, output, tie rule and reranks."""
 
     similarity: Path | None = option(
@@ -82,6 +88,7 @@ class Options(OptionGroup):
         qbnorm.check_beta(*self.beta)
         topk.check_threads(self.threads)
         matrix_files.check_inputs(self.similarity, self.images, self.sentences)
+        self.check_repeats(self.similarity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +111,7 @@ class EvaluateInputs:
 
 
 def run(options: Options) -> None:
-    """Read, rank, write."""
+    """Read, rank, write and print the table."""
     inputs = (
         read_embedding_inputs(options)
         if options.similarity is None
@@ -121,6 +128,7 @@ def run(options: Options) -> None:
         options.beta,
         options.ties,
     )
+    matrix_files.log_repeats(options.similarity, options.images, options.sentences, options)
     rows = {
         rerank: table.metrics_row(
             [result.ranks],
@@ -139,11 +147,12 @@ def run(options: Options) -> None:
         options.output,
         [{**({"rerank": name} if named else {}), **row} for name, row in rows.items()],
     )
+    print_result(options.output, table.format_rows(rows, inputs.image_of_sentence))
 
 
 def read_matrix_inputs(options: Options, path: Path) -> EvaluateInputs:
     """Read a matrix, with what a similarity.h5 holds beside it."""
-    given = matrix_files.read_similarity(path, options.image_of_sentence)
+    given = matrix_files.read_similarity(path, options.image_of_sentence, options)
     banks = matrix_files.read_banks(path) if "qbnorm" in options.rerank else None
     test = MatrixSource(given.test, banks.test if banks else None, options.threads)
     validation = None
@@ -151,7 +160,7 @@ def read_matrix_inputs(options: Options, path: Path) -> EvaluateInputs:
         validation = MatrixSource(
             given.validation, banks.validation if banks else None, options.threads
         )
-    origin = dict(given.provenance) | {"similarity_sha256": file_sha256(path)}
+    origin = dict(given.provenance) | {"similarity_sha256": file_sha256(path)} | options.as_stated()
     return EvaluateInputs(test, validation, given.test.image_of_sentence, given.sentences, origin)
 
 
@@ -165,19 +174,16 @@ def read_embedding_inputs(options: Options) -> EvaluateInputs:
 
     assert options.images is not None and options.sentences is not None
     torch.set_num_threads(options.threads)
-    images, sentences = (
-        read_array(options.images),
-        read_array(options.sentences),
+    images, sentences, kept_images, kept_sentences = matrix_files.read_embeddings(
+        options.images, options.sentences, options
     )
     tables = EmbeddingPair(images, sentences, resolve_device(options.device))
-    if options.image_of_sentence is None:
-        image_of_sentence = default_image_of_sentence(tables.num_images, tables.num_sentences)
-    else:
-        image_of_sentence = read_array(options.image_of_sentence)
+    given = None if options.image_of_sentence is None else read_array(options.image_of_sentence)
+    image_of_sentence = kept_relevance(given, kept_images, kept_sentences)
     origin = {
         "images_sha256": file_sha256(options.images),
         "sentences_sha256": file_sha256(options.sentences),
-    }
+    } | options.as_stated()
     return EvaluateInputs(
         EmbeddingSource(tables, image_of_sentence), None, image_of_sentence, None, origin
     )

@@ -14,12 +14,17 @@ OUT  top.npz        indices (queries, k) int64, the k best candidates of each qu
 The order is the same as with the matrix, in memory that grows with images plus sentences; each product is
 computed twice.
 
+The new order of the first queries is also printed. Identical rows are noticed; --images-repeat 5 keeps one of five, and
+the output then holds the kept ones.
+
   galr rerank --similarity S.npy --direction i2t --variant paper --output R.npy
   galr rerank --images V.npy --sentences T.npy --direction t2i --variant code --output top.npz
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from galr.evaluate import topk
 from galr.evaluate.ranks import Direction
@@ -29,13 +34,16 @@ from galr.evaluate.rerank import (
     effective_k,
     rerank_direction,
 )
-from galr.io.arrays import read_array, write_array, write_arrays
-from galr.options import OptionGroup, option
+from galr.io.arrays import write_array, write_arrays
+from galr.io.atomic import print_result
+from galr.options import option
 from galr.similarity import matrix_files
+
+PRINTED_QUERIES, PRINTED_CANDIDATES = 5, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OptionGroup):
+class Options(matrix_files.RepeatOptions):
     """Input, output and parameters of the rerank."""
 
     similarity: Path | None = option(
@@ -64,17 +72,24 @@ class Options(OptionGroup):
         check_rerank_parameters(self.variant, self.k, self.xi, self.w1, self.w2)
         topk.check_threads(self.threads)
         matrix_files.check_inputs(self.similarity, self.images, self.sentences)
+        self.check_repeats(self.similarity)
 
 
 def run(options: Options) -> None:
-    """Read, rerank, write."""
+    """Read, rerank, write, and print the new order of the first queries."""
     parameters = options.variant, options.k, options.w1, options.w2, options.xi
     if options.similarity is not None:
-        similarity = matrix_files.read_matrix(options.similarity)
+        similarity = matrix_files.read_matrix(options.similarity, options)
         reranked = rerank_direction(
             similarity, options.direction, *parameters, threads=options.threads
         )
+        matrix_files.log_repeats(options.similarity, None, None, options)
         write_array(options.output, reranked)
+        queries = reranked if options.direction == "i2t" else reranked.T
+        first = queries[:PRINTED_QUERIES]
+        order = np.argsort(-first, axis=1, kind="stable")[:, :PRINTED_CANDIDATES]
+        scores = np.take_along_axis(first, order, axis=1)
+        print_result(options.output, format_order(options.direction, len(queries), order, scores))
         return
     import torch  # not needed for a matrix
 
@@ -84,12 +99,44 @@ def run(options: Options) -> None:
 
     assert options.images is not None and options.sentences is not None
     torch.set_num_threads(options.threads)
-    tables = EmbeddingPair(
-        read_array(options.images),
-        read_array(options.sentences),
-        resolve_device(options.device),
+    images, sentences, _, _ = matrix_files.read_embeddings(
+        options.images, options.sentences, options
     )
+    tables = EmbeddingPair(images, sentences, resolve_device(options.device))
     max_k = effective_k(options.variant, options.k)
     result = two_pass_search(tables, max_k, [options.direction])
     indices, scores = rerank_topk(result.candidates[options.direction], *parameters)
+    matrix_files.log_repeats(None, options.images, options.sentences, options)
     write_arrays(options.output, indices=indices, scores=scores)
+    print_result(options.output, format_order(options.direction, len(indices), indices, scores))
+
+
+def format_order(
+    direction: Direction, num_queries: int, order: np.ndarray, scores: np.ndarray
+) -> str:
+    """Format the best candidates of the first queries as a table for the console.
+
+    Args:
+        direction: of the queries.
+        num_queries: number of all queries.
+        order: (queries, candidates) int, candidates of the first queries or of all, best first; counted from 0.
+        scores: (queries, candidates) float, their new scores.
+
+    Returns:
+        Text without a newline at the end.
+    """
+    query, candidates = ("image", "sentences") if direction == "i2t" else ("sentence", "images")
+    order, scores = (
+        table[:PRINTED_QUERIES, :PRINTED_CANDIDATES].tolist() for table in (order, scores)
+    )
+    cells = [[query, *map(str, range(len(order)))]]
+    for rank, column in enumerate(zip(*order, strict=True)):
+        pairs = zip(column, (row[rank] for row in scores), strict=True)
+        cells.append([str(rank + 1), *(f"{index} ({score:.3g})" for index, score in pairs)])
+    columns = [[f"{cell:<{max(map(len, column))}}" for cell in column] for column in cells]
+    lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
+    title = (
+        f"The best {candidates} of the first {len(order)} of {num_queries} queries after the rerank, with their new"
+        " scores; counted from 0:"
+    )
+    return "\n".join([title, "", *lines])

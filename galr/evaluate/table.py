@@ -1,7 +1,8 @@
 """The rows of metrics.csv: one for each variant, fold and rerank, then mean and standard deviation over folds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from galr.errors import DataError
 from galr.evaluate.bootstrap import bootstrap_interval
 from galr.evaluate.metrics import RECALL_NAMES, random_metrics, retrieval_metrics
-from galr.evaluate.ranks import RetrievalRanks
+from galr.evaluate.ranks import CUTOFFS, RetrievalRanks
 
 METRIC_COLUMNS = (*RECALL_NAMES, "mr", "i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr")
 PARAMETER_COLUMNS = ("k", "w1", "w2", "xi", "beta", "validation_mr")
@@ -100,6 +101,107 @@ def metrics_row(
     interval = bootstrap_interval(folds, image_of_sentence, resamples, confidence, bootstrap_seed)
     mean = {name: float(np.mean([fold[name] for fold in metrics])) for name in METRIC_COLUMNS}
     return _ordered_columns(mean, interval, image_of_sentence, seed)
+
+
+def format_rows(
+    rows: Mapping[str, Mapping[str, float | int | None]], image_of_sentence: np.ndarray
+) -> str:
+    """Format the rows of one evaluation as a table for the console.
+
+    Args:
+        rows: by rerank, as `metrics_row` returns them.
+        image_of_sentence: (sentences,) row of the image that each sentence describes.
+
+    Returns:
+        ASCII text: a title, a line for each rerank, and notes; no newline at the end.
+    """
+    num_images = int(image_of_sentence.max()) + 1
+    chance = random_metrics(image_of_sentence, num_images)["mr"]
+    numbers: dict[tuple[str, ...], dict[str, float]] = {
+        (name,): {key: float(value or 0) for key, value in row.items()}
+        for name, row in rows.items()
+    }
+    return "\n".join(
+        (
+            f"{num_images} images, {len(image_of_sentence)} sentences",
+            "",
+            *format_lines(("rerank",), numbers, chance=chance, ranks=True),
+            "Percentages, and ranks from 1; the interval is of mR, by bootstrap over images.",
+            *chance_notes(numbers.values(), chance),
+        )
+    )
+
+
+def format_lines(
+    names: Sequence[str],
+    rows: Mapping[tuple[str, ...], Mapping[str, float]],
+    stds: Mapping[tuple[str, ...], float] | None = None,
+    *,
+    chance: float | None,
+    ranks: bool = False,
+) -> list[str]:
+    """Format results as aligned lines between two rules, below their headings.
+
+    Args:
+        names: headings of the columns that name a row.
+        rows: columns of metrics.csv by the names of the row.
+        stds: standard deviation of mR by the names of the row, NaN where there is none; None for no such column.
+        chance: mR of a random order, percent; rows that do not exceed it are marked. None marks none.
+        ranks: whether to add the median and mean ranks.
+    """
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    recalls = " ".join(f"{f'R@{cutoff}':>6}" for cutoff in CUTOFFS)
+    groups, columns = (
+        [f"{'image to sentence':^20}", f"{'sentence to image':^20}"],
+        [recalls, recalls],
+    )
+    columns.append(f"{'mR':>6}" + (f" {'std':>5}" if stds is not None else ""))
+    intervals = {key: f"{row['mr_low']:.2f} to {row['mr_high']:.2f}" for key, row in rows.items()}
+    interval_width = max(map(len, intervals.values()))
+    columns.append(f"{'interval':<{interval_width}}")
+    if ranks:
+        groups += [
+            " " * len(f"{columns[2]}  {columns[3]}"),
+            f"{'median rank':^15}",
+            f"{'mean rank':^15}",
+        ]
+        columns += [f"{'image':>7} {'sentence':>8}"] * 2
+    names_line = "  ".join(f"{name:<{width}}" for name, width in zip(names, widths, strict=True))
+    lines = []
+    for row_names, row in rows.items():
+        cells = [f"{name:<{width}}" for name, width in zip(row_names, widths, strict=True)]
+        cells += [
+            " ".join(f"{row[name]:>6.2f}" for name in RECALL_NAMES if name.startswith(direction))
+            for direction in ("i2t", "t2i")
+        ]
+        spread = ""
+        if stds is not None:
+            spread = f" {'-' if isnan(stds[row_names]) else format(stds[row_names], '.2f'):>5}"
+        cells.append(f"{row['mr']:>6.2f}{spread}")
+        cells.append(f"{intervals[row_names]:<{interval_width}}")
+        if ranks:
+            for kind in ("medr", "meanr"):
+                cells.append(f"{row[f'i2t_{kind}']:>7.1f} {row[f't2i_{kind}']:>8.1f}")
+        if chance is not None and at_chance(row, chance):
+            cells.append("chance")
+        lines.append("  ".join(cells).rstrip())
+    heads = [f"{' ' * len(names_line)}  {'  '.join(groups)}", f"{names_line}  {'  '.join(columns)}"]
+    heads = [head.rstrip() for head in heads]
+    rule = "-" * max(map(len, (*heads, *lines)))
+    return [*heads, rule, *lines, rule]
+
+
+def at_chance(row: Mapping[str, float], chance: float) -> bool:
+    """Whether the interval of a row's mR does not lie above the mR of a random order."""
+    return row["mr_low"] <= chance
+
+
+def chance_notes(rows: Iterable[Mapping[str, float]], chance: float) -> list[str]:
+    """Say what mR a random order has, and what the mark `chance` means where a row has it."""
+    note = f"A random order has an mR of {chance:.2f}."
+    if any(at_chance(row, chance) for row in rows):
+        note += " Rows marked 'chance' may be no better: their interval does not lie above it."
+    return [note]
 
 
 def _fold_row(fold: FoldResult, rerank: str, resamples: int, confidence: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -109,6 +110,14 @@ def atomic_directory(output: Path) -> Iterator[Path]:
             if replaced.exists() and not output.exists():
                 replaced.replace(output)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def print_result(output: Path, text: str) -> None:
+    """Print to the standard output what was written to a file, unless the file is the standard output itself."""
+    with suppress(OSError, ValueError):
+        if os.path.samestat(output.stat(), os.fstat(sys.stdout.fileno())):
+            return
+    print(text)
 
 
 def check_output_dir(output: Path, own_files: re.Pattern[str]) -> None:

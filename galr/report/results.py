@@ -6,12 +6,13 @@ A run is one variant on one fold; the path of each of its files ends in `<varian
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galr.errors import DataError
 from galr.evaluate.metrics import RECALL_NAMES
+from galr.evaluate.table import chance_notes, format_lines
 from galr.io.csv_io import read_csv
 from galr.targets import make_hint
 
@@ -190,40 +191,19 @@ def format_table(metrics: "pd.DataFrame") -> str:
     """
     results = collect_results(metrics)
     first = results[0]
-    variant_width = max(len("variant"), *(len(result.variant) for result in results))
-    rerank_width = max(len("rerank"), *(len(result.rerank) for result in results))
-    names = f"{'variant':<{variant_width}}  {'rerank':<{rerank_width}}"
-    recalls = _right_align(("R@1", "R@5", "R@10"))
     folds = f"{len(first.folds)} fold{'s' * (len(first.folds) != 1)}"
     title = (
         f"{metrics['dataset'].iloc[0]}: {first.mean['images']:.0f} test images,"
         f" {first.mean['sentences']:.0f} sentences, {folds}"
     )
-    directions = f"{'':<{len(names)}}  {'image to sentence':^20}  {'sentence to image':^20}"
-    columns = f"{names}  {recalls}  {recalls}  {'mR':>6} {'std':>5}  interval"
-    lines = [
-        f"{r.variant:<{variant_width}}  {r.rerank:<{rerank_width}}  {_format_numbers(r)}"
-        for r in results
-    ]
-    rule = "-" * max(map(len, (columns, *lines)))
-    note = "Percentages, mean over folds; the interval is of mR, by bootstrap over test images."
     chance = column_constant(metrics, "chance_mr")
-    if chance is not None:
-        note += f"\nA random order has an mR of {chance:.2f}."
-    return "\n".join([title, "", directions.rstrip(), columns, rule, *lines, rule, note])
-
-
-def _right_align(recalls: tuple[str, ...]) -> str:
-    """Format the three recalls of a direction, or their names, as columns."""
-    return " ".join(f"{recall:>6}" for recall in recalls)
-
-
-def _format_numbers(result: VariantResult) -> str:
-    """Format the recalls, mR, standard deviation and interval of a result as columns."""
-    recalls = [f"{result.mean[column]:.2f}" for column in RECALL_NAMES]
-    std = result.std["mr"]
-    spread = "-" if isnan(std) else f"{std:.2f}"  # one fold has no spread
-    return (
-        f"{_right_align(tuple(recalls[:3]))}  {_right_align(tuple(recalls[3:]))}  {result.mean['mr']:>6.2f}"
-        f" {spread:>5}  {result.mean['mr_low']:.2f} to {result.mean['mr_high']:.2f}"
-    )
+    means: dict[tuple[str, ...], Mapping[str, float]] = {
+        (result.variant, result.rerank): result.mean for result in results
+    }
+    stds: dict[tuple[str, ...], float] = {
+        (result.variant, result.rerank): result.std["mr"] for result in results
+    }
+    lines = format_lines(("variant", "rerank"), means, stds, chance=chance)
+    note = "Percentages, mean over folds; the interval is of mR, by bootstrap over test images."
+    notes = [] if chance is None else chance_notes(means.values(), chance)
+    return "\n".join([title, "", *lines, note, *notes])

@@ -33,7 +33,7 @@ rule evaluate:
         " --ranks {output.ranks:q}"
         " --threads {threads}"
         " {params.flags}"
-        " 2> {log:q}"
+        " > {log:q} 2>&1"
 
 
 rule aggregate:
