@@ -54,6 +54,11 @@ def random_metrics(image_of_sentence: np.ndarray, num_images: int) -> dict[str, 
     return retrieval_metrics(RetrievalRanks.from_counts(i2t, t2i, "expected"))
 
 
+def normalize_sentence(sentence: str) -> str:
+    """Make two sentences that differ only in case and spaces the same."""
+    return " ".join(sentence.lower().split())
+
+
 def t2i_upper_bound(sentences: Sequence[str], image_of_sentence: np.ndarray) -> dict[str, float]:
     """Best expected text-to-image recalls of a model that knows only the sentence, in percent.
 
@@ -76,7 +81,7 @@ def t2i_upper_bound(sentences: Sequence[str], image_of_sentence: np.ndarray) -> 
             f"{len(sentences)} sentences for {len(image_of_sentence)} images of sentences;"
             " expected one for each"
         )
-    normalized = [" ".join(sentence.lower().split()) for sentence in sentences]
+    normalized = [normalize_sentence(sentence) for sentence in sentences]
     images_of_text: dict[str, set[int]] = {}
     for text, image in zip(normalized, image_of_sentence.tolist(), strict=True):
         images_of_text.setdefault(text, set()).add(image)
