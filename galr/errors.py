@@ -25,6 +25,7 @@ EXTRAS = {
     "mmdet": "detect",
     "mmengine": "detect",
     "pkg_resources": "detect",
+    "pyarrow": "workflow",
     "rasterio": "search",
     "requests": "workflow",
     "safetensors": "train",
@@ -79,8 +80,14 @@ class ExtraError(GalrError):
 
 
 def printable(text: str, max_length: int = 120) -> str:
-    """Make text out of a file fit for a message: one line, short, without characters that move a terminal's cursor."""
-    escaped = text[: max_length + 1].encode("unicode_escape").decode("ascii")
+    """Make text of a user or a file fit for a message: one line, short, without characters that move a terminal's cursor.
+
+    Letters of every script stay as they are.
+    """
+    escaped = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text[: max_length + 1]
+    )
     return escaped if len(escaped) <= max_length else f"{escaped[:max_length]}…"
 
 

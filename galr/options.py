@@ -4,7 +4,7 @@ import argparse
 import shlex
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, Self
 
@@ -26,7 +26,7 @@ class OptionGroup:
 
     A field without a default is a required flag. `bool` becomes `--x | --no-x`, `Literal` a choice,
     `tuple[T, ...]` one or more values. `T | None` accepts the word `none`; a positional field takes
-    `none` as an ordinary word.
+    `none` as an ordinary word, and any number of words where it is a tuple.
     """
 
     @classmethod
@@ -35,7 +35,8 @@ class OptionGroup:
         hints = typing.get_type_hints(cls)
         for field_ in fields(cls):
             required = field_.default is MISSING
-            help_text = field_.metadata["help"] + ("" if required else " (default: %(default)s)")
+            shown = "" if required or field_.default == () else " (default: %(default)s)"
+            help_text = field_.metadata["help"] + shown
             if field_.metadata["positional"]:
                 parser.add_argument(
                     field_.name,
@@ -50,6 +51,11 @@ class OptionGroup:
                 help=help_text,
                 **_argument_type(hints[field_.name]),
             )
+
+    @classmethod
+    def parse(cls, parser: argparse.ArgumentParser, words: Sequence[str]) -> Self:
+        """Read the options from the words of a command line."""
+        return cls.from_args(parser.parse_args(words))
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
@@ -88,6 +94,8 @@ def _argument_type(hint: Any) -> dict[str, Any]:  # noqa: ANN401  a type hint ha
 
 def _positional_type(hint: Any, default: Any) -> dict[str, Any]:  # noqa: ANN401  as above
     """Give the keyword arguments of `add_argument` for a positional word; it is optional if it has a default."""
+    if typing.get_origin(hint) is tuple:
+        return {"type": typing.get_args(hint)[0], "nargs": "*", "default": default}
     given = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
     return {"type": given[0]} | ({} if default is MISSING else {"nargs": "?", "default": default})
 

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import galr
 from galr import __main__
 from galr.__main__ import COMMAND_EXTRAS, COMMANDS, main
 from galr.devices import resolve_device
-from galr.errors import EXTRAS, DeviceError, ExtraError
+from galr.errors import EXTRAS, DeviceError, ExtraError, printable
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -46,6 +47,77 @@ def test_an_interrupt_is_one_line_without_a_traceback(capsys, monkeypatch):
     monkeypatch.setattr("galr.__main__.run", interrupt)
     assert main(["search"]) == 130
     assert capsys.readouterr().err == "galr: interrupted\n"
+
+
+def run_with_closed_output(code, *, both=False):
+    """Run code in a process whose standard output nobody reads any more: its exit code and standard error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=writer,
+        stderr=writer if both else subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    return result.returncode, result.stderr
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_reader_that_has_read_enough_ends_any_command_quietly(both):
+    help_page = "from galr.__main__ import main; import sys; sys.exit(main(['search', '--help']))"
+    code, messages = run_with_closed_output(help_page, both=both)
+    assert code in (0, 141) and not messages  # argparse may have noticed by itself
+    lines = """
+        import sys
+        from galr import __main__
+
+        def print_lines(argv):
+            for line in range(100_000):
+                print("line", line, flush=line % 2)
+            raise AssertionError("the command goes on")
+
+        __main__.run = print_lines
+        sys.exit(__main__.main(["search"]))
+    """
+    assert run_with_closed_output(lines, both=both) == (141, None if both else "")
+
+
+def test_a_broken_pipe_that_is_not_the_output_keeps_its_traceback(monkeypatch):
+    def lose_a_worker(argv):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("galr.__main__.run", lose_a_worker)
+    with pytest.raises(BrokenPipeError):
+        main(["train"])
+
+
+LONG = "a" * 10_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [LONG],
+        ["show", "--metrics", "x", "--report", "y", LONG],
+        ["search", "--index", LONG, "two ships"],
+        ["search", "--index", "x", "--k", LONG],
+        ["index", "--run", LONG, "--output", "x"],
+        ["evaluate", "--similarity", f"{LONG}.npy", "--output", "x.csv"],
+    ],
+)
+def test_a_long_word_is_not_echoed_whole(words, capsys):
+    assert main(words) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("galr: ") and line.count("\n") == 1 and len(line) < 1500
+    assert "a" * 100 in line and "…" in line
+
+
+def test_a_message_keeps_the_letters_of_every_script_and_no_control_character():
+    assert printable("飞机 é 'x'") == "飞机 é 'x'"
+    assert printable("a\nb\x1b[2J\u202e\udcff") == r"a\nb\x1b[2J\u202e\udcff"
+    assert printable("ab" * 99, 10) == "ababababab…" and printable("a" * 10, 10) == "a" * 10
 
 
 def test_every_module_of_commands_is_a_command():

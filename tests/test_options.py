@@ -77,6 +77,20 @@ def test_a_positional_field_is_a_word(words, word, number):
     assert Query.from_args(parser.parse_args(words)) == Query(word=word, number=number)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Words(OptionGroup):
+    words: tuple[str, ...] = option("words", default=(), positional=True)
+    number: int = option("a number", default=1)
+
+
+@pytest.mark.parametrize("words", [[], ["none"], ["two", "ships", ""]])
+def test_a_positional_tuple_takes_any_number_of_words(words):
+    parser = argparse.ArgumentParser()
+    Words.add_arguments(parser)
+    assert Words.parse(parser, [*words, "--number", "3"]) == Words(words=tuple(words), number=3)
+    assert "words\n" in parser.format_help()  # without a default
+
+
 def test_a_positional_field_without_a_default_is_required(capsys):
     @dataclass(frozen=True, kw_only=True)
     class Required(OptionGroup):
