@@ -1,5 +1,6 @@
 """Read a dataset file, `config/datasets/<name>.yaml`: source, layout, splits and licence of a dataset."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from galr import config
 from galr.errors import ConfigError
+from galr.io.pixel_options import PixelOptions
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -144,6 +146,7 @@ class DatasetSpec:
         splits: the source's splits that each of our splits consists of.
         drawn_validation: how the validation images are drawn from the train images, where the source has none.
         unused: the source's splits that are left out on purpose.
+        pixels: how its images are read, where their files shall not decide.
     """
 
     name: str
@@ -159,6 +162,7 @@ class DatasetSpec:
     unused: tuple[str, ...]
     sentences_per_image: int | None
     num_images: int | None
+    pixels: PixelOptions
 
     @property
     def is_packed(self) -> bool:
@@ -219,6 +223,7 @@ def read_dataset_spec(path: Path) -> DatasetSpec:
         unused=tuple(splits.get("unused", ())),
         sentences_per_image=document.get("sentences_per_image"),
         num_images=document.get("images"),
+        pixels=PixelOptions.from_dict(document),
     )
 
 
@@ -263,6 +268,12 @@ def _check_contradictions(document: Mapping[str, Any], path: Path) -> None:
         if twice:
             raise ConfigError(f"{path} names the {what} '{twice[0]}' twice; name it once")
     layout = document["layout"]
+    pattern = layout.get("shards", layout.get("file"))
+    if layout["kind"] in ("csv", "parquet", "webdataset") and re.search(r"{(?!split})", pattern):
+        raise ConfigError(
+            f"{path}: only {{split}} is replaced in '{pattern}'; write * for what differs between the files, as in"
+            f" {{split}}-*; {see_layouts(layout['kind'])}"
+        )
     if layout["kind"] in ("csv", "parquet") and ("{split}" in layout["file"]) == (
         "split" in layout
     ):
