@@ -36,7 +36,7 @@ TARGETS = (  # whatever the names of the dataset, the variant, the fold and the 
     rf"results/{_ANY}/(?:{one_of(DATASET_FILES)})"
     rf"|results/{_ANY}/{_ANY}/(?:{one_of(VARIANT_FILES)})"
     rf"|results/{_ANY}/{_ANY}/fold\d+/(?:{one_of(FOLD_FILES)})"
-    rf"|resources/(?:detectors/)?{_ANY}/(?:files|archives/{_ANY})"
+    rf"|resources/(?:detectors/)?{_ANY}/(?:files|unpacked|archives/{_ANY})"
     rf"|resources/detectors/{_ANY}/(?:{one_of(DETECTOR_FILES)})"
 )
 

@@ -4,6 +4,7 @@ From a dataset file to one verified HDF5 file.
 IN   config/datasets/{dataset}.yaml, and what it points at
 OUT  resources/{dataset}/archives/{archive}, resources/{dataset}/SHA256SUMS
      resources/{dataset}/files/
+     resources/{dataset}/unpacked/, of Parquet tables and tar shards
      results/{dataset}/dataset.h5, results/{dataset}/data_report.csv
      results/{dataset}/files.csv, for a folder of the user's own; it outlives dataset.h5, so it is no output
 """
@@ -27,7 +28,7 @@ rule download:
         "python -m galr download"
         " --dataset {input.dataset:q}"
         " --archive {wildcards.archive:q}"
-        " --sums resources/{wildcards.dataset}/SHA256SUMS"
+        " --sums resources/{wildcards.dataset:q}/SHA256SUMS"
         " --output {output.archive:q}"
         " --mirror {resources.mirror:q}"
         " 2> {log:q}"
@@ -77,6 +78,36 @@ rule draw:
         " 2> {log:q}"
 
 
+rule unpack:
+    input:
+        dataset=ancient("config/datasets/{dataset}.yaml"),  # its text may change, see params
+        folder=packed_folder,
+    output:
+        folder=directory("resources/{dataset}/unpacked"),
+    log:
+        "logs/unpack/{dataset}.log",
+    benchmark:
+        "benchmarks/unpack/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=matching_names(DATASETS, is_packed),
+    conda:
+        "../../environment.yml"
+    params:
+        limit=as_flag("--unpack-limit-gb", config["data"]["unpack_limit_gb"]),
+        listing=listing_flag,
+        files=own_files,  # a hash: whatever changes in a folder of the user's own re-runs this
+        source=packed_source,
+        code_version=CODE_VERSION["unpack"],
+    shell:
+        "python -m galr unpack"
+        " --dataset {input.dataset:q}"
+        " --folder {input.folder:q}"
+        " --output {output.folder:q}"
+        " {params.listing}"
+        " {params.limit}"
+        " 2> {log:q}"
+
+
 rule data:
     input:
         dataset="config/datasets/{dataset}.yaml",
@@ -100,7 +131,7 @@ rule data:
         runtime="1h",
     params:
         flags=data_flags,
-        listing=listing_flag,
+        listing=in_place_listing_flag,
         files=own_files,  # a hash: whatever changes in a folder of the user's own re-runs this
         code_version=CODE_VERSION["data"],
     shell:

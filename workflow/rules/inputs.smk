@@ -30,6 +30,11 @@ def is_synthetic(dataset):
     return dataset.synthetic is not None
 
 
+def is_packed(dataset):
+    """Whether a dataset's images lie in tables or shards."""
+    return dataset.is_packed
+
+
 def runs_network(detector):
     """Whether a detector runs here; otherwise it brings the boxes of another tool."""
     return isinstance(detector, DetectorSpec)
@@ -75,9 +80,16 @@ def archives_of_boxes(wildcards):
 
 
 def folder_of(dataset):
-    """The folder of a dataset's images: the user's own in place, or the one extracted or drawn here."""
+    """The folder of a dataset's images: the user's own in place, or the one unpacked, extracted or drawn here."""
     if dataset not in DATASETS:
         stop(DATASET_SPECS.explain(dataset))
+    if is_packed(DATASETS[dataset]):
+        return f"resources/{dataset}/unpacked"
+    return source_folder_of(dataset)
+
+
+def source_folder_of(dataset):
+    """The folder that a dataset comes as: the user's own in place, or the one extracted or drawn here."""
     folder = DATASETS[dataset].folder
     if folder is None:
         return f"resources/{dataset}/files"
@@ -85,6 +97,11 @@ def folder_of(dataset):
     return ancient(
         folder
     )  # changes of files do not change it: see own_files in params.smk
+
+
+def packed_folder(wildcards):
+    """The folder of the tables or shards of the wildcard's dataset."""
+    return source_folder_of(wildcards.dataset)
 
 
 def folder_of_dataset(wildcards):

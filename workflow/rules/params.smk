@@ -49,6 +49,19 @@ def listing_flag(wildcards):
     return as_flag("--listing", f"results/{wildcards.dataset}/files.csv") if own else ""
 
 
+def in_place_listing_flag(wildcards):
+    """The same, where the files are used in place."""
+    packed = is_packed(DATASETS[wildcards.dataset])
+    return "" if packed else listing_flag(wildcards)
+
+
+def packed_source(wildcards):
+    """What of the dataset file decides what is unpacked: the layout and the splits."""
+    dataset = DATASETS[wildcards.dataset]
+    splits = sorted(name for names in dataset.splits.values() for name in names)
+    return asdict(dataset.layout) | {"splits": splits}
+
+
 @cache
 def folder_hash(folder, listing=None):
     """The hash of the names, sizes and times of a folder's files; those that changed since a listing are named."""
@@ -96,6 +109,7 @@ def precomputed_boxes_flags(wildcards):
             "name": DETECTOR.name,
             "classes": list(DETECTOR.classes),
             "first_category": boxes.first_category,
+            "ids": boxes.ids,
             "annotations": annotations,
         }
     )

@@ -29,7 +29,7 @@ rule download_detector:
         "python -m galr download-detector"
         " --detector {input.detector:q}"
         " --mirror {resources.mirror:q}"
-        " --sums resources/detectors/{wildcards.detector}/SHA256SUMS"
+        " --sums resources/detectors/{wildcards.detector:q}/SHA256SUMS"
         " --output {output.checkpoint:q}"
         " 2> {log:q}"
 
@@ -55,7 +55,7 @@ rule download_boxes:
         " --detector {input.detector:q}"
         " --archive {wildcards.archive:q}"
         " --mirror {resources.mirror:q}"
-        " --sums resources/detectors/{wildcards.detector}/SHA256SUMS"
+        " --sums resources/detectors/{wildcards.detector:q}/SHA256SUMS"
         " --output {output.archive:q}"
         " 2> {log:q}"
 
