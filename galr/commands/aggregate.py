@@ -4,7 +4,7 @@ IN   ranks.h5 …     one for each variant and fold, as `galr evaluate` writes t
 OUT  metrics.csv    a row for each variant, fold and rerank; then the rows `mean` (with an interval of a joint
                     bootstrap) and `std` over folds. Recalls and mr are percentages; ranks count from 1.
 
-The columns after `seed` are the parameters that validation chose, the tie rule, the mR of a random order, the
+The columns after `seed` are the parameters that validation chose and the mR there, the tie rule, the mR of a random order, the
 largest recalls that sentences shared by several images leave possible, and the confidence of the intervals.
 """
 
@@ -51,6 +51,7 @@ def read_fold_result(path: Path) -> table.FoldResult:
     """
     with Ranks.open(path) as file:
         origin, reranks = file.provenance, file.reranks
+        validation_mr = origin.get("validation_mr_by_rerank", {})  # absent in older files
         try:
             return table.FoldResult(
                 dataset=origin["dataset"],
@@ -63,7 +64,10 @@ def read_fold_result(path: Path) -> table.FoldResult:
                 ranks={
                     name: RetrievalRanks(**reranks[name].arrays()) for name in origin["reranks"]
                 },
-                params=origin["chosen"],
+                params={
+                    name: {"validation_mr": validation_mr.get(name)} | origin["chosen"][name]
+                    for name in origin["reranks"]
+                },
                 upper_bound=origin["ceiling"],
             )
         except KeyError as error:

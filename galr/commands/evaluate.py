@@ -201,6 +201,7 @@ def write_ranks(
         "chosen": {
             name: asdict(result.params) if result.params else {} for name, result in results.items()
         },
+        "validation_mr_by_rerank": {name: result.validation_mr for name, result in results.items()},
         "ceiling": t2i_upper_bound(inputs.sentences, inputs.image_of_sentence)
         if inputs.sentences
         else {},

@@ -70,7 +70,7 @@ def run(options: Options) -> None:
     metrics = results.read_metrics(options.metrics)
     similarities = {results.run_from_path(path): path for path in options.similarities}
     shown_run = select_run(
-        list(similarities), results.best_result(results.collect_results(metrics))
+        list(similarities), results.chosen_result(results.collect_results(metrics))
     )
     regions = _read_regions(options.regions)
     graph_paths = {results.variant_from_path(path, similarities): path for path in options.graphs}

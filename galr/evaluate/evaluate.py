@@ -13,6 +13,7 @@ from galr.evaluate.grid_search import (
     grid_points,
     grid_search,
     grid_search_beta,
+    mean_recall,
 )
 from galr.evaluate.qbnorm import QueryBank, check_beta, qbnorm_scores
 from galr.evaluate.ranks import (
@@ -104,10 +105,17 @@ class MatrixSource:
 
 @dataclass(frozen=True, eq=False)
 class RerankResult:
-    """Ranks under one rerank, and its parameters; None for the rerank `none`."""
+    """Ranks under one rerank.
+
+    Attributes:
+        ranks: of the test split.
+        params: the parameters, with the validation mR that they reach; None for the rerank `none`.
+        validation_mr: mR of the validation split under this rerank, percent; None where there is none.
+    """
 
     ranks: RetrievalRanks
     params: RerankParams | QBNormParams | None
+    validation_mr: float | None
 
 
 def evaluate(
@@ -125,7 +133,8 @@ def evaluate(
 
     Args:
         test: what is ranked.
-        validation: what k, w1, w2 and β are chosen on; not needed if each has one value.
+        validation: what k, w1, w2 and β are chosen on, and what every rerank is measured on, so that one of them can
+            be chosen; not needed if each has one value.
         reranks: any of `none`, `mr-code`, `mr-paper`, `reciprocal` and `qbnorm`.
         k: numbers of candidates to rerank, to choose from.
         w1: weights of significance, to choose from.
@@ -157,13 +166,22 @@ def evaluate(
         elif rerank == "qbnorm":
             results[rerank] = _evaluate_qbnorm(test, validation, beta, ties)
         else:
-            counts = (
-                (test_directions[0].baseline, test_directions[1].baseline)
-                if test_directions
-                else test.count_ranks()
-            )
-            results[rerank] = RerankResult(RetrievalRanks.from_counts(*counts, ties), None)
+            counts = _plain_counts(test, test_directions)
+            validation_mr = None
+            if validation is not None:
+                validation_mr = mean_recall(*_plain_counts(validation, val_directions), ties)
+            ranks = RetrievalRanks.from_counts(*counts, ties)
+            results[rerank] = RerankResult(ranks, None, validation_mr)
     return results
+
+
+def _plain_counts(
+    source: RankingSource, directions: tuple[RankedDirection, RankedDirection] | None
+) -> tuple[RankCounts, RankCounts]:
+    """Counts without a rerank, i2t and t2i; those of its directions where they were prepared for a rerank."""
+    if directions is None:
+        return source.count_ranks()
+    return directions[0].baseline, directions[1].baseline
 
 
 def _evaluate_mr(
@@ -181,7 +199,7 @@ def _evaluate_mr(
     if validation is not None:
         params = grid_search(validation, variant, k, w1, w2, xi, ties)
     ranks = rerank_and_rank(test, variant, params.k, *params.weights, xi, ties)
-    return RerankResult(ranks, params)
+    return RerankResult(ranks, params, params.validation_mr)
 
 
 def _evaluate_qbnorm(
@@ -192,7 +210,8 @@ def _evaluate_qbnorm(
     if validation is not None:
         params = grid_search_beta(validation.count_ranks_qbnorm, beta, ties)
     counts = test.count_ranks_qbnorm(params.beta)
-    return RerankResult(RetrievalRanks.from_counts(*counts, ties), params)
+    ranks = RetrievalRanks.from_counts(*counts, ties)
+    return RerankResult(ranks, params, params.validation_mr)
 
 
 def _check_evaluation(

@@ -85,7 +85,7 @@ def grid_search(
                 )
                 for direction, unweighted in zip(directions, terms, strict=True)
             )
-            mr_of_point[point] = _mean_recall(i2t, t2i, ties)
+            mr_of_point[point] = mean_recall(i2t, t2i, ties)
     best = max(mr_of_point, key=mr_of_point.__getitem__)  # the first of equal ones
     return replace(best, validation_mr=mr_of_point[best])
 
@@ -106,7 +106,7 @@ def grid_search_beta(
         ConfigError: there is nothing to choose from, or a β is not a positive number.
     """
     check_beta(*beta)
-    mr_of_beta = {value: _mean_recall(*count_ranks(value), ties) for value in beta}
+    mr_of_beta = {value: mean_recall(*count_ranks(value), ties) for value in beta}
     best = max(mr_of_beta, key=mr_of_beta.__getitem__)
     return QBNormParams(best, mr_of_beta[best])
 
@@ -134,6 +134,6 @@ def check_grid(
         check_rerank_parameters(variant, value, xi, *w1, *w2)
 
 
-def _mean_recall(i2t: RankCounts, t2i: RankCounts, ties: str) -> float:
+def mean_recall(i2t: RankCounts, t2i: RankCounts, ties: str) -> float:
     """The mR of the counts of both directions, in percent."""
     return retrieval_metrics(RetrievalRanks.from_counts(i2t, t2i, ties))["mr"]

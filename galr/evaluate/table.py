@@ -29,7 +29,7 @@ class FoldResult:
         bootstrap_seed: seed of the intervals.
         image_of_sentence: (sentences,) row of the test image that each sentence describes.
         ranks: ranks by rerank.
-        params: parameters and validation mR by rerank; empty for the rerank `none`.
+        params: parameters and validation mR by rerank; the rerank `none` has no parameters.
         upper_bound: `metrics.t2i_upper_bound` of the sentences; empty if they are not known.
     """
 
@@ -41,7 +41,7 @@ class FoldResult:
     bootstrap_seed: int
     image_of_sentence: np.ndarray
     ranks: Mapping[str, RetrievalRanks]
-    params: Mapping[str, Mapping[str, float]]
+    params: Mapping[str, Mapping[str, float | None]]
     upper_bound: Mapping[str, float]
 
 
@@ -265,7 +265,7 @@ def _full_row(
     fold: int | str,
     rerank: str,
     numbers: Mapping[str, float | int | None],
-    params: Mapping[str, float],
+    params: Mapping[str, float | None],
 ) -> dict[str, Any]:
     """All columns but `confidence`: names, numbers, parameters, and what the numbers compare with."""
     names = {"dataset": result.dataset, "variant": result.variant, "fold": fold, "rerank": rerank}

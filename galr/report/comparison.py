@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from galr.report.curves import Tick, make_axis
-from galr.report.results import VariantResult, best_result
+from galr.report.results import VariantResult, chosen_result
 
 LEFT, RIGHT = 1.0, 99.0  # percent of the width, so that text keeps its size on a phone
 ROW_HEIGHT, TOP_MARGIN = 46, 8  # pixels
@@ -22,8 +22,8 @@ class ResultBar:
         mean: mean mR over folds.
         high: upper end of the interval of mR.
         folds: mR of each fold; folds without one are left out.
-        is_best: whether it is the result with the largest mean mR.
-        overlaps: whether its interval overlaps that of the best result.
+        is_best: whether it is the best result on validation, which was chosen.
+        overlaps: whether its interval overlaps that of the chosen result.
     """
 
     result: VariantResult
@@ -56,13 +56,13 @@ class Comparison:
 
 
 def compare_results(results: Sequence[VariantResult], chance: float) -> Comparison:
-    """Lay out the chart of results, each compared with the one of largest mR.
+    """Lay out the chart of results, each compared with the one that validation chose.
 
     Args:
         results: at least one.
         chance: mR of a random order, percent.
     """
-    leader = best_result(results)
+    chosen = chosen_result(results)
     values = [
         value
         for result in results
@@ -79,8 +79,8 @@ def compare_results(results: Sequence[VariantResult], chance: float) -> Comparis
             folds=tuple(
                 axis.position(fold["mr"]) for fold in result.folds.values() if isfinite(fold["mr"])
             ),
-            is_best=result is leader,
-            overlaps=result.overlaps(leader),
+            is_best=result is chosen,
+            overlaps=result.overlaps(chosen),
         )
         for row, result in enumerate(results)
     )
@@ -94,18 +94,19 @@ def compare_results(results: Sequence[VariantResult], chance: float) -> Comparis
 
 
 def overlap_statements(results: Sequence[VariantResult]) -> list[str]:
-    """State whether the interval of the best variant overlaps that of each other variant.
+    """State whether the interval of the chosen variant overlaps that of each other variant.
 
-    The best variant is the best one without a rerank, if there is one, and is compared under its own rerank only.
+    Among the results without a rerank, if there are any, validation chooses the variant; it is compared under its own
+    rerank only.
 
     Returns:
         One sentence for each other variant; none where there is one variant.
     """
-    leader = best_result([r for r in results if r.rerank == "none"] or results)
-    others = [r for r in results if r.rerank == leader.rerank and r is not leader]
+    chosen = chosen_result([r for r in results if r.rerank == "none"] or results)
+    others = [r for r in results if r.rerank == chosen.rerank and r is not chosen]
     return [
-        f"{leader.label} {_format_interval(leader)} and {other.label} {_format_interval(other)}:"
-        f" the intervals {'overlap' if other.overlaps(leader) else 'do not overlap'}."
+        f"{chosen.label} {_format_interval(chosen)} and {other.label} {_format_interval(other)}:"
+        f" the intervals {'overlap' if other.overlaps(chosen) else 'do not overlap'}."
         for other in others
     ]
 

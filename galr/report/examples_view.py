@@ -220,12 +220,12 @@ def make_example(
     )
 
 
-def select_run(runs: Sequence[RunId], leader: VariantResult) -> RunId:
-    """Select the run whose examples are shown: the first fold of the leader's variant.
+def select_run(runs: Sequence[RunId], chosen: VariantResult) -> RunId:
+    """Select the run whose examples are shown: the first fold of the chosen result's variant.
 
-    Where the leader has no run, it is the first run of all.
+    Where the chosen result has no run, it is the first run of all.
     """
-    return min((run for run in runs if run.variant == leader.variant), default=min(runs))
+    return min((run for run in runs if run.variant == chosen.variant), default=min(runs))
 
 
 def select_boxes_variant(shown: str, graphs: Mapping[str, VariantGraphs]) -> str | None:

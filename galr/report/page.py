@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from galr.evaluate.metrics import RECALL_NAMES
+from galr.evaluate.table import at_chance
 from galr.io.html import template_environment
 from galr.report.comparison import compare_results
 from galr.report.curves import Panel
@@ -16,7 +17,13 @@ from galr.report.drea_summary import DreaRows
 from galr.report.examples_view import ExampleSet
 from galr.report.provenance_view import ProvenanceView
 from galr.report.published_results import mr_range, published_results
-from galr.report.results import best_result, collect_results, column_constant
+from galr.report.results import (
+    best_on_test,
+    chosen_result,
+    collect_results,
+    column_constant,
+    without_validation,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +65,8 @@ def render_page(
         DataError: see `galr.report.results.collect_results`.
     """
     results = collect_results(metrics)
-    leader = best_result(results)
+    chosen = chosen_result(results)
+    without = without_validation(results)
     dataset = str(metrics["dataset"].iloc[0])
     others = [column for column in metrics if column not in (*SHOWN_COLUMNS, "dataset")]
     upper_bounds = [column_constant(metrics, name) for name in UPPER_BOUND_COLUMNS]
@@ -68,9 +76,13 @@ def render_page(
         .render(
             dataset=dataset,
             results=results,
-            leader=leader,
+            chosen=chosen,
+            on_validation=not without,
+            without_validation=without,
+            best_on_test=best_on_test(results),
+            at_chance=at_chance,
             without_rerank=next(
-                (r for r in results if r.variant == leader.variant and r.rerank == "none"), leader
+                (r for r in results if r.variant == chosen.variant and r.rerank == "none"), chosen
             ),
             chance=example_set.random_mr,
             ties=column_constant(metrics, "ties"),
@@ -78,7 +90,7 @@ def render_page(
             upper_bounds=[bound for bound in upper_bounds if bound is not None],
             reranks=list(dict.fromkeys(result.rerank for result in results)),
             comparison=compare_results(results, example_set.random_mr),
-            published=published_results(dataset, leader),
+            published=published_results(dataset, chosen),
             mr_range=mr_range,
             panels=panels,
             folds=sorted({curve.fold for panel in panels for curve in panel.curves}),

@@ -6,7 +6,7 @@ A run is one variant on one fold; the path of each of its files ends in `<varian
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,12 @@ class VariantResult:
     def label(self) -> str:
         """Name of the variant, followed by the rerank if there is one."""
         return self.variant if self.rerank == "none" else f"{self.variant} · {self.rerank}"
+
+    @property
+    def validation_mr(self) -> float:
+        """Mean over folds of the mR on validation images, percent; NaN where a fold has none."""
+        values = [fold.get("validation_mr", nan) for fold in self.folds.values()]
+        return sum(values) / len(values) if values else nan
 
     def overlaps(self, other: "VariantResult") -> bool:
         """Check whether the two intervals of mR share a point."""
@@ -130,9 +136,24 @@ def _row_values(row: "pd.Series") -> dict[str, float]:
     return {str(column): float(value) for column, value in row.items()}
 
 
-def best_result(results: Sequence[VariantResult]) -> VariantResult:
-    """Find the result with the largest mean mR, the first of equal ones."""
+def without_validation(results: Sequence[VariantResult]) -> list[VariantResult]:
+    """List the results of whose mR on validation images nothing is known."""
+    return [result for result in results if isnan(result.validation_mr)]
+
+
+def best_on_test(results: Sequence[VariantResult]) -> VariantResult:
+    """Find the result with the largest mean mR on test, the first of equal ones."""
     return max(results, key=lambda result: result.mean["mr"])
+
+
+def chosen_result(results: Sequence[VariantResult]) -> VariantResult:
+    """Choose the result with the largest mR on validation images, the first of equal ones.
+
+    Where one has none (its ranks.h5 is older than the column), the largest mR on test has to do; the report says so.
+    """
+    if without_validation(results):
+        return best_on_test(results)
+    return max(results, key=lambda result: result.validation_mr)
 
 
 def column_constant(metrics: "pd.DataFrame", column: str) -> Any:  # noqa: ANN401  whatever the column holds
@@ -206,4 +227,7 @@ def format_table(metrics: "pd.DataFrame") -> str:
     lines = format_lines(("variant", "rerank"), means, stds, chance=chance)
     note = "Percentages, mean over folds; the interval is of mR, by bootstrap over test images."
     notes = [] if chance is None else chance_notes(means.values(), chance)
+    if not without_validation(results):
+        chosen = chosen_result(results)
+        notes.append(f"Chosen on validation: {chosen.variant}, rerank {chosen.rerank}.")
     return "\n".join([title, "", *lines, note, *notes])

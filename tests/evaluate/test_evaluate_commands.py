@@ -1,6 +1,7 @@
 """`galr rerank`, `galr evaluate` and `galr aggregate`, from file to file, as a user calls them."""
 
 import csv
+import json
 
 import h5py
 import numpy as np
@@ -197,6 +198,8 @@ def test_evaluate_writes_a_row_for_each_rerank_and_the_chosen_parameters(tmp_pat
         "pessimistic",
     )
     assert provenance["chosen"]["none"] == {}
+    plain_mr = retrieval_metrics(compute_ranks(similarity_of(100), IMAGE_OF_SENTENCE))["mr"]
+    assert provenance["validation_mr_by_rerank"]["none"] == pytest.approx(plain_mr)
     chosen = provenance["chosen"]["mr-paper"]
     assert chosen["k"] in (5, 12) and chosen["w1"] in (0, 0.3) and chosen["w2"] == 0.7
     images, sentences = (
@@ -270,6 +273,23 @@ def test_aggregate_writes_folds_their_mean_and_their_standard_deviation(tmp_path
         f"{random_metrics(IMAGE_OF_SENTENCE, 12)['mr']:.4f}"
     }
     assert rows[0]["k"] == "" and rows[1]["k"] in ("5", "12") and rows[10]["k"] == ""
+    for fold in range(3):
+        own = compute_ranks(similarity_of(100 + fold), IMAGE_OF_SENTENCE, ties)
+        plain_mr = retrieval_metrics(own)["mr"]
+        assert float(rows[3 * fold]["validation_mr"]) == pytest.approx(plain_mr, abs=1e-4)
+    assert all(float(row["validation_mr"]) > 0 for row in rows[:9])
+
+
+def test_ranks_of_before_have_no_validation_mr_without_a_rerank(tmp_path):
+    path = evaluate(tmp_path, 0)
+    with h5py.File(path, "r+") as file:
+        provenance = json.loads(file.attrs["provenance"])
+        del provenance["validation_mr_by_rerank"]
+        file.attrs["provenance"] = json.dumps(provenance)
+    output = tmp_path / "metrics.csv"
+    assert main(["aggregate", "--ranks", str(path), "--output", str(output)]) == 0
+    _, rows = table(output)
+    assert rows[0]["validation_mr"] == "" and float(rows[1]["validation_mr"]) > 0
 
 
 def test_aggregate_of_one_fold_has_no_standard_deviation_and_keeps_the_order_of_variants(tmp_path):

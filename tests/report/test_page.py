@@ -93,12 +93,69 @@ def test_the_other_columns_are_all_there(draw):
             assert number == pytest.approx(row[column], rel=1e-5, nan_ok=True)
 
 
-def test_the_headline_is_the_largest_mean_with_its_interval_and_chance(draw):
+def header_of(html):
+    """The text above the first section."""
+    return re.sub(r"\s+", " ", Reader(html).text.split("Results")[0])
+
+
+def headline_of(html):
+    return re.search(r'id="headline">([^<]*)<', html)[1]
+
+
+@pytest.mark.parametrize(
+    "chosen", [("corrected", "none"), ("global", "none"), ("global", "mr-code")]
+)
+def test_the_headline_is_chosen_on_validation_whatever_the_test_says(draw, chosen):
+    results = draw(validation_mr={chosen: 50})
+    html, metrics = results.page(), metrics_of(results)
+    means = metrics.xs("mean", level="fold")
+    best = means["mr"].idxmax()
+    assert headline_of(html) == f"{means.loc[chosen, 'mr']:.2f}"
+    text = header_of(html)
+    label = chosen[0] if chosen[1] == "none" else " · ".join(chosen)
+    assert f"chosen on validation{label}" in text
+    assert "validation images, 50.00: it was chosen on validation" in text
+    assert (f"reached more ({means.loc[best, 'mr']:.2f})" in text) == (best != chosen)
+    shaded = re.search(r'<tr class="leads.*?</th><td class="left">(.*?)</td>', html, re.DOTALL)
+    assert shaded[1] == chosen[1]
+
+
+def test_without_validation_of_all_the_headline_says_how_it_was_chosen(draw):
+    results = draw(validation_mr={("global", "mr-code"): None, ("global", "none"): 99})
+    html = results.page()
+    assert headline_of(html) == f"{metrics_of(results).xs('mean', level='fold')['mr'].max():.2f}"
+    text = header_of(html)
+    assert "chosen by the test results themselves" in text
+    assert "holds no validation mR of global · mr-code; with that" in text
+    assert "The shaded row was chosen on validation" not in html
+
+
+def test_every_row_whose_interval_holds_chance_is_marked(draw):
+    results = draw(variants=("corrected", "global", "local", "still"))
+    html, metrics = results.page(), metrics_of(results)
+    chance = metrics["chance_mr"].iloc[0]
+    rows = metrics[metrics.index.get_level_values("fold") != "std"]
+    expected = sorted(
+        f"{row['mr_low']:.2f} to {row['mr_high']:.2f}"
+        for _, row in rows.iterrows()
+        if row["mr_low"] <= chance
+    )
+    marked = re.findall(r'<td data-column="interval">([^<]*)<small class="chance">chance<', html)
+    assert sorted(marked) == expected
+    assert 0 < len(expected) < len(rows)
+    assert html.count("Rows marked “chance”") == 1
+    assert "may be no better than chance" not in header_of(html)
+    results = draw(
+        dataset="other", variants=("corrected", *"abcd"), validation_mr={("d", "none"): 90}
+    )
+    assert "may be no better than chance" in header_of(results.page())
+
+
+def test_the_headline_has_its_interval_and_chance(draw):
     results = draw()
     metrics = metrics_of(results)
-    means = metrics.xs("mean", level="fold")
-    row = means.loc[means["mr"].idxmax()]
-    text = re.sub(r"\s+", " ", Reader(results.page()).text.split("Results")[0])
+    row = metrics.loc[("corrected", "none", "mean")]
+    text = header_of(results.page())
     for number in (row["mr"], row["mr_low"], row["mr_high"], metrics["chance_mr"].iloc[0]):
         assert f"{number:.2f}" in text
     assert "10 test images" in text

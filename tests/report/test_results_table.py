@@ -22,11 +22,31 @@ def test_the_table_holds_the_means_in_order(draw):
         assert line[:2] == [mean["variant"], mean["rerank"]]
         numbers = [mean[column] for column in (*RECALL_NAMES, "mr")]
         numbers += [std["mr"], mean["mr_low"], mean["mr_high"]]
+        chance = ["chance"] * (mean["mr_low"] <= mean["chance_mr"])
         assert [part for part in line[2:] if part != "to"] == [
             f"{number:.2f}" for number in numbers
-        ]
+        ] + chance
     assert text.startswith("ucm: 10 test images, 30 sentences, 2 folds\n")
     assert f"mR of {table['chance_mr'].iloc[0]:.2f}" in text
+
+
+def test_rows_at_chance_are_marked_and_the_word_is_explained_once(draw):
+    results = draw(variants=("corrected", "global", "local", "still"))
+    text = format_table(read_metrics(results.folder / "metrics.csv"))
+    marked = [line for line in text.splitlines() if line.endswith("  chance")]
+    assert 0 < len(marked) < 8
+    assert text.count("Rows marked 'chance' may be no better") == 1
+    assert "chance" not in format_table(
+        read_metrics(draw(dataset="one", variants=("corrected",)).folder / "metrics.csv")
+    )
+
+
+def test_the_choice_of_validation_is_named(draw):
+    results = draw(validation_mr={("global", "mr-code"): 50})
+    text = format_table(read_metrics(results.folder / "metrics.csv"))
+    assert text.endswith("\nChosen on validation: global, rerank mr-code.")
+    results = draw(dataset="old", validation_mr={("global", "none"): None})
+    assert "validation" not in format_table(read_metrics(results.folder / "metrics.csv"))
 
 
 def test_the_table_is_ascii_with_aligned_columns(draw):
