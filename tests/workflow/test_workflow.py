@@ -1,10 +1,12 @@
 """The workflow as a whole: it plans, runs on a small dataset, re-runs what changed, refuses mistakes."""
 
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -339,6 +341,48 @@ def test_a_changed_file_of_an_own_folder_reruns_data_and_is_named(tmp_path):
     assert count_jobs(ran.stdout) == {"data": 1}
     named = [line for line in ran.stderr.splitlines() if line.startswith("galr:")]
     assert named == [f"galr: changed in {mine}: dataset.json (changed), images/3.png (deleted)"]
+
+
+def test_shards_and_tables_are_unpacked_and_unpacked_again_when_they_change(tmp_path):
+    """Shards come as archives, tables in a folder; a dataset's name may hold what the name of a file may."""
+    folder = workflow_copy(tmp_path / "workflow")
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    archives = []
+    for number, split in enumerate(("train", "test")):
+        content = io.BytesIO()
+        Image.new("RGB", (40, 40), (60 * number, 0, 0)).save(content, "PNG")
+        rows = {"image": [content.getvalue()], "captions": [[f"sentence {number}"]]}
+        pd.DataFrame(rows).to_parquet(tables / f"{split}-0.parquet")
+        with tarfile.open(tmp_path / f"{split}-0.tar", "w") as tar:
+            for name, data in (("1.png", content.getvalue()), ("1.txt", b"a sentence")):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        urls = [f"file://{tmp_path}/{split}-0.tar"]
+        archives.append({"file": f"{split}-0.tar", "urls": urls, "sha256": None})
+    spec = yaml.safe_load((folder / "config/datasets/demo.yaml").read_text())
+    spec = {key: spec[key] for key in ("title", "licence", "citation", "splits")}
+    parquet = {"folder": str(tables), "layout": {"kind": "parquet", "file": "{split}-*.parquet"}}
+    shards = {"archives": archives, "layout": {"kind": "webdataset", "shards": "{split}-*.tar"}}
+    odd = "a+b $HOME 'c' (1) & 飞机"
+    (folder / "config/datasets/hub.yaml").write_text(yaml.safe_dump(spec | parquet))
+    (folder / f"config/datasets/{odd}.yaml").write_text(yaml.safe_dump(spec | shards))
+    targets = [f"results/{name}/dataset.h5" for name in ("hub", odd)]
+    ran = snakemake(folder, "--", *targets)
+    assert ran.returncode == 0, ran.stderr
+    for target, sentences in zip(
+        targets, (["sentence 0", "sentence 1"], ["a sentence"] * 2), strict=True
+    ):
+        with Dataset.open(folder / target) as dataset:
+            assert dataset.sentences == sentences and dataset.splits == ["train", "test"]
+    assert (folder / f"resources/{odd}/unpacked/train/train-0/1.png").exists()
+    rows["captions"] = [["another sentence"]]
+    pd.DataFrame(rows).to_parquet(tables / "test-0.parquet")
+    ran = snakemake(folder, "--dry-run", "--", *targets)
+    assert count_jobs(ran.stdout) == {"unpack": 1, "data": 1}
+    named = [line for line in ran.stderr.splitlines() if line.startswith("galr:")]
+    assert named == [f"galr: changed in {tables}: test-0.parquet (changed)"]
 
 
 PAPER_JOBS = {
