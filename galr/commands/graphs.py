@@ -12,26 +12,32 @@ OUT  graphs.h5      representation (images, n, d), adjacency (images, n, n), mas
   galr graphs --regions regions.h5 --output graphs.h5
   galr graphs --boxes results.json --sizes sizes.csv --output graphs.h5
   galr graphs --boxes results.json --images images --show P0001 --output P0001.png
+  galr graphs --run results/rsitmd/corrected/fold0 --show 0300 --output 0300.png
+
+With --run, the options of DREA are those of the run's graphs. It also names the regions, and the images to
+draw on (as stored in dataset.h5), where no other flag does.
 
 sizes.csv has the columns image_id,width,height (pixels). The graphs are those of all its images, or of
 all images in the folder, sorted by name. An image_id of the results is such a name, with or without
-suffix, or an id of the COCO document --annotations.
+suffix, or an id of the COCO document --annotations. A number that no annotations list is refused unless
+--ids names says that it is a name (7 for 000007.jpg).
 """
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from galr.errors import ConfigError
+from galr.errors import ConfigError, DataError, StoreError
 from galr.graphs.denoise import SimilarityKind
 from galr.graphs.denoise_report import explain_image
 from galr.graphs.drea import build_graphs, build_kwargs, feature_names
 from galr.graphs.edges import Normalisation, Proximity
-from galr.io.formats import Graphs
+from galr.io.coco import IdMeaning
+from galr.io.formats import Dataset, Graphs
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions
 from galr.regions.image_sizes import load_image, read_sizes, scan_sizes, write_png
@@ -78,11 +84,19 @@ class Options(DreaOptions):
     annotations: Path | None = option(
         "for --boxes: a COCO document with the meaning of its ids", default=None
     )
+    ids: IdMeaning = option(
+        "for --boxes: what an image_id is, an id of the annotations, the name of an image, or either",
+        default="auto",
+    )
     classes: tuple[str, ...] = option(
         "for --boxes: names of the classes in order; without, the categories that occur", default=()
     )
     first_category: int = option(
         "for --boxes with --classes: the category_id of the first class", default=1
+    )
+    run: Path | None = option(
+        "results/<dataset>/<variant>/fold<k>, or a graphs.h5: take the options of DREA from its graphs",
+        default=None,
     )
     show: str | None = option("draw the image of this name instead of writing graphs", default=None)
     output: Path = option("graphs.h5 to write; with --show, a PNG")
@@ -93,15 +107,26 @@ class Options(DreaOptions):
             for flag in ("sizes", "annotations", "classes"):
                 if getattr(self, flag):
                     raise ConfigError(f"--{flag} goes with --boxes; regions.h5 has it")
+            if self.ids != "auto":
+                raise ConfigError("--ids goes with --boxes; regions.h5 has names")
             if self.images is not None and self.show is None:
                 raise ConfigError("--images goes with --boxes or with --show")
+        if self.run is not None:
+            for field in fields(DreaOptions):
+                if getattr(self, field.name) != field.default:
+                    flag = f"--{field.name.replace('_', '-')}"
+                    raise ConfigError(f"--run takes {flag} from the run's graphs; leave it out")
 
 
 def run(options: Options) -> None:
     """Read regions; write their graphs, or draw one."""
+    run_graphs = None if options.run is None else _graphs_of(options.run)
+    if run_graphs is not None:
+        options = _with_settings_of(run_graphs, options)
     region_set = _read_regions(options)
     if options.show is not None:
-        write_png(_draw(options, region_set, options.show), options.output)
+        dataset = None if run_graphs is None else run_graphs.parents[1] / "dataset.h5"
+        write_png(_draw(options, region_set, options.show, dataset), options.output)
         return
     arrays = build_graphs(
         region_set.detections, len(region_set.class_names), **build_kwargs(options.drea_options())
@@ -116,8 +141,59 @@ def run(options: Options) -> None:
         file.write(**vars(arrays))
 
 
-def _draw(options: Options, region_set: RegionSet, name: str) -> Image.Image:
-    """Draw the graph of one image on the image, or on white where no folder is given."""
+def _graphs_of(run: Path) -> Path:
+    """Find the graphs.h5 of a run, of a variant's folder, or the file itself.
+
+    Raises:
+        StoreError: there is none.
+    """
+    places = run.resolve(), run.resolve() / "graphs.h5", run.resolve().parent / "graphs.h5"
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise StoreError(
+            f"{run} has no graphs.h5, nor has the folder above it; give results/<dataset>/<variant>/fold<k> of a"
+            " variant that uses regions"
+        )
+    return found
+
+
+def _with_settings_of(graphs: Path, options: Options) -> Options:
+    """Take the options of DREA from a graphs.h5, and regions.h5 from above it where the options name no regions.
+
+    Raises:
+        StoreError: it is damaged, or was not computed from regions.
+    """
+    settings = Graphs.read_provenance(graphs).get("settings", {})
+    missing = [field.name for field in fields(DreaOptions) if field.name not in settings]
+    if missing:
+        raise StoreError(
+            f"{graphs} does not say {missing[0]}: its matrices were imported, not computed from regions; give a run"
+            " of another variant"
+        )
+    if options.regions is None and options.boxes is None:
+        options = replace(options, regions=graphs.parents[1] / "regions.h5")
+    return replace(
+        options, **{field.name: settings[field.name] for field in fields(DreaOptions)}, run=None
+    )
+
+
+def _stored_image(dataset: Path, name: str, size: np.ndarray) -> Image.Image:
+    """Read an image of dataset.h5 in the size that it had before it was stored.
+
+    Raises:
+        DataError: the dataset has no such image.
+    """
+    with Dataset.open(dataset) as file:
+        if name not in file.names:
+            raise DataError(
+                f"{dataset} has no image called {name}; name the images' folder (--images)"
+            )
+        pixels = file.images[file.names.index(name)]
+    return Image.fromarray(pixels).resize((int(size[0]), int(size[1])), Image.Resampling.BICUBIC)
+
+
+def _draw(options: Options, region_set: RegionSet, name: str, dataset: Path | None) -> Image.Image:
+    """Draw the graph of one image on the image, or on white where neither a folder nor a dataset holds it."""
     from galr.graphs.visualize import draw_graph  # here, because only drawing needs matplotlib
 
     image = region_set.index_of(name)
@@ -128,7 +204,11 @@ def _draw(options: Options, region_set: RegionSet, name: str) -> Image.Image:
         len(region_set.class_names),
         **build_kwargs(options.drea_options()),
     )
-    return draw_graph(load_image(name, size, options.images), report, region_set.class_names, name)
+    if options.images is None and dataset is not None and dataset.is_file():
+        pixels = _stored_image(dataset, name, size)
+    else:
+        pixels = load_image(name, size, options.images)
+    return draw_graph(pixels, report, region_set.class_names, name)
 
 
 def _read_regions(options: Options) -> RegionSet:
@@ -150,11 +230,12 @@ def _read_regions(options: Options) -> RegionSet:
                 class_names=options.classes,
                 first_category=options.first_category,
                 detector=boxes.name,
+                ids=options.ids,
             )
             print(f"{boxes}: {region_set.describe()}", file=sys.stderr)
             return region_set
         case _:
-            raise ConfigError("give exactly one of --regions and --boxes")
+            raise ConfigError("give exactly one of --regions and --boxes, or a run")
 
 
 def _read_sizes(options: Options) -> tuple[list[str], np.ndarray]:

@@ -12,10 +12,12 @@ numbers and text is refused.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from galr.data.find_images import image_stem
+from galr.data.image_names import ImageNames
 from galr.errors import DataError
 from galr.graphs.describe_matrices import describe_matrices
 from galr.graphs.import_published import collect_matrices, count_unused, to_graphs
@@ -39,14 +41,18 @@ class Options(OptionGroup):
 def run(options: Options) -> None:
     """Read the files, check them, write graphs and the properties of the matrices."""
     with Dataset.open(options.dataset) as file:
-        names, dataset = file.names, file.provenance.get("dataset")
+        names, paths, dataset = file.names, file.files, file.provenance.get("dataset")
     files = sorted(options.folder.glob("*.npy"))
     if not files:
         raise DataError(
             f"{options.folder} holds no .npy file; put the authors' files of"
             " detection/representation/ there"
         )
-    matrices = collect_matrices({path: safe_load_npy(path) for path in files}, image_stem)
+    images = ImageNames(names, paths)
+    matrices = collect_matrices(
+        {path: safe_load_npy(path) for path in files},
+        lambda name: _find_name(images, names, name),
+    )
     arrays = to_graphs(matrices, names)
     lines = describe_matrices(arrays, count_unused(matrices, names))
     provenance = {
@@ -65,3 +71,9 @@ def run(options: Options) -> None:
     with atomic_write(options.summary) as partial:
         partial.write_text(f"{text}\n", encoding="utf-8")
     print(text, file=sys.stderr)
+
+
+def _find_name(images: ImageNames, names: Sequence[str], name: str) -> str:
+    """Return the dataset's name of an image, or the stem of one that is not in the dataset or not clear."""
+    found = images.find(name)
+    return names[found[0]] if len(found) == 1 else image_stem(name)

@@ -1,8 +1,9 @@
 """Import the regions of every image from the COCO results of another detector.
 
 COCO results are a JSON list of {image_id, category_id, bbox [x, y, width, height] in pixels, score}. An image_id
-is an id in --annotations, or the name of an image with or without its suffix. A category_id is an id in
---annotations, or else the index of a class in --classes, counted from --first-category.
+is an id in --annotations, or the name or path of an image with or without its suffix. A number that no annotations
+list is refused, because it may count the images in another order; where it is a name (7 for 000007.jpg), say
+--ids names. A category_id is an id in --annotations, or else the index of a class in --classes, counted from --first-category.
 Boxes are clipped to their image. An image without boxes has no rows.
 
 IN   dataset.h5       names and sizes of the images
@@ -16,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from galr.io.coco import IdMeaning
 from galr.io.formats import Dataset, Regions
 from galr.options import OptionGroup, option
 from galr.provenance import code_versions, file_sha256
@@ -32,6 +34,10 @@ class Options(OptionGroup):
         "a COCO document with the images and categories of the ids; its boxes are ignored",
         default=None,
     )
+    ids: IdMeaning = option(
+        "what an image_id is: an id of the annotations, the name of an image, or, with auto, either",
+        default="auto",
+    )
     classes: tuple[str, ...] = option(
         "class names, in the order of the class indices in regions.h5"
     )
@@ -45,7 +51,7 @@ class Options(OptionGroup):
 def run(options: Options) -> None:
     """Read the images' names and sizes and the boxes, and write the regions."""
     with Dataset.open(options.dataset) as dataset:
-        names, sizes = dataset.names, dataset.sizes[:]
+        names, files, sizes = dataset.names, dataset.files, dataset.sizes[:]
         dataset_name = dataset.provenance.get("dataset")
     regions = read_coco_results(
         options.results,
@@ -55,6 +61,8 @@ def run(options: Options) -> None:
         class_names=options.classes,
         first_category=options.first_category,
         detector=options.name,
+        files=files,
+        ids=options.ids,
     )
     provenance = regions.provenance | {
         "dataset": dataset_name,

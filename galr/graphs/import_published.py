@@ -25,12 +25,12 @@ NUMBER_TYPES = frozenset({int, float, bool})
 Matrices = Mapping[str, Mapping[str, Any]]  # key → image's name → matrix, not yet checked
 
 
-def collect_matrices(contents: Mapping[Path, object], image_stem: Callable[[str], str]) -> Matrices:
+def collect_matrices(contents: Mapping[Path, object], find_name: Callable[[str], str]) -> Matrices:
     """Collect the matrices of all files by key and image.
 
     Args:
         contents: plain data of each file, as `galr.io.safe_npy.safe_load_npy` returns it.
-        image_stem: strips an image's suffix off its name, as was done for the names of the dataset.
+        find_name: gives the dataset's name of an image by the file's; blank if it is blank.
 
     Raises:
         DataError: a file is nested in another way, or two files hold different matrices of one image.
@@ -38,7 +38,7 @@ def collect_matrices(contents: Mapping[Path, object], image_stem: Callable[[str]
     collected: dict[str, dict[str, Any]] = {key: {} for key in KEYS}
     for path, content in contents.items():
         for key, name, matrix in _entries(path, content):
-            image = image_stem(_without_txt(name))
+            image = find_name(_without_txt(name))
             if not image:
                 raise DataError(f"{path} names an image '{printable(name)}', expected NAME.txt")
             earlier = collected[key].setdefault(image, matrix)

@@ -6,13 +6,18 @@ in a traceback.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from galr.errors import DataError
 from galr.io.atomic import atomic_write
+
+IdMeaning = Literal["auto", "annotations", "names"]  # of an image_id in results, see `match_images`
+NUMBER_TEXT = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")  # of an id; a longer one is a name only
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,34 @@ class CocoIndex:
     sizes: Mapping[int | str, tuple[float, float]]
     categories: Mapping[int, str]
 
+    def find_image(self, image_id: object) -> int | str | None:
+        """Find an image_id as the document writes it, or else as the same number (7, 7.0, "7", "007").
+
+        Returns:
+            The id in `file_names`; None if it is not listed, or no id at all.
+        """
+        if isinstance(image_id, str) and image_id in self.file_names:
+            return image_id
+        number = whole_number(image_id)
+        if number is None or number in self.file_names:
+            return number
+        return str(number) if str(number) in self.file_names else None
+
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether any image_id is a number, or text that is one."""
+        return any(whole_number(image_id) is not None for image_id in self.file_names)
+
+
+def whole_number(value: object) -> int | None:
+    """Return an id as a whole number, 7 for 7, 7.0, "7", "007" and "7.0"; None if it is none."""
+    if isinstance(value, str):
+        match = NUMBER_TEXT.fullmatch(value.strip())
+        return int(match[1]) if match else None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
 
 def annotation(
     number: int,
@@ -99,7 +132,12 @@ def annotation(
     }
 
 
-def read_coco(path: Path, classes: Sequence[str], image_dir: Path) -> CocoDataset:
+def read_coco(
+    path: Path,
+    classes: Sequence[str],
+    image_dir: Path,
+    find_file: Callable[[str], str | None] = lambda file_name: None,
+) -> CocoDataset:
     """Read the images of a COCO document and their boxes of some classes; other boxes are left out.
 
     Categories are numbered anew in the order of `classes`: mmdet numbers them in the order of the file,
@@ -109,9 +147,11 @@ def read_coco(path: Path, classes: Sequence[str], image_dir: Path) -> CocoDatase
         path: the document, JSON.
         classes: the classes of a detector.
         image_dir: the folder that file names are relative to.
+        find_file: finds the path of an image in that folder by a file_name that is not its path.
 
     Raises:
-        DataError: the file is missing, no COCO document, lacks a class, or contradicts itself; an image is missing.
+        DataError: the file is missing, no COCO document, lacks a class, or contradicts itself; an image is missing,
+            or two have one file.
     """
     document = read_json(path)
     index = _index(document, path)
@@ -121,27 +161,22 @@ def read_coco(path: Path, classes: Sequence[str], image_dir: Path) -> CocoDatase
         raise DataError(
             f"{path} has no class '{absent}'; it has: {has}; correct the detector's classes"
         )
-    for file_name in index.file_names.values():
-        if not (image_dir / file_name).is_file():
-            raise DataError(f"{path} names {file_name}, which does not exist in {image_dir}")
+    images = _locate_images(images, index, image_dir, find_file)
     boxes: list[dict[str, Any]] = []
     fields = ("image_id", "category_id", "bbox")
     for row, entry in enumerate(_table(document, "annotations", fields, path)):
-        if (
-            entry["image_id"] not in index.file_names
-            or entry["category_id"] not in index.categories
-        ):
+        image_id = index.find_image(entry["image_id"])
+        category = whole_number(entry["category_id"])
+        if image_id is None or category is None or category not in index.categories:
             raise DataError(
                 f"{path}: annotations[{row}] refers to an image or a category that the file does not list"
             )
         bbox = _check_bbox(entry["bbox"], f"{path}: annotations[{row}]")
-        name = index.categories[entry["category_id"]]
+        name = index.categories[category]
         if name in classes:
             category_id = classes.index(name) + 1
             crowd = int(entry.get("iscrowd", 0))
-            boxes.append(
-                annotation(len(boxes) + 1, entry["image_id"], category_id, bbox, iscrowd=crowd)
-            )
+            boxes.append(annotation(len(boxes) + 1, image_id, category_id, bbox, iscrowd=crowd))
     if not boxes:
         raise DataError(f"{path} has no box of {', '.join(classes)}")
     return CocoDataset(tuple(classes), tuple(images), tuple(boxes))
@@ -183,12 +218,41 @@ def _index(document: Any, path: Path) -> CocoIndex:  # noqa: ANN401  any JSON
     file_names = _names_by_id(images, "images", "file_name", (int, str), path)
     categories = _table(document, "categories", (), path)
     sizes = {
-        image["id"]: (image["width"], image["height"])
-        for image in images
+        image_id: (image["width"], image["height"])
+        for image_id, image in zip(file_names, images, strict=True)
         if all(isinstance(image.get(side), (int, float)) for side in ("width", "height"))
     }
     names = _names_by_id(categories, "categories", "name", (int,), path)
     return CocoIndex(path, file_names, sizes, names)
+
+
+def _locate_images(
+    images: Sequence[dict[str, Any]],
+    index: CocoIndex,
+    image_dir: Path,
+    find_file: Callable[[str], str | None],
+) -> list[dict[str, Any]]:
+    """Give images their ids as numbers and their paths in a folder.
+
+    Raises:
+        DataError: an image has no file, or one that is not its own path and is another's too.
+    """
+    located: list[dict[str, Any]] = []
+    owners: dict[str, list[int | str]] = {}
+    for image, (image_id, file_name) in zip(images, index.file_names.items(), strict=True):
+        exists = (image_dir / file_name).is_file()
+        found = file_name if exists else find_file(file_name)
+        if found is None:
+            raise DataError(f"{index.path} names {file_name}, which does not exist in {image_dir}")
+        owners.setdefault(found, []).append(image_id)
+        located.append(image | {"id": image_id, "file_name": found})
+    for image in located:
+        found, ids = image["file_name"], owners[image["file_name"]]
+        if len(ids) > 1 and any(index.file_names[image_id] != found for image_id in ids):
+            raise DataError(
+                f"{index.path}: {found} may be image {ids[0]!r} or {ids[1]!r}; correct file_name"
+            )
+    return located
 
 
 def _table(document: Any, name: str, fields: Sequence[str], path: Path) -> list[dict[str, Any]]:  # noqa: ANN401  any JSON
@@ -222,6 +286,8 @@ def _names_by_id(
     names: dict[Any, str] = {}
     for number, row in enumerate(rows):
         key, text = row.get("id"), row.get(field)
+        as_number = None if isinstance(key, str) and str in types else whole_number(key)
+        key = key if as_number is None else as_number  # 7 for 7.0, and for a category's "7"
         if type(key) not in types or not isinstance(text, str):
             raise DataError(
                 f"{path}: {table}[{number}] has id {key!r} and {field} {text!r}; both must be there"

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from galr.errors import DataError
-from galr.io.coco import read_json
+from galr.io.coco import read_json, whole_number
 
 RESULT_FIELDS = "image_id, category_id, bbox [x, y, width, height] and score"
 NUMBER_TYPES = frozenset({int, float})  # without bool: JSON's true is no number
@@ -128,6 +128,9 @@ def _parse_category_ids(values: Sequence[Any], path: Path) -> np.ndarray:
     Raises:
         DataError: names the first row whose id is no whole number.
     """
+    if str in set(map(type, values)):  # some tools write "3"
+        whole = map(whole_number, values)
+        values = [v if n is None else n for v, n in zip(values, whole, strict=True)]
     numbers = _parse_numbers(values, path, "category_id", "a whole number")
     wrong = (np.rint(numbers) != numbers) | ~(np.abs(numbers) < 2**53)
     _check_rows(wrong, values, path, "category_id", "a whole number")

@@ -6,48 +6,67 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from galr.data.find_images import image_stem
+from galr.data.image_names import ImageNames
 from galr.errors import ConfigError, DataError
-from galr.io.coco import CocoIndex
+from galr.io.coco import CocoIndex, IdMeaning, whole_number
 from galr.io.coco_results import CocoResults
 
 MAX_DIGITS = 18  # of a name that is also a number; a longer one is a name only
 
 
 def match_images(
-    results: CocoResults, names: Sequence[str], sizes: np.ndarray, index: CocoIndex | None
+    results: CocoResults,
+    names: Sequence[str],
+    sizes: np.ndarray,
+    index: CocoIndex | None,
+    *,
+    files: Sequence[str] = (),
+    ids: IdMeaning = "auto",
 ) -> np.ndarray:
     """Find the image of each detection.
 
-    An image_id is looked up in the COCO document, if there is one; an id that it does not list, or any id
-    without a document, is the name of an image.
+    With `auto`, an image_id that the COCO document lists is the image that the document names, also where one of the
+    two writes a number as text. Other text is the name of an image. A number that is not listed is refused: it may be
+    the number of an image in a list that is not here, and images called 1.jpg, 2.jpg, … would get each other's boxes.
 
     Args:
         results: the detections.
-        names: names of the images, without suffix, with or without folders; unique.
+        names: names of the images; unique.
         sizes: (images, 2), width and height in pixels.
         index: the ids of the COCO document, or None.
+        files: the images' paths below their folder, or nothing.
+        ids: what an image_id is: `annotations`, an id of the document; `names`, the name of an image, where a number
+            has any leading zeros; `auto`, either.
 
     Returns:
         (detections,) int64, index into names.
 
     Raises:
+        ConfigError: ids of annotations, and there are none.
         DataError: an id belongs to no image or may belong to several, two ids belong to one image, or the document
             gives an image another size.
     """
-    matcher = ImageNameMatcher(names)
+    if ids == "annotations" and index is None:
+        raise ConfigError("ids: annotations needs the COCO document of the ids; give annotations")
+    matcher = ImageNameMatcher(names, files)
     id_of: dict[int, int | str] = {}  # by index of the image, in the order of results.image_ids
     for image_id in results.image_ids:
-        file_name = index.file_names.get(image_id) if index else None
+        listed = index.find_image(image_id) if index and ids != "names" else None
+        file_name = index.file_names[listed] if index and listed is not None else None
+        if listed is None and ids != "names":
+            _check_unlisted(image_id, results, index, ids)
         image = matcher.find(image_id if file_name is None else file_name)
         if image is None:
             raise DataError(_unknown_image(image_id, file_name, results, names, index))
+        if ids == "auto" and isinstance(image_id, str) and listed not in (None, image_id):
+            _check_name(image_id, listed, image, matcher, names, results)
         if image in id_of:
             raise DataError(
                 f"{results.path} calls image {names[image]} both {id_of[image]!r} and {image_id!r};"
                 " write one image_id for one image"
             )
-        if index and file_name is not None:
-            _check_size(index, image_id, names[image], sizes[image].tolist())
+        if index and listed is not None:
+            _check_size(index, listed, names[image], sizes[image].tolist())
         id_of[image] = image_id
     return np.fromiter(id_of, np.int64, len(id_of))[results.image_index]
 
@@ -100,23 +119,21 @@ class ImageNameMatcher:
     """Find images by the names that other tools give them.
 
     Args:
-        names: names of the images, without suffix; unique.
+        names: names of the images; unique.
+        files: the images' paths below their folder, or nothing.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._index = {name: index for index, name in enumerate(names)}
-        self._by_file_name: dict[str, list[str]] = {}
-        self._by_number: dict[int, list[str]] = {}
-        for name in names:
-            last = PurePosixPath(name).name
-            self._by_file_name.setdefault(last, []).append(name)
+    def __init__(self, names: Sequence[str], files: Sequence[str] = ()) -> None:
+        self._names = names
+        self._by_text = ImageNames(names, files)
+        self._by_number: dict[int, list[int]] = {}
+        for index, name in enumerate(names):
+            last = PurePosixPath(image_stem(name)).name
             if last.isdecimal() and len(last) <= MAX_DIGITS:
-                self._by_number.setdefault(int(last), []).append(name)
+                self._by_number.setdefault(int(last), []).append(index)
 
     def find(self, name_or_number: int | str) -> int | None:
-        """Find an image by its exact name, or one with a suffix or with more or fewer folders.
-
-        A number matches with any leading zeros: Ultralytics writes 7 for `000007.jpg`.
+        """Find an image by its name, see `ImageNames`; a number matches with any leading zeros.
 
         Returns:
             The index of the image; None if there is none.
@@ -124,26 +141,62 @@ class ImageNameMatcher:
         Raises:
             DataError: the name may belong to several images.
         """
-        stem = image_stem(str(name_or_number))
-        if stem in self._index:
-            return self._index[stem]
         if isinstance(name_or_number, int):
             matches = self._by_number.get(name_or_number, [])
+            matches = [i for i in matches if self._names[i] == str(name_or_number)] or matches
         else:
-            candidates = self._by_file_name.get(PurePosixPath(stem).name, [])
-            matches = [name for name in candidates if _is_path_suffix(name, stem)]
+            matches = self._by_text.find(name_or_number)
         if len(matches) > 1:
+            first, second = (self._names[index] for index in matches[:2])
             raise DataError(
-                f"{name_or_number!r} may be image {matches[0]} or {matches[1]};"
-                " write the folder into the name too"
+                f"{name_or_number!r} may be image {first} or {second};"
+                " write the folder and the suffix into the name too"
             )
-        return self._index[matches[0]] if matches else None
+        return matches[0] if matches else None
 
 
-def _is_path_suffix(first: str, second: str) -> bool:
-    """Whether one of two paths ends in the other."""
-    short, long = sorted((PurePosixPath(first).parts, PurePosixPath(second).parts), key=len)
-    return long[len(long) - len(short) :] == short
+def _check_unlisted(
+    image_id: int | str, results: CocoResults, index: CocoIndex | None, ids: IdMeaning
+) -> None:
+    """Check that an image_id that no document lists can only be a name.
+
+    Raises:
+        DataError: it is a number, or is meant to be listed.
+    """
+    number = isinstance(image_id, int) or (
+        index is not None and index.has_numbers and whole_number(image_id) is not None
+    )
+    if number or ids == "annotations":
+        lacking = f"{index.path} does not list it" if index else "nothing says which image that is"
+        cure = (
+            "correct annotations" if index else "give the COCO document it comes from (annotations)"
+        )
+        raise DataError(
+            f"{results.path} has image_id {image_id!r}, and {lacking}; {cure}, or, if the image_ids are"
+            " names of images (7 for 000007.jpg), say ids: names in the detector file, or --ids names"
+        )
+
+
+def _check_name(
+    image_id: str,
+    listed: int | str | None,
+    image: int,
+    matcher: ImageNameMatcher,
+    names: Sequence[str],
+    results: CocoResults,
+) -> None:
+    """Check that text which is the number of one image is not the name of another.
+
+    Raises:
+        DataError: it is.
+    """
+    named = matcher.find(image_id)
+    if named not in (None, image):
+        raise DataError(
+            f"{results.path} has image_id {image_id!r}, which is the name of image {names[named or 0]}, and id"
+            f" {listed!r} of the annotations is image {names[image]}; say which is meant with ids: annotations"
+            " or ids: names in the detector file, or with --ids"
+        )
 
 
 def _check_size(index: CocoIndex, image_id: int | str, name: str, size: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from galr import config
 from galr.data.dataset_spec import Archive, find_archive, read_archives
 from galr.errors import ConfigError
+from galr.io.coco import IdMeaning
 
 BOX_SOURCES = ("dataset", "folder", "archives", "dota")  # keys that give the boxes to train on
 
@@ -82,6 +83,7 @@ class PrecomputedBoxes:
     file: str
     annotations: str | None = None
     first_category: int = 1
+    ids: IdMeaning = "auto"
 
 
 @dataclass(frozen=True)

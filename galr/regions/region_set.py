@@ -9,7 +9,7 @@ import numpy as np
 
 from galr.errors import DataError
 from galr.graphs.detections import Detections
-from galr.io.coco import read_coco_index
+from galr.io.coco import IdMeaning, read_coco_index
 from galr.io.coco_results import CocoResults, read_results
 from galr.io.formats import Regions
 from galr.provenance import file_sha256
@@ -85,25 +85,29 @@ def read_coco_results(
     class_names: Sequence[str],
     first_category: int,
     detector: str,
+    files: Sequence[str] = (),
+    ids: IdMeaning = "auto",
 ) -> RegionSet:
     """Read COCO results as the regions of given images; an image without results has no regions.
 
     Args:
         path: the results, JSON.
-        names: names of the images, in order, without suffix.
+        names: names of the images, in order.
         sizes: (images, 2) int32, width and height in pixels.
         annotations: a COCO document that lists the ids of images and categories, or None.
         class_names: the classes in order; if empty, the categories that the annotations or the results have.
         first_category: the category_id of the first class, if there are no annotations.
         detector: a name for the tool that found the boxes.
+        files: the images' paths below their folder, or nothing.
+        ids: what an image_id is, see `match_images`.
 
     Raises:
-        ConfigError: a class is named twice.
+        ConfigError: a class is named twice, or ids of annotations are meant and there are none.
         DataError: a file is missing or damaged, or an id belongs to no image or no class.
     """
     results = read_results(path)
     index = None if annotations is None else read_coco_index(annotations)
-    image = match_images(results, names, sizes, index)
+    image = match_images(results, names, sizes, index, files=files, ids=ids)
     classes, class_names = match_classes(results, class_names, first_category, index)
     detections, num_dropped = to_detections(results, image, classes, sizes)
     provenance = {

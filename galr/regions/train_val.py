@@ -1,10 +1,13 @@
 """The boxes that a detector is trained on and those that its average precision is measured on."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from galr.data.find_images import list_files
+from galr.data.image_names import ImageFiles
 from galr.errors import DataError
 from galr.io.coco import CocoDataset, read_coco
 from galr.regions.detector_spec import TrainConfig
@@ -24,14 +27,31 @@ def read_train_val(
         DataError: as in `read_coco`; both have an image in common; there is a single image to split.
     """
     images = folder / config.images
-    boxes = read_coco(folder / config.boxes, classes, images)
+    find_file = _FileFinder(images)
+    boxes = read_coco(folder / config.boxes, classes, images, find_file)
     if isinstance(config.held_out, str):
-        held_out = read_coco(folder / config.held_out, classes, images)
+        held_out = read_coco(folder / config.held_out, classes, images, find_file)
         check_disjoint(boxes, held_out)
         return boxes, held_out
     if len(boxes.images) < 2:
         raise DataError(f"{folder / config.boxes} has one image; two are needed to hold one out")
     return random_split(boxes, config.held_out, config.seed)
+
+
+class _FileFinder:
+    """Finds the path of an image below a folder by what annotations call it; lists the folder when first asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, file_name: str) -> str | None:
+        """Return the path of the only file that a name fits, relative to the folder; None if there is none."""
+        files = self._files.find(file_name).files
+        return str(files[0]) if len(files) == 1 else None
+
+    @cached_property
+    def _files(self) -> ImageFiles:
+        return ImageFiles(list_files(self._folder))
 
 
 def random_split(

@@ -187,7 +187,8 @@ def test_ten_thousand_boxes_in_one_image_need_only_their_files(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(rows))
     (tmp_path / "sizes.csv").write_text("image_id,width,height\n0012.tif,600,500\n")
     argv = ["graphs", "--boxes", tmp_path / "results.json", "--sizes", tmp_path / "sizes.csv"]
-    assert main([*map(str, argv), "--output", str(tmp_path / "graphs.h5")]) == 0
+    argv += ["--ids", "names", "--output", tmp_path / "graphs.h5"]
+    assert main([*map(str, argv)]) == 0
     names, tables, provenance = tables_of(tmp_path / "graphs.h5")
     assert names == ["0012"] and tables["mask"].all() and tables["num_redundant"][0] > 0
     assert tables["representation"].shape == (1, 20, 7)
@@ -227,6 +228,11 @@ def test_one_image_is_drawn_on_its_file_or_on_white(regions, coco_results, tmp_p
         (["--boxes", "b", "--sizes", "s", "--images", "i"], "exactly one of --sizes and --images"),
         (["--regions", "r", "--sizes", "s"], "--sizes goes with --boxes; regions.h5 has it"),
         (["--regions", "r", "--classes", "a"], "--classes goes with --boxes"),
+        (["--regions", "r", "--ids", "names"], "--ids goes with --boxes; regions.h5 has names"),
+        (
+            ["--boxes", "B", "--sizes", "S", "--ids", "annotations"],
+            "ids: annotations needs the COCO",
+        ),
         (["--regions", "r", "--images", "i"], "--images goes with --boxes or with --show"),
         (
             ["--regions", "R", "--show", "c"],

@@ -299,6 +299,32 @@ def test_import_graphs_writes_graphs_and_their_description(make_graphs, options,
     assert lines == capsys.readouterr().err and "so likely 15 classes" in lines
 
 
+def test_matrices_of_images_that_share_a_stem_are_found_by_their_paths(make_graphs, options):
+    ours = make_graphs()
+    names = ["x/0.jpg", "y/0.jpg", *NAMES[2:]]
+    with Dataset.create(options.dataset, {"dataset": "rsitmd"}) as file:
+        file.write(
+            images=np.zeros((4, 2, 2, 3), np.uint8),
+            names=names,
+            files=["x/0.jpg", "y/0.jpg", "in/2.tif", "in/3.tif"],
+            sizes=np.ones((4, 2), np.int32),
+            splits=["test"] * 4,
+            sentences=["a plane"],
+            image_of_sentence=[0],
+        )
+    spelt = dict(zip(NAMES, ["x/0", "y\\0", NAMES[2], f"{NAMES[3]}.jpg"], strict=True))
+    both = by_key(ours, "{}".format)
+    renamed = {
+        key: {f"{spelt[name]}.txt": table for name, table in tables.items()}
+        for key, tables in both.items()
+    }
+    np.save(options.folder / "all.npy", renamed)
+    import_graphs.run(options)
+    with Graphs.open(options.output) as file:
+        assert file.names == names
+        assert np.array_equal(file.representation[:], ours.representation)
+
+
 def test_import_graphs_without_files_or_with_foreign_ones_writes_nothing(options):
     with pytest.raises(DataError, match=r"RSITMD holds no .npy file; put the authors' files of"):
         import_graphs.run(options)

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace as TrainSection
 
 import pytest
 
@@ -38,6 +39,41 @@ def test_dividing_loses_and_shares_nothing(folder, share):
         assert {each["image_id"] for each in part.annotations} == own
     assert random_split(boxes, share, seed=5) == parts
     assert random_split(boxes, 0.5, seed=5) != random_split(boxes, 0.5, seed=6)
+
+
+def test_ids_may_be_text_beside_numbers_and_file_names_written_by_another_system(folder):
+    path = folder / "boxes.json"
+    expected = read_coco(path, ["square", "bar"], folder / "images")
+    document = json.loads(path.read_text())
+    for row in document["annotations"]:
+        row |= {"image_id": str(row["image_id"]), "category_id": f"{row['category_id']}.0"}
+    for image in document["images"]:
+        image |= {"id": float(image["id"]), "file_name": f"images\\{image['file_name'].upper()}"}
+    for category in document["categories"]:
+        category["id"] = str(category["id"])
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="which does not exist in"):
+        read_coco(path, ["square", "bar"], folder / "images")
+    config = TrainSection(boxes="boxes.json", held_out=0.5, images="images", seed=0)
+    parts = read_train_val(folder, ["square", "bar"], config)
+    images = sorted((i for part in parts for i in part.images), key=lambda image: image["id"])
+    assert images == sorted(expected.images, key=lambda image: image["id"])
+    assert all(type(image["id"]) is int for image in images)
+    boxes = sorted((b for part in parts for b in part.annotations), key=lambda box: box["id"])
+    assert boxes == list(expected.annotations)
+
+
+def test_a_file_that_two_file_names_fit_is_refused(folder):
+    document = json.loads((folder / "boxes.json").read_text())
+    first, second = document["images"][:2]
+    second["file_name"] = f"x/{first['file_name']}"
+    (folder / "boxes.json").write_text(json.dumps(document))
+    with pytest.raises(
+        DataError, match=rf"{first['file_name']} may be image \d+ or \d+; correct file"
+    ):
+        read_coco(
+            folder / "boxes.json", ["bar"], folder / "images", lambda name: name.removeprefix("x/")
+        )
 
 
 def test_measuring_on_training_images_is_refused(folder, detector_file):

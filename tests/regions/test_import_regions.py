@@ -112,6 +112,32 @@ def test_annotations_say_what_ids_mean(tmp_path, dataset):
     assert origin["detector"]["annotations_sha256"] == file_sha256(coco)
 
 
+def test_numbers_without_annotations_are_refused_until_they_are_said_to_be_names(tmp_path, capsys):
+    path = tmp_path / "dataset.h5"
+    with Dataset.create(path, {"dataset": "ucm"}) as file:
+        file.write(
+            images=np.zeros((3, 8, 8, 3), np.uint8),
+            sizes=np.array([[200, 100], [64, 64], [300, 300]], np.int32),
+            names=["1", "2", "3"],
+            files=["a/1.jpg", "a/2.jpg", "a/3.jpg"],
+            splits=["test"] * 3,
+            sentences=[],
+            image_of_sentence=np.zeros(0, np.int32),
+        )
+    tables = regions()
+    rows = as_results(tables, [1, 2, 3])
+    code, output = run(tmp_path, path, rows)
+    assert code == 2 and not output.exists()
+    line = capsys.readouterr().err
+    assert "image_id 1, and nothing says which image that is" in line and "--ids names" in line
+    assert line.count("\n") == 1
+    assert run(tmp_path, path, rows, "--ids", "names")[0] == 0
+    assert all(np.array_equal(read(output)[0][name], table) for name, table in tables.items())
+    by_path = as_results(tables, ["a/1.jpg", "/x/a/2.jpg", "a\\3.jpg"])
+    assert run(tmp_path, path, by_path)[0] == 0
+    assert all(np.array_equal(read(output)[0][name], table) for name, table in tables.items())
+
+
 def test_boxes_outside_are_dropped_and_counted(tmp_path, dataset, capsys):
     rows = as_results(regions(), NAMES)
     outside = [[-50, 0, 50, 10], [200, 0, 50, 10], [5, 5, 0, 9], [5, 5, 9, 1e-9], [150, 90, 80, 80]]

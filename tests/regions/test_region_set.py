@@ -203,11 +203,10 @@ def test_regions_are_clipped_sorted_and_laid_out_as_said(tmp_path_factory, seed,
         ("data/harbour/a.png", 0),
         ("data\\harbour\\a.png", 0),
         ("port/a.png", None),
-        (7, 2),
-        (7.0, 2),
         ("000007.jpg", 2),
         ("7", None),
-        (8, None),
+        ("B.JPG", 1),
+        ("train%2FC.V2.jpg", 3),
         ("c.v2", 3),
         ("c.v2.webp", 3),
         ("c", None),
@@ -241,10 +240,111 @@ def test_a_name_of_two_images_and_two_names_of_one_are_refused(written):
 
 
 def test_ids_are_those_of_the_annotations_before_they_are_names(written):
-    said = document([(7, "pictures/b.jpg", {"width": 64, "height": 64}), ("p", "a.jpg", {})])
+    said = document([(7, "photos/b.jpg", {"width": 64, "height": 64}), ("p", "a.jpg", {})])
     annotations = read_coco_index(written(said, "coco.json"))
     results = read_results(written([row("p"), row(7), row("c.v2"), row(7)]))
     assert match_images(results, NAMES, SIZES, annotations).tolist() == [0, 1, 3, 1]
+
+
+def found(rows, written, listed=None, names=("1", "2", "3", "000007"), **more):
+    """The names of the images that rows were given to."""
+    index = None if listed is None else read_coco_index(written(document(listed), "coco.json"))
+    sizes = np.full((len(names), 2), 64, np.int32)
+    rows = match_images(read_results(written(rows)), list(names), sizes, index, **more)
+    return [names[image] for image in rows]
+
+
+LISTED = [(1, "3.jpg", {}), (2, "1.jpg", {}), (3, "2.jpg", {})]
+
+
+@pytest.mark.parametrize("number", [1, 1.0, 7, 99])
+def test_a_number_without_annotations_is_refused_with_the_way_out(number, written):
+    with pytest.raises(
+        DataError, match=r"image_id \d+, and nothing says which.*ids: names in the"
+    ) as no:
+        found([row("2"), row(number)], written)
+    assert "give the COCO document" in str(no.value) and "--ids names" in str(no.value)
+
+
+def test_a_number_is_a_name_where_the_user_says_so(written):
+    assert found([row(2), row(1.0), row(7)], written, ids="names") == ["2", "1", "000007"]
+    assert found([row(2), row(1)], written, LISTED, ids="names") == ["2", "1"]
+    with pytest.raises(DataError, match="image_id 8, which is not the name of an image"):
+        found([row(8)], written, ids="names")
+
+
+def test_numbers_are_ids_of_the_annotations_however_they_are_written(written):
+    expected = ["3", "1", "2"]
+    assert found([row(1), row(2.0), row(3)], written, LISTED) == expected
+    as_text = [(str(number), file, more) for number, file, more in LISTED]
+    as_floats = [(float(number), file, more) for number, file, more in LISTED]
+    for listed in (as_text, as_floats):
+        assert found([row(1), row(2.0), row(3)], written, listed) == expected
+    assert found([row("1"), row("2"), row("3")], written, as_text) == expected
+    for rows in ([row("1"), row("2"), row("3")], [row("1.0"), row("02"), row("3")]):
+        assert found(rows, written, LISTED, ids="annotations") == expected
+    named = [(number, f"img_{file}", more) for number, file, more in LISTED]
+    names = ["img_1", "img_2", "img_3"]
+    assert found([row("1"), row("2"), row("03.0")], written, named, names) == [
+        "img_3",
+        "img_1",
+        "img_2",
+    ]
+
+
+def test_text_that_is_an_id_and_another_images_name_is_refused(written):
+    with pytest.raises(
+        DataError, match=r"'1', which is the name of image 1, and id 1 of .* image 3; say"
+    ):
+        found([row("1")], written, LISTED)
+    same = [(1, "1.jpg", {}), (2, "2.jpg", {})]
+    assert found([row("1"), row("2.jpg")], written, same) == ["1", "2"]
+    both = [(1, "3.jpg", {}), ("1", "2.jpg", {})]
+    assert found([row("1"), row(1)], written, both) == ["2", "3"]
+
+
+@pytest.mark.parametrize("unlisted", [3, "3", "03", 3.0])
+def test_a_number_that_the_annotations_do_not_list_is_not_taken_for_a_name(unlisted, written):
+    with pytest.raises(
+        DataError, match=r"image_id '?0?3'?, and .*coco.json does not list it; correct"
+    ):
+        found([row(1), row(unlisted)], written, LISTED[:2])
+    with pytest.raises(DataError, match=r"image_id 'b.jpg', and .* does not list it"):
+        found([row("b.jpg")], written, LISTED, ["b"], ids="annotations")
+    with pytest.raises(ConfigError, match="ids: annotations needs the COCO document"):
+        found([row("1")], written, ids="annotations")
+
+
+@pytest.mark.parametrize(
+    "file_name",
+    [
+        "harbour/río 1.jpg",
+        "images\\harbour\\río 1.jpg",
+        "C:\\data\\harbour\\río 1.jpg",
+        "/data/harbour/RÍO 1.JPG",
+        "harbour/r%C3%ADo%201.jpg",
+        "harbour/ri\N{COMBINING ACUTE ACCENT}o 1.jpg",
+        "../harbour/río 1.png",
+    ],
+)
+def test_file_names_of_other_systems_name_the_same_image(file_name, written):
+    names = ["airport/río 1", "harbour/río 1"]
+    assert found([row(4)], written, [(4, file_name, {})], names) == ["harbour/río 1"]
+    assert found([row(file_name)], written, None, names) == ["harbour/río 1"]
+
+
+def test_images_called_by_their_paths_are_found_by_them(written):
+    names = ["harbour/0.jpg", "harbour/0.png", "b"]
+    assert found([row("x/harbour/0.png"), row("harbour/0.jpg")], written, None, names) == [
+        "harbour/0.png",
+        "harbour/0.jpg",
+    ]
+    with pytest.raises(DataError, match=r"may be image harbour/0.jpg or harbour/0.png; write the"):
+        found([row("harbour/0")], written, None, names)
+    with pytest.raises(DataError, match="which is not the name of an image"):
+        found([row("harbour/0.tif")], written, None, names)
+    files = ["harbour/0.jpg", "harbour/0.png", "photos/b.jpg"]
+    assert found([row("photos/b.jpg")], written, None, names, files=files) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +353,7 @@ def test_ids_are_those_of_the_annotations_before_they_are_names(written):
         ([(7, "none.jpg", {})], "image_id 7, which .*coco.json calls none.jpg, and no image has"),
         (
             [(1, "b.jpg", {})],
-            "image_id 8, which is not the name of an image, and .*coco.json does not list",
+            "image_id 8, and .*coco.json does not list it; correct annotations, or",
         ),
         (
             [(7, "b.jpg", {"width": 640, "height": 64})],
@@ -293,15 +393,27 @@ def test_categories_are_classes_by_name_or_by_place(written):
     annotations = read_coco_index(written(listed, "coco.json"))
     unlisted = read_coco_index(written(document([]), "bare.json"))
 
-    def found(*choices):
+    def labels(*choices):
         label, classes = match_classes(results, *choices)
         return label.tolist(), classes
 
-    assert found(["plane", "ship"], 1, annotations) == ([0, 1, 0], ("plane", "ship"))
-    assert found((), 1, annotations) == ([2, 0, 2], ("ship", "tank", "plane"))
-    assert found(["a", "b", "c"], 1, None) == ([2, 0, 2], ("a", "b", "c"))
-    assert found(["a", "b", "c", "d"], 0, unlisted) == ([3, 1, 3], ("a", "b", "c", "d"))
-    assert found((), 0, None) == ([1, 0, 1], ("category 1", "category 3"))
+    assert labels(["plane", "ship"], 1, annotations) == ([0, 1, 0], ("plane", "ship"))
+    assert labels((), 1, annotations) == ([2, 0, 2], ("ship", "tank", "plane"))
+    assert labels(["a", "b", "c"], 1, None) == ([2, 0, 2], ("a", "b", "c"))
+    assert labels(["a", "b", "c", "d"], 0, unlisted) == ([3, 1, 3], ("a", "b", "c", "d"))
+    assert labels((), 0, None) == ([1, 0, 1], ("category 1", "category 3"))
+
+
+def test_category_ids_may_be_text(written):
+    text = read_results(written([row(category_id=n) for n in ("3", 1, "3.0", 3.0)]))
+    assert text.category_ids.tolist() == [3, 1, 3, 3]
+    listed = {
+        "images": [],
+        "categories": [{"id": "3", "name": "plane"}, {"id": 1.0, "name": "ship"}],
+    }
+    annotations = read_coco_index(written(listed, "coco.json"))
+    assert match_classes(text, (), 1, annotations)[1] == ("ship", "plane")
+    assert match_classes(text, (), 1, annotations)[0].tolist() == [1, 0, 1, 1]
 
 
 def test_categories_that_are_no_classes_are_refused(written):

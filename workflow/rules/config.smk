@@ -19,7 +19,7 @@ CODE_VERSION = {  # raise a rule's number when its code would give other numbers
     "tile_dota": 2,
     "train_detector": 2,
     "regions": 2,
-    "import_regions": 1,
+    "import_regions": 2,
     "graphs": 2,
     "import_graphs": 2,
     "folds": 1,
