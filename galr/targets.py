@@ -59,6 +59,10 @@ class Specs(Generic[Spec]):
         """Return why there is no usable spec of a name."""
         if name in self.errors:
             return self.errors[name]
+        if (self.folder / f"{name}.yml").is_file():
+            return ConfigError(
+                f"{self.folder}/{printable(name)}.yml is not read, only .yaml is; rename it"
+            )
         return ConfigError(
             f"no {self.folder}/{printable(name)}.yaml; {_suggest(name, [*self.usable, *self.errors])}"
         )

@@ -32,6 +32,14 @@ def test_leftovers_of_editors_are_not_read(tmp_path):
     assert specs == Specs(tmp_path, {"ucm": "[]"}, {})
 
 
+def test_a_file_with_the_other_suffix_of_yaml_is_named(tmp_path):
+    (tmp_path / "mine.yml").write_text("[]")
+    specs = read_specs(tmp_path, read)
+    assert str(specs.explain("mine")) == (
+        f"{tmp_path}/mine.yml is not read, only .yaml is; rename it"
+    )
+
+
 def test_a_file_that_cannot_be_used_is_an_error_of_its_name_alone(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: b: c\n")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")

@@ -5,10 +5,16 @@ import yaml
 
 from galr.config import SCHEMAS
 from galr.data.dataset_spec import (
+    AUTO_NAME,
     Archive,
+    CsvLayout,
+    DrawnValidation,
     KarpathyLayout,
+    NwpuLayout,
+    ParquetLayout,
     PrecompLayout,
     SyntheticSpec,
+    WebDatasetLayout,
     read_dataset_spec,
 )
 from galr.errors import ConfigError
@@ -82,6 +88,37 @@ def test_a_folder_or_synthetic_images_replace_archives(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ({"kind": "csv", "file": "{split}.csv"}, CsvLayout("{split}.csv", "filepath", "title", None, "\t")),
+        ({"kind": "csv", "file": "a.csv", "image": "i", "sentence": "s", "split": "p", "separator": ";"},
+         CsvLayout("a.csv", "i", "s", "p", ";")),
+        ({"kind": "csv", "file": "{split}.csv", "separator": r"\t"}, CsvLayout("{split}.csv")),
+        ({"kind": "parquet", "file": "{split}.parquet"}, ParquetLayout("{split}.parquet", "image", "captions", AUTO_NAME, None)),
+        ({"kind": "parquet", "file": "a", "image": "i", "sentences": "s", "name": None, "split": "p"},
+         ParquetLayout("a", "i", "s", None, "p")),
+        ({"kind": "webdataset", "shards": "{split}-*.tar"}, WebDatasetLayout("{split}-*.tar", None)),
+        ({"kind": "webdataset", "shards": "{split}.tar", "sentences": "s"}, WebDatasetLayout("{split}.tar", "s")),
+        ({"kind": "nwpu", "file": "a.json"}, NwpuLayout(("a.json",))),
+    ],
+)  # fmt: skip
+def test_every_key_of_a_layout_is_read(tmp_path, layout, expected):
+    dataset = read_dataset_spec(written(tmp_path, layout=layout))
+    assert dataset.layout == expected
+    assert dataset.is_packed == (layout["kind"] in ("parquet", "webdataset"))
+
+
+def test_a_validation_split_may_be_drawn(tmp_path):
+    splits = MINIMAL["splits"] | {"val": {"share": 0.1, "seed": 3}}
+    dataset = read_dataset_spec(written(tmp_path, splits=splits))
+    assert dataset.drawn_validation == DrawnValidation(0.1, 3)
+    assert dataset.splits == {"train": ("train",), "val": (), "test": ("test",)}
+    splits["val"] = {"share": 0.5}
+    assert read_dataset_spec(written(tmp_path, splits=splits)).drawn_validation.seed == 0
+    assert read_dataset_spec(written(tmp_path)).drawn_validation is None
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"title": ...}, "lacks 'title'"),
@@ -95,8 +132,9 @@ def test_a_folder_or_synthetic_images_replace_archives(tmp_path):
         ({"folder": ..., "archives": [ZIP, ZIP]}, "archive 'a.zip' twice"),
         ({"folder": ..., "archives": [ZIP | {"sha256": "ABC"}]}, "sha256.*64 small hexadecimal"),
         ({"folder": ..., "archives": [ZIP | {"file": "../a.zip"}]}, "plain file name"),
+        ({"folder": ..., "archives": [ZIP | {"file": "a{b}.zip"}]}, "plain file name"),
         ({"folder": ..., "archives": [ZIP | {"urls": ["ftp://x"]}]}, "http, https or file"),
-        ({"layout": {"kind": "coco", "file": "x"}}, "karpathy .* or precomp"),
+        ({"layout": {"kind": "coco", "file": "x"}}, "karpathy .* or nwpu"),
         ({"layout": {"kind": "precomp", "images": "{split}"}}, "lacks 'sentences'"),
         ({"layout": {"kind": "precomp", "images": "x", "sentences": "{split}"}}, "images"),
         ({"splits": {"train": [], "val": [], "test": ["t"]}}, "splits.train"),
@@ -118,5 +156,7 @@ def test_every_key_of_a_schema_has_a_description(path):
             yield from silent(value, f"{where}.{key}")
         for deeper in {"items", "then", "else"} & node.keys():
             yield from silent(node[deeper], where)
+        for part in node.get("allOf", ()):
+            yield from silent(part, where)
 
     assert list(silent(yaml.safe_load(path.read_text("utf-8")), path.stem)) == []
