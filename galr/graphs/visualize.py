@@ -19,13 +19,11 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from galr.graphs.denoise_report import DenoiseReport, RegionStatus
+from galr.palette import COLOURS, INK, OTHER_COLOUR, PAPER
 
 DPI = 72  # one point is one pixel
 MIN_SIDE, MAX_SIDE = 900, 1800  # pixels of the drawn image's longer side, about
 LEGEND_WIDTH, MARGIN = 360, 20  # pixels
-PAPER, INK = "#faf9f5", "#1b2322"  # as in the report
-COLOURS = ("#ffd60a", "#27e1ff", "#ff6bb8", "#86ff4a", "#ff9a2e", "#c3a6ff", "#ff5a4f")
-OTHER_COLOUR = "#ffffff"  # of the classes after these; more colours look alike on a photograph
 LIGHT = 170  # of 255; on images brighter than this edges are dark
 MAX_CLASSES, MAX_LABEL, MAX_LINE = 20, 20, 38  # lines for classes; characters of a label and a line
 MIN_EDGE = 0.03  # relative to the heaviest edge; lighter ones would be a grey veil

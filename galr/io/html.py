@@ -8,6 +8,8 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from galr.palette import COLOURS, INK, OTHER_COLOUR, PAPER
+
 THUMBNAIL_SIDE = 224  # pixels: about twice the displayed size, for screens of high density
 JPEG_QUALITY = 78
 
@@ -15,15 +17,18 @@ JPEG_QUALITY = 78
 def template_environment(folder: Path) -> jinja2.Environment:
     """Load the templates of a folder, which may include this folder's `style.html`.
 
+    Templates know the palette as `paper`, `ink` and `box_colours`, of which the first is that of other classes.
     All values are escaped; a misspelt name in a template raises an error.
     """
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader((folder, Path(__file__).parent)),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"paper": PAPER, "ink": INK, "box_colours": (OTHER_COLOUR, *COLOURS)}
+    return environment
 
 
 def data_uri(pixels: np.ndarray) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from galr.io.html import data_uri
+from galr.palette import COLOURS
 
-NUM_COLOURS = 7  # classes with a colour of their own; more cannot be told apart on a photograph
+NUM_COLOURS = len(COLOURS)  # classes with a colour of their own
 
 
 @dataclass(frozen=True)

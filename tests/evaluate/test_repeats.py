@@ -1,5 +1,7 @@
 """Repeated images and sentences: noticed, described, and taken out to the numbers of the matrix without them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -161,8 +163,7 @@ def _sentences_of(name):
 def evaluate(capsys, *flags):
     """Evaluate, and return the table and what was said."""
     assert main(["evaluate", "--output", "M.csv", *flags]) == 0
-    with open("M.csv", encoding="utf-8") as file:
-        return file.read(), capsys.readouterr().err
+    return Path("M.csv").read_text(encoding="utf-8"), capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["runs", "copies"])
