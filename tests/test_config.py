@@ -54,8 +54,8 @@ def test_the_readme_explains_every_key_with_its_default():
         ({"train": {"epoch": 3}}, "unknown key 'epoch' in train; did you mean 'epochs'?"),
         ({"colour": 1}, "unknown key 'colour' in the top level; known: data, "),
         (
-            {"train": {"epochs": 0}},
-            "train.epochs: 0 is less than the minimum of 1; expected: passes",
+            {"train": {"epochs": -1}},
+            "train.epochs: -1 is less than the minimum of 0; expected: passes",
         ),
         ({"variants": {"x": {"model": {"depth": 1}}}}, "unknown key 'depth' in variants.x.model"),
         ({"evaluate": {"ties": "lucky"}}, "evaluate.ties: 'lucky' is not one of"),

@@ -1,5 +1,6 @@
 """The config sections `model` and `train` as values; importing them does not import torch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -7,6 +8,8 @@ from galr.errors import ConfigError
 from galr.options import OptionGroup, option
 
 LossName = Literal["triplet_sum", "triplet_hardest", "infonce"]
+OptimizerName = Literal["adam", "adamw"]
+ScheduleName = Literal["step", "cosine"]
 Precision = Literal["fp32", "bf16"]
 
 
@@ -43,14 +46,34 @@ class ModelOptions(OptionGroup):
 class TrainOptions(OptionGroup):
     """How the model is trained; config section `train`."""
 
-    epochs: int = option("passes over the training images")
+    epochs: int = option("passes over the training images; 0 trains nothing")
     batch: int = option("image-sentence pairs a step")
     sentences_per_epoch: int | None = option("sentences sampled an image and epoch; none takes all")
     group_by_image: bool = option("put all pairs of an image into one step, which encodes it once")
-    learning_rate: float = option("Adam's step size")
+    optimizer: OptimizerName = option("adam, or adamw with its weight decay", default="adam")
+    weight_decay: float = option(
+        "of adamw; biases, norms and the temperature do not decay", default=0.0
+    )
+    learning_rate: float = option("step size of the optimizer")
+    encoder_learning_rate: float | None = option(
+        "step size for pretrained encoders; none takes learning-rate", default=None
+    )
+    schedule: ScheduleName = option(
+        "of the learning rate: by lr-decay, or half a cosine to 0", default="step"
+    )
+    warmup: float = option(
+        "fraction of all steps, in [0, 1), in which the learning rate rises from 0", default=0.0
+    )
     lr_decay: float = option("factor on the learning rate every lr-decay-every epochs")
     lr_decay_every: int = option("epochs between two decays of the learning rate")
+    average: float = option(
+        "decay, in [0, 1), of the average of the weights that is validated and kept; 0 is off",
+        default=0.0,
+    )
     loss: LossName = option("loss to minimize")
+    soft_targets: bool = option(
+        "with infonce: all sentences of an image, and equal ones, share its target", default=False
+    )
     margin: float = option("margin of the triplet losses, cosine units in [0, 2]")
     temperature: float = option("initial temperature of infonce")
     grad_clip_norm: float | None = option("largest norm of the gradient; none clips nothing")
@@ -64,6 +87,37 @@ class TrainOptions(OptionGroup):
     )
     precision: Precision = option("of the encoders in a step; all else is float32")
     compile: bool = option("compile the image encoder with torch.compile")
+
+    def check(self) -> None:
+        """Check values against their ranges and each other.
+
+        Raises:
+            ConfigError: values contradict each other or have no meaning.
+        """
+        if self.batch < 2:
+            raise ConfigError(
+                f"train.batch must be at least 2, a pair and a negative, got {self.batch}"
+            )
+        if self.epochs < 0:
+            raise ConfigError(f"train.epochs must be at least 0, got {self.epochs}")
+        for key in ("warmup", "average"):
+            if not 0 <= (value := getattr(self, key)) < 1:
+                raise ConfigError(f"train.{key} must be in [0, 1), got {value}")
+        for key in ("learning_rate", "encoder_learning_rate"):
+            if (value := getattr(self, key)) is not None and not value > 0:
+                raise ConfigError(f"train.{key} must be over 0, got {value}")
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"train.weight_decay must be at least 0, got {self.weight_decay}")
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ConfigError(
+                f"train.weight_decay is {self.weight_decay} and train.optimizer {self.optimizer};"
+                " set optimizer: adamw, or weight_decay: 0"
+            )
+        if self.soft_targets and self.loss != "infonce":
+            raise ConfigError(
+                f"train.soft_targets is true and train.loss {self.loss}, which has no targets;"
+                " set loss: infonce, or soft_targets: false"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +136,25 @@ class VariantOptions(ModelOptions, TrainOptions):
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"model.dropout must be in [0, 1), got {self.dropout}")
-        if self.batch < 2:
-            raise ConfigError(
-                f"train.batch must be at least 2, a pair and a negative, got {self.batch}"
-            )
+        self.check()
 
     def config(self) -> dict[str, Any]:
         """Both sections, by key."""
         names = {field.name for field in fields(VariantOptions)}
         return {key: value for key, value in asdict(self).items() if key in names}
+
+
+def check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the options of every variant before any job starts.
+
+    Args:
+        variants: the sections `model` and `train` of each variant, checked against the schema.
+
+    Raises:
+        ConfigError: the first variant whose values contradict each other.
+    """
+    for name, sections in variants.items():
+        try:
+            VariantOptions(**sections["model"], **sections["train"])
+        except ConfigError as error:
+            raise ConfigError(f"variant {name}: {error}") from error

@@ -13,11 +13,12 @@ import torch
 import yaml
 from lightning_fabric import Fabric
 
+from galr.config import load_variants
 from galr.errors import ConfigError, DataError
 from galr.io.formats import Dataset
 from galr.provenance import file_sha256
 from galr.train.loop import TrainResult
-from galr.train.options import ModelOptions, TrainOptions, VariantOptions
+from galr.train.options import ModelOptions, TrainOptions, VariantOptions, check_variants
 from galr.train.run import (
     build_checkpoint,
     build_model,
@@ -144,11 +145,37 @@ def test_the_history_marks_the_best_epoch(tmp_path):
         ({"heads": 3}, "model.heads must divide model.embed_dim, got 3 and 16"),
         ({"dropout": 1.0}, r"model.dropout must be in \[0, 1\), got 1.0"),
         ({"batch": 1}, "train.batch must be at least 2, a pair and a negative, got 1"),
+        ({"epochs": -1}, "train.epochs must be at least 0, got -1"),
+        ({"warmup": 1.5}, r"train.warmup must be in \[0, 1\), got 1.5"),
+        ({"average": 1.0}, r"train.average must be in \[0, 1\), got 1.0"),
+        ({"average": float("nan")}, r"train.average must be in \[0, 1\), got nan"),
+        ({"learning_rate": 0.0}, "train.learning_rate must be over 0, got 0.0"),
+        ({"encoder_learning_rate": 0.0}, "train.encoder_learning_rate must be over 0, got 0.0"),
+        ({"weight_decay": -0.1}, "train.weight_decay must be at least 0, got -0.1"),
+        (
+            {"weight_decay": 0.1},
+            "train.weight_decay is 0.1 and train.optimizer adam; set optimizer",
+        ),
+        (
+            {"soft_targets": True},
+            "soft_targets is true and train.loss triplet_sum, which has no tar",
+        ),
     ],
 )
 def test_contradictory_options_are_errors(options, changes, message):
     with pytest.raises(ConfigError, match=message):
         replace(options, **changes)
+
+
+def test_contradictions_of_a_variant_are_found_before_any_job(pytestconfig):
+    """As the workflow checks them when it starts; the shipped variants hold none."""
+    config = yaml.safe_load((pytestconfig.rootpath / "config/config.yaml").read_text())
+    config["variants"]["published"]["model"]["text_weights"] = "none"
+    config["run"] = list(config["variants"])
+    check_variants(load_variants(config))
+    config["variants"]["iou"]["train"] = {"weight_decay": 0.05}
+    with pytest.raises(ConfigError, match=r"^variant iou: train.weight_decay is 0.05 and"):
+        check_variants(load_variants(config))
 
 
 @pytest.mark.parametrize("command", ["train", "similarity", "verify", "export", "folds"])

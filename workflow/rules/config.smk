@@ -11,6 +11,7 @@ from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import ConfigError, GalrError
 from galr.regions.detector_spec import load_detector, read_detector_spec
 from galr.targets import one_of, read_specs, unknown_target
+from galr.train.options import check_variants
 
 CODE_VERSION = {  # raise a rule's number when its code would give other numbers from the same input
     "draw": 1,
@@ -46,6 +47,7 @@ try:
     DETECTOR_SPECS = read_specs(Path("config/detectors"), read_detector_spec)
     DATASETS, DETECTORS = DATASET_SPECS.usable, DETECTOR_SPECS.usable
     VARIANTS = load_variants(config)
+    check_variants(VARIANTS)
     if config["regions"]["detector"] in DETECTOR_SPECS.errors:
         raise DETECTOR_SPECS.errors[config["regions"]["detector"]]
     DETECTOR = load_detector(
