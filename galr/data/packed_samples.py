@@ -1,4 +1,4 @@
-"""Read datasets that pack their images: tables of images and sentences (Parquet), and tar shards (WebDataset).
+"""Samples of datasets that pack their images, and those in tar shards, as img2dataset writes them for WebDataset.
 
 Tars are read by `tarfile`: the library webdataset feeds loops of training, and its errors name no shard.
 """
@@ -6,29 +6,17 @@ Tars are read by `tarfile`: the library webdataset feeds loops of training, and 
 import json
 import re
 import tarfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from galr.data.dataset_spec import (
-    AUTO_NAME,
-    SPLITS,
-    DatasetSpec,
-    ParquetLayout,
-    WebDatasetLayout,
-)
+from galr.data.dataset_spec import WebDatasetLayout
 from galr.data.extract import DAMAGE_ERRORS, TAR, tar_members
 from galr.data.find_images import IMAGE_SUFFIXES, find_files
-from galr.data.layouts import check_splits
 from galr.errors import DataError, printable
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-ROWS = 64  # of a table in memory at a time
 KEY = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")  # of WebDataset: a name up to its first dot
 CAPTION_KEYS = ("captions", "caption")
 
@@ -52,174 +40,7 @@ class Sample:
     location: str
 
 
-def read_samples(
-    dataset: DatasetSpec, folder: Path, files: Sequence[PurePosixPath]
-) -> Iterator[Sample]:
-    """Read the samples of a packed dataset, split by split; those of unused splits are left out.
-
-    Args:
-        dataset: the dataset file; its layout is parquet or webdataset.
-        folder: the dataset's folder.
-        files: relative paths of the files in it, from `list_files`.
-
-    Raises:
-        DataError: a file is missing, damaged or not in the layout, or a split is missing or not assigned.
-    """
-    sources = [source for split in SPLITS for source in dataset.splits[split]]
-    if isinstance(dataset.layout, WebDatasetLayout):
-        for source in sources:
-            for shard in _find_shards(dataset.layout.shards, source, files, folder):
-                yield from _read_shard(folder / shard, source, dataset.layout)
-        return
-    assert isinstance(dataset.layout, ParquetLayout)
-    found: Counter[str] = Counter()
-    tables: list[PurePosixPath] = []
-    for pattern_split in sources if dataset.layout.split is None else [None]:
-        tables = find_files(dataset.layout.file, pattern_split, files, folder)
-        for table in tables:
-            for sample in _read_table(folder, table, dataset.layout, pattern_split):
-                found[sample.split] += 1
-                if sample.split in sources:
-                    yield sample
-    if dataset.layout.split is not None:
-        check_splits(found, dataset.splits, dataset.unused, folder / tables[0])
-
-
-def _read_table(
-    folder: Path, table: PurePosixPath, layout: ParquetLayout, split: str | None
-) -> Iterator[Sample]:
-    """Read one Parquet file.
-
-    Args:
-        folder: the dataset's folder.
-        table: the file, relative to it.
-        layout: the names of the columns.
-        split: the split; None where a column has it.
-
-    Raises:
-        DataError: the file is damaged, lacks a column, or a column has another type.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / table
-    with (
-        _explain_damage(path, OSError, UnicodeDecodeError, pa.ArrowException),
-        pq.ParquetFile(path) as file,
-    ):
-        schema = file.schema_arrow
-        columns = [layout.image, layout.sentences, *filter(None, (layout.name, layout.split))]
-        for column in columns:
-            _check_column(schema, column, path)
-        _check_types(schema, layout, path)
-        if layout.name == AUTO_NAME and "filename" in schema.names:
-            columns.append("filename")
-        row = 0
-        for batch in file.iter_batches(batch_size=ROWS, columns=columns):
-            for cells in batch.to_pylist():
-                row += 1
-                yield _to_sample(cells, folder, table, layout, split, f"{table.name} row {row}")
-
-
-def _check_column(schema: "pa.Schema", column: str, path: Path) -> None:
-    """Check that a table has a column.
-
-    Raises:
-        DataError: it has no such column, or two.
-    """
-    if schema.names.count(column) != 1:
-        found = f"{schema.names.count(column)} columns" if column in schema.names else "no column"
-        raise DataError(
-            f"{path} has {found} '{column}'; it has: {printable(', '.join(schema.names))};"
-            " name the columns in layout (image, sentences, name, split)"
-        )
-
-
-def _check_types(schema: "pa.Schema", layout: ParquetLayout, path: Path) -> None:
-    """Check that the columns of images and sentences have a type that can be read.
-
-    Raises:
-        DataError: they have not.
-    """
-    from pyarrow import types
-
-    def is_text(kind: "pa.DataType") -> bool:
-        return types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
-
-    def is_image(kind: "pa.DataType") -> bool:
-        return is_text(kind) or types.is_binary(kind) or types.is_large_binary(kind)
-
-    def innermost(kind: "pa.DataType") -> "pa.DataType":
-        if types.is_dictionary(kind):
-            return kind.value_type
-        is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-        return kind.value_type if is_list else kind
-
-    image, sentences = schema.field(layout.image).type, schema.field(layout.sentences).type
-    if types.is_struct(image):
-        parts = {field.name: field.type for field in image}
-        good = bool(parts.keys() & {"bytes", "path"}) and all(
-            is_image(parts[name]) for name in ("bytes", "path") if name in parts
-        )
-    else:
-        good = is_image(innermost(image)) and not types.is_list(image)
-    for column, fits, expected in (
-        (layout.image, good, "bytes, a path, or {bytes, path}"),
-        (layout.sentences, is_text(innermost(sentences)), "text or a list of text"),
-    ):
-        if not fits:
-            raise DataError(
-                f"{path}: column '{column}' is {printable(str(schema.field(column).type))}, expected"
-                f" {expected}; name another column in layout"
-            )
-
-
-def _to_sample(
-    cells: dict[str, Any],
-    folder: Path,
-    table: PurePosixPath,
-    layout: ParquetLayout,
-    split: str | None,
-    location: str,
-) -> Sample:
-    """Make a sample of the cells of a row.
-
-    Raises:
-        DataError: the row has no split.
-    """
-    image, sentences = cells[layout.image], cells[layout.sentences]
-    if not isinstance(image, dict):
-        image = {"path": image} if isinstance(image, str) else {"bytes": image}
-    path = image.get("path") or ""
-    name = cells.get("filename") if layout.name == AUTO_NAME else cells.get(layout.name or "")
-    if name is None and layout.name == AUTO_NAME:
-        name = path
-    if layout.split is not None:
-        split = cells[layout.split]
-    if split is None:
-        raise DataError(f"{location}: its '{layout.split}' is blank; expected the name of a split")
-    texts = sentences if isinstance(sentences, list) else [sentences]
-    return Sample(
-        name="" if name is None else str(name),
-        split=str(split),
-        sentences=tuple(text or "" for text in texts),
-        image=image.get("bytes") or _read_image(folder, table, path),
-        location=location,
-    )
-
-
-def _read_image(folder: Path, table: PurePosixPath, path: str) -> bytes | None:
-    """Read an image that a table names by its path, beside the table or in the folder; None where it is not."""
-    relative = PurePosixPath(path.replace("\\", "/"))
-    if not path or relative.is_absolute() or ".." in relative.parts:
-        return None
-    for place in (folder / table.parent / relative, folder / relative):
-        if place.is_file():
-            return place.read_bytes()
-    return None
-
-
-def _find_shards(
+def find_shards(
     pattern: str, split: str, files: Sequence[PurePosixPath], folder: Path
 ) -> list[PurePosixPath]:
     """Find the tars of a split, or the folders that `galr extract` made of them.
@@ -237,7 +58,7 @@ def _find_shards(
         return find_files(pattern, split, files, folder)  # whose error says what was found
 
 
-def _read_shard(shard: Path, split: str, layout: WebDatasetLayout) -> Iterator[Sample]:
+def read_shard(shard: Path, split: str, layout: WebDatasetLayout) -> Iterator[Sample]:
     """Read one shard: its texts first, then its images.
 
     Raises:
@@ -290,7 +111,7 @@ def _open_members(shard: Path) -> Iterator[tuple[str, Any]]:
             if file.is_file():
                 yield file.relative_to(shard).as_posix(), file.read_bytes
         return
-    with _explain_damage(shard, *DAMAGE_ERRORS), tarfile.open(shard, "r:*") as tarred:
+    with explain_damage(shard, *DAMAGE_ERRORS), tarfile.open(shard, "r:*") as tarred:
         for name, content in tar_members(tarred, shard):
             yield name.removeprefix("./"), content.read
 
@@ -334,7 +155,7 @@ def _read_sentences(texts: dict[str, bytes], location: str, key: str | None) -> 
 
 
 @contextmanager
-def _explain_damage(path: Path, *errors: type[Exception]) -> Iterator[None]:
+def explain_damage(path: Path, *errors: type[Exception]) -> Iterator[None]:
     """Name the file whose bytes cannot be read, whichever of some errors says so.
 
     Raises:

@@ -4,16 +4,25 @@ import hashlib
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from PIL import Image, UnidentifiedImageError
 
-from galr.data.dataset_spec import CAPTIONS, DatasetSpec, see_layouts
+from galr.data.dataset_spec import (
+    CAPTIONS,
+    SPLITS,
+    DatasetSpec,
+    ParquetLayout,
+    WebDatasetLayout,
+    see_layouts,
+)
 from galr.data.extract import ENTRY_OVERHEAD, GIGABYTE, ExtractLimit
-from galr.data.find_images import IMAGE_SUFFIXES, clean_path, list_files
-from galr.data.layouts import check_storable
-from galr.data.packed_samples import Sample, read_samples
+from galr.data.find_images import IMAGE_SUFFIXES, clean_path, find_files, list_files
+from galr.data.layouts import check_splits, check_storable
+from galr.data.packed_samples import Sample, find_shards, read_shard
+from galr.data.parquet_samples import read_table
 from galr.errors import ConfigError, DataError, printable
 from galr.io.atomic import WRITE_ERRNO, atomic_directory, explain_write_errors
 from galr.progress import ProgressBar
@@ -74,7 +83,7 @@ def unpack(dataset: DatasetSpec, folder: Path, output: Path, *, limit_gb: float)
             limit = ExtractLimit(int(limit_gb * GIGABYTE), bar)
             writer = _Writer(target, limit)
             numbers: Counter[str] = Counter()
-            for sample in read_samples(dataset, folder, files):
+            for sample in _read_samples(dataset, folder, files):
                 numbers[sample.split] += 1
                 writer.add(sample, numbers[sample.split])
             images = [entry.to_karpathy() for entry in writer.entries.values()]
@@ -83,6 +92,39 @@ def unpack(dataset: DatasetSpec, folder: Path, output: Path, *, limit_gb: float)
     except DataError as error:
         raise DataError(f"{error}; {see_layouts(dataset.layout.kind)}") from error
     return len(images)
+
+
+def _read_samples(
+    dataset: DatasetSpec, folder: Path, files: Sequence[PurePosixPath]
+) -> Iterator[Sample]:
+    """Read the samples of a packed dataset, split by split; those of unused splits are left out.
+
+    Args:
+        dataset: the dataset file; its layout is parquet or webdataset.
+        folder: the dataset's folder.
+        files: relative paths of the files in it, from `list_files`.
+
+    Raises:
+        DataError: a file is missing, damaged or not in the layout, or a split is missing or not assigned.
+    """
+    sources = [source for split in SPLITS for source in dataset.splits[split]]
+    if isinstance(dataset.layout, WebDatasetLayout):
+        for source in sources:
+            for shard in find_shards(dataset.layout.shards, source, files, folder):
+                yield from read_shard(folder / shard, source, dataset.layout)
+        return
+    assert isinstance(dataset.layout, ParquetLayout)
+    found: Counter[str] = Counter()
+    tables: list[PurePosixPath] = []
+    for pattern_split in sources if dataset.layout.split is None else [None]:
+        tables = find_files(dataset.layout.file, pattern_split, files, folder)
+        for table in tables:
+            for sample in read_table(folder, table, dataset.layout, pattern_split):
+                found[sample.split] += 1
+                if sample.split in sources:
+                    yield sample
+    if dataset.layout.split is not None:
+        check_splits(found, dataset.splits, dataset.unused, folder / tables[0])
 
 
 class _Writer:
