@@ -2,7 +2,8 @@
 
 zip and tar (gz, bz2, xz) are extracted, each into a folder of its own; any other file is copied.
 Absolute paths, `..`, links, devices, and archives that extract to more than the limit are errors;
-nothing is written then.
+nothing is written then. Where an archive does not say in which encoding its names are, a line says how
+they were read: as UTF-8, as the text files beside them name them, as GBK, or as the format says.
 
 IN   resources/{dataset}/archives/*
 OUT  resources/{dataset}/files/             complete, or absent
@@ -10,6 +11,7 @@ OUT  resources/{dataset}/files/             complete, or absent
 example: galr extract --archives a.zip b.txt --unpack-limit-gb 20 --output resources/mine/files
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,4 +36,5 @@ class Options(OptionGroup):
 
 def run(options: Options) -> None:
     """Extract the archives."""
-    extract(options.archives, options.output, limit_gb=options.unpack_limit_gb)
+    for note in extract(options.archives, options.output, limit_gb=options.unpack_limit_gb):
+        print(note, file=sys.stderr)

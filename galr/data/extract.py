@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
+from galr.data.archive_names import ArchiveNames, lacks_encoding, tar_bytes
+from galr.data.find_images import is_companion
 from galr.errors import DataError
 from galr.io.atomic import WRITE_ERRNO, atomic_directory, explain_write_errors
 from galr.progress import ProgressBar
@@ -56,16 +58,20 @@ class ExtractLimit:
             )
 
 
-def extract(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
+def extract(archives: Sequence[Path], output: Path, *, limit_gb: float) -> list[str]:
     """Extract archives into one folder, which appears whole or not at all.
 
     Each archive is extracted into a subfolder with the archive's name without its suffix, so that files of the same
-    name in two archives stay apart. A file that is not an archive is copied.
+    name in two archives stay apart. A file that is not an archive is copied. `archive_names` says how names are read;
+    files that macOS adds (`__MACOSX`, `._*`) are left out.
 
     Args:
         archives: zip, tar (also compressed), or any other file.
         output: the folder to create; an older one is replaced.
         limit_gb: gigabytes that all archives together may extract to, counted while writing.
+
+    Returns:
+        A line about each archive whose names have no stated encoding.
 
     Raises:
         DataError: an archive is damaged or of an unsupported format, has a link, a device or a name that leads
@@ -77,11 +83,13 @@ def extract(archives: Sequence[Path], output: Path, *, limit_gb: float) -> None:
         ProgressBar(unit="B", unit_scale=True, disable=None) as bar,
     ):
         limit = ExtractLimit(int(limit_gb * GIGABYTE), bar)
+        names = ArchiveNames(archives)
         for archive in archives:
-            _extract_one(archive, folder, limit)
+            _extract_one(archive, folder, limit, names)
+    return names.notes
 
 
-def _extract_one(archive: Path, folder: Path, limit: ExtractLimit) -> None:
+def _extract_one(archive: Path, folder: Path, limit: ExtractLimit, names: ArchiveNames) -> None:
     """Extract one archive, or copy one file.
 
     Raises:
@@ -96,13 +104,21 @@ def _extract_one(archive: Path, folder: Path, limit: ExtractLimit) -> None:
     try:
         if name.endswith(".zip"):
             with zipfile.ZipFile(archive) as zipped:
-                _write_members(_zip_members(zipped, archive), folder / archive.stem, archive, limit)
+                members = _zip_members(zipped, archive, names)
+                _write_members(members, folder / archive.stem, archive, limit)
         elif name.endswith(TAR):
             with tarfile.open(archive, "r:*") as tarred:
-                _write_members(tar_members(tarred, archive), folder / archive.stem, archive, limit)
+                members = tar_members(tarred, archive, names)
+                _write_members(members, folder / archive.stem, archive, limit)
         else:
             with archive.open("rb") as plain:
                 _write_members([(archive.name, plain)], folder, archive, limit)
+    except (
+        UnicodeDecodeError
+    ) as error:  # of names; zipfile raises it before any can be read otherwise
+        raise DataError(
+            f"{archive} says that its names are UTF-8, and they are not ({error}); repack it"
+        ) from error
     except RuntimeError as error:  # an unknown compression method, or a password
         raise DataError(
             f"{archive} cannot be extracted ({error}); repack it as a plain zip"
@@ -114,34 +130,46 @@ def _extract_one(archive: Path, folder: Path, limit: ExtractLimit) -> None:
         ) from error
 
 
-def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
+def _zip_members(zipped: zipfile.ZipFile, archive: Path, names: ArchiveNames) -> Iterator[Member]:
     """Open the files of a zip one after another; backslashes are separators.
 
     Raises:
         DataError: an entry is neither a file nor a folder, or leads out of the folder.
     """
-    for entry in zipped.infolist():
-        name = entry.filename.replace("\\", "/")
+    entries = zipped.infolist()
+    for entry, name in zip(entries, names.of_zip(entries, archive), strict=True):
         kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the zip was not made on Unix
         _check_path(name, archive, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
-        if not name.endswith("/"):
+        if not name.endswith("/") and not is_companion(PurePosixPath(name)):
             with zipped.open(entry) as content:
                 yield name, content
 
 
-def tar_members(tarred: tarfile.TarFile, archive: Path) -> Iterator[Member]:
+def tar_members(
+    tarred: tarfile.TarFile, archive: Path, names: ArchiveNames | None = None
+) -> Iterator[Member]:
     """Open the files of a tar one after another.
+
+    Args:
+        tarred: the tar.
+        archive: its path.
+        names: reads names that are not UTF-8; by default from the tar alone.
 
     Raises:
         DataError: an entry is neither a file nor a folder, or leads out of the folder.
         tarfile.ReadError: the tar is cut short; tarfile itself is silent where the cut is between two entries.
     """
+    encoding = ""
     for entry in tarred:
-        _check_path(entry.name, archive, plain=entry.isfile() or entry.isdir())
+        name = entry.name
+        if lacks_encoding(entry):
+            encoding = encoding or (names or ArchiveNames((archive,))).of_tar(archive)
+            name = tar_bytes(name).decode(encoding)
+        _check_path(name, archive, plain=entry.isfile() or entry.isdir())
         content = tarred.extractfile(entry)
-        if content is not None:
+        if content is not None and not is_companion(PurePosixPath(name)):
             with content:
-                yield entry.name, content
+                yield name, content
     assert tarred.fileobj is not None
     tarred.fileobj.seek(tarred.offset)  # type: ignore[attr-defined]
     if tarred.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
