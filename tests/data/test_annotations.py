@@ -317,6 +317,8 @@ def test_a_drawn_split_is_stored_and_kept_by_every_fold(folder):
     (folder / "test.csv").write_text("filepath\ttitle\n2.png\ta\n")
     dataset = store(folder, CSV, SPLITS | {"val": {"share": 0.34, "seed": 5}})
     assert sorted(dataset["splits"]) == ["test", "train", "train", "train", "train", "val", "val"]
+    provenance = Dataset.read_provenance(folder.with_name("dataset.h5"))
+    assert provenance["drawn_validation"] == {"share": 0.34, "seed": 5}
     assert dataset["image_of_sentence"].tolist() == sorted([*range(7), *range(6)])
     folds = draw_folds(
         dataset["names"], dataset["splits"], num_folds=2, validation_fraction=0.5, seed=0
