@@ -26,6 +26,7 @@ COMMANDS = {
     "download": "download one archive of a dataset and verify it",
     "extract": "extract a dataset's archives safely",
     "unpack": "make image files of a dataset that packs them in Parquet tables or tar shards",
+    "check": "check a dataset before any job: what is missing, duplicates, words, ceilings",
     "data": "validate a dataset and store it as one HDF5 file",
     "download-detector": "download a detector's published weights, or the boxes it is trained on",
     "tile-dota": "cut a folder in DOTA's layout into tiles with axis-aligned boxes in COCO format",
@@ -50,6 +51,7 @@ COMMANDS = {
 
 # Extra to install where a package is missing, if a command needs another one than the package's own.
 COMMAND_EXTRAS = {
+    "check": "workflow",
     "train-detector": "detect",
     "regions": "detect",
     "folds": "workflow",

@@ -20,13 +20,13 @@ from contextlib import contextmanager
 # Packages that `pip install galr` alone does not bring: name of the import -> extra of the project.
 EXTRAS = {
     "faiss": "search",
+    "imagehash": "workflow",
     "lightning_fabric": "train",
     "mmcv": "detect",
     "mmdet": "detect",
     "mmengine": "detect",
     "pkg_resources": "detect",
     "pyarrow": "workflow",
-    "rasterio": "search",
     "requests": "workflow",
     "safetensors": "train",
     "sklearn": "train",
