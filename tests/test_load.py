@@ -217,7 +217,7 @@ def test_contradictory_regions_are_errors(local, encoder):
         (np.zeros((5, 5), np.uint8), r"array of uint8 \(5, 5\)"),
         (np.zeros((0, 5, 3), np.uint8), r"array of uint8 \(0, 5, 3\)"),
         (7, "an image is of type int; give a path"),
-        ("nowhere.png", r"nowhere\.png cannot be decoded"),
+        ("nowhere.png", r"nowhere\.png does not exist"),
     ],
 )
 def test_what_is_no_image_is_an_error(global_encoder, image, message):

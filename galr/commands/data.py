@@ -19,7 +19,7 @@ OUT  results/{dataset}/dataset.h5
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galr.data.annotations import read_dataset
@@ -93,10 +93,14 @@ def run(options: Options) -> None:
     provenance = write_dataset.dataset_provenance(
         dataset, options.folder, index.files, options.size
     )
+    if dataset.drawn_validation is not None:
+        provenance["drawn_validation"] = asdict(dataset.drawn_validation)
     if options.listing:
         provenance["listing_sha256"] = listing_hash(stamps)
     with Dataset.create(options.output, provenance) as file:
-        stored = write_dataset.store_images(file, options.folder, images, options.size)
+        stored = write_dataset.store_images(
+            file, options.folder, images, options.size, dataset.pixels
+        )
         apply_policies(stored.corrupt, policies)
         check_splits(stored.images, dataset.splits)
         sentences_sha256 = write_dataset.store_sentences(file, stored.images)
@@ -105,6 +109,8 @@ def run(options: Options) -> None:
     write_dataset.write_report(options.report, dropped)
     if options.listing:
         write_csv(options.listing, COLUMNS, listing_rows(stamps))
+    for line in stored.readings.lines():
+        print(f"{dataset.name}: {line}", file=sys.stderr)
     num_files = len(image_files.files)
     print(
         f"{dataset.name}: {write_dataset.summarize(stored.images, dropped, num_files)}",

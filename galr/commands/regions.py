@@ -44,6 +44,7 @@ def run(options: Options) -> None:
 
     from galr.devices import resolve_device
     from galr.io.formats import Dataset, Regions
+    from galr.io.pixel_options import PixelOptions
     from galr.regions import network
     from galr.regions.detect import concatenate_ragged, detect
     from galr.regions.pipelines import load_checked
@@ -55,8 +56,9 @@ def run(options: Options) -> None:
     with Dataset.open(options.dataset) as dataset:
         names, files = dataset.names, dataset.files
         sizes, dataset_name = dataset.sizes[:], dataset.provenance.get("dataset")
+        pixels = PixelOptions.from_dict(dataset.provenance.get("pixels"))
     loaders = (
-        partial(load_checked, options.folder / file, size)
+        partial(load_checked, options.folder / file, size, pixels)
         for file, size in zip(files, sizes, strict=True)
     )
     results = detect(model, loaders, detector.inference, threads=options.threads)

@@ -25,6 +25,9 @@ from pathlib import Path
 from galr.errors import ConfigError
 from galr.io.atomic import atomic_directory, check_output_dir
 from galr.io.coco import CocoDataset
+from galr.io.images import open_image
+from galr.io.pixel_values import ReadingSummary
+from galr.io.windows import Window
 from galr.options import OptionGroup, option
 from galr.progress import ProgressBar
 from galr.regions import dota
@@ -67,19 +70,26 @@ def run(options: Options) -> None:
     }
     dota.check_classes(splits[dota.TRAIN_SPLIT], options.classes, options.folder)
     descriptions = []
+    readings = ReadingSummary()
     with atomic_directory(options.output) as folder:
         for split, images in splits.items():
-            boxes, left_out = _tile_split(options, split, images, folder / "images")
+            boxes, left_out = _tile_split(options, split, images, folder / "images", readings)
             document = json.dumps(boxes.to_document())
             (folder / f"{split}_boxes.json").write_text(document, encoding="utf-8")
             descriptions.append(dota.describe_split(split, len(images), boxes, left_out))
+    for line in readings.lines():
+        print(f"{options.output}: {line}", file=sys.stderr)
     print(f"{options.output}: {'; '.join(descriptions)}", file=sys.stderr)
 
 
 def _tile_split(
-    options: Options, split: str, images: Sequence[dota.DotaImage], output_dir: Path
+    options: Options,
+    split: str,
+    images: Sequence[dota.DotaImage],
+    output_dir: Path,
+    readings: ReadingSummary,
 ) -> tuple[CocoDataset, Counter[str]]:
-    """Write the tiles of a split.
+    """Write the tiles of a split, and count in `readings` what its images are read as.
 
     Returns:
         The tiles' boxes, and the number of things left out, by description.
@@ -88,7 +98,8 @@ def _tile_split(
     tiles: list[tuple[str, dota.DotaTile]] = []
     left_out = dota.count_other_classes(images, options.classes)
     for entry in ProgressBar(images, desc=split, unit="image", disable=None):
-        with dota.open_image(entry.image) as image:
+        with open_image(entry.image) as image:
+            readings.add(image.reading)
             left_out["outside their image"] += dota.count_outside(entry.labels, image.size)
             for tile in dota.tile_image(
                 entry.labels,
@@ -103,7 +114,8 @@ def _tile_split(
                     left_out["tiles without an object to train on"] += 1
                     continue
                 name = f"{split}/{tile.file_name(entry.image)}"
-                pixels = dota.crop_rgb(image, tile.window, entry.image)
+                left, top, right, bottom = tile.window
+                pixels = image.read(Window(left, top, right - left, bottom - top))
                 pixels.save(output_dir / name, compress_level=_PNG_LEVEL)
                 tiles.append((name, tile))
     return dota.to_coco(tiles, options.classes), left_out

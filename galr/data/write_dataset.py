@@ -16,21 +16,35 @@ from galr.errors import DataError
 from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset
 from galr.io.images import load_resized
+from galr.io.pixel_options import PixelOptions
+from galr.io.pixel_values import ReadingSummary
 from galr.progress import ProgressBar
 from galr.provenance import code_versions, file_sha256
 
 
 @dataclass(frozen=True)
 class StoredImages:
-    """The stored images in order, those that could not be decoded, and the SHA-256 of all pixels in order."""
+    """What was stored.
+
+    Attributes:
+        images: in order.
+        corrupt: those that could not be decoded.
+        sha256: of all pixels in order.
+        readings: what the images were read as.
+    """
 
     images: list[MatchedImage]
     corrupt: list[Problem]
     sha256: str
+    readings: ReadingSummary
 
 
 def store_images(
-    file: Dataset, folder: Path, images: Sequence[MatchedImage], size: int
+    file: Dataset,
+    folder: Path,
+    images: Sequence[MatchedImage],
+    size: int,
+    pixels: PixelOptions,
 ) -> StoredImages:
     """Decode every image and store it with its name, file, split and original size.
 
@@ -41,6 +55,7 @@ def store_images(
         folder: the folder that contains the image files.
         images: the images to store, in this order; those that cannot be decoded are left out.
         size: width and height of a stored image, in pixels.
+        pixels: the dataset's bands and range.
     """
     shape = (len(images), size, size, 3)
     table = file.allocate(Dataset.images, shape)
@@ -48,14 +63,17 @@ def store_images(
     kept: list[MatchedImage] = []
     corrupt: list[Problem] = []
     sizes: list[tuple[int, int]] = []
+    readings = ReadingSummary()
     for image in ProgressBar(images, desc="images", unit="image", disable=None):
         try:
-            decoded = load_resized(folder / image.file, size)
+            decoded = load_resized(folder / image.file, size, pixels)
         except DataError as error:
             corrupt.append(Problem(image.name, "corrupt_image", str(error)))
             continue
         table[len(kept)] = decoded.pixels
         digest.update(decoded.pixels.tobytes())
+        readings.add(decoded.reading)
+        readings.look_at(str(image.file), decoded.pixels)
         kept.append(image)
         sizes.append((decoded.width, decoded.height))
     table.resize(len(kept), axis=0)
@@ -65,7 +83,7 @@ def store_images(
         files=[str(image.file) for image in kept],
         splits=[image.split for image in kept],
     )
-    return StoredImages(kept, corrupt, digest.hexdigest())
+    return StoredImages(kept, corrupt, digest.hexdigest(), readings)
 
 
 def store_sentences(file: Dataset, images: Sequence[MatchedImage]) -> str:
@@ -124,5 +142,6 @@ def dataset_provenance(
         "sources": {file: archives[file] for file in sorted(used & archives.keys())}
         | {str(file.relative_to(folder)): file_sha256(file) for file in layout_files},
         "size": size,
+        "pixels": dataset.pixels.to_dict(),
         "versions": code_versions(),
     }

@@ -11,18 +11,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from galr.data.find_images import IMAGE_SUFFIXES, clean_path, image_stem, list_files
 from galr.errors import DataError
 from galr.io.coco import CocoDataset, annotation
-from galr.io.images import DECODE_ERRORS, to_rgb
 from galr.regions.tiling import tile_offsets
 
 TRAIN_SPLIT, VAL_SPLIT = "train", "val"  # DOTA's test images have no public labels
@@ -32,7 +29,6 @@ EXPECTED_LAYOUT = (
 LINE_FORMAT = "x1 y1 x2 y2 x3 y3 x4 y4 class difficult"
 HEADER_PREFIXES = ("imagesource:", "gsd:")
 HORIZONTAL_FOLDERS = re.compile("_hbb|reclabel")  # folders with DOTA's own horizontal boxes
-MAX_PIXELS = 1_000_000_000  # 3 GB as RGB; DOTA's largest images have 20,000 x 20,000 pixels
 
 Window = tuple[int, int, int, int]  # x1 y1 x2 y2 in pixels of an image
 
@@ -240,55 +236,6 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 def count_outside(labels: DotaLabels, size: tuple[int, int]) -> int:
     """Count the objects that lie outside an image of this width and height (pixels)."""
     return int((areas(clip(labels.boxes, (0, 0, *size))) == 0).sum())
-
-
-@contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-    """Decode an image of at most `MAX_PIXELS` pixels, in its stored mode.
-
-    Pillow's own limit against decompression bombs is much lower; it is lifted while the file is opened.
-
-    Yields:
-        The image, closed at the end.
-
-    Raises:
-        DataError: the image is damaged or too large.
-    """
-    pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        image = Image.open(path)  # reads only the header
-    except DECODE_ERRORS as error:
-        raise DataError(f"{path} cannot be decoded ({error}); replace it") from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = pillow_limit
-    with image:
-        if math.prod(image.size) > MAX_PIXELS:
-            raise DataError(
-                f"{path} is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,};"
-                " cut it into smaller images"
-            )
-        try:
-            image.load()
-        except DECODE_ERRORS as error:
-            raise DataError(f"{path} cannot be decoded ({error}); replace it") from error
-        yield image
-
-
-def crop_rgb(image: Image.Image, window: Window, path: Path) -> Image.Image:
-    """Crop a window of an image and convert it to 8-bit RGB; to convert only the window saves memory.
-
-    Args:
-        image: the image, in any mode.
-        window: x1 y1 x2 y2 in pixels of the image.
-        path: the file of the image, for the error message.
-
-    Raises:
-        DataError: the range of the pixel values is unknown.
-    """
-    try:
-        return to_rgb(image.crop(window))
-    except DataError as error:
-        raise DataError(f"{path} cannot be used ({error})") from error
 
 
 def to_coco(tiles: Sequence[tuple[str, DotaTile]], classes: Sequence[str]) -> CocoDataset:

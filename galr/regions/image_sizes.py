@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from galr.data.find_images import IMAGE_SUFFIXES, clean_path, image_stem, list_files
 from galr.data.image_names import ImageFiles, name_images
 from galr.errors import DataError
 from galr.io.atomic import atomic_write
-from galr.io.images import DECODE_ERRORS, load_rgb
+from galr.io.images import image_size, load_rgb
 from galr.progress import ProgressBar
 
 COLUMNS = ("image_id", "width", "height")
@@ -154,11 +154,6 @@ def _read_header(path: Path) -> tuple[int, int]:
         DataError: it is damaged.
     """
     try:
-        with Image.open(path) as image:
-            return image.size
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path} is no image; remove it, or give sizes as a table") from error
-    except DECODE_ERRORS as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); remove it, or give sizes as a table"
-        ) from error
+        return image_size(path)
+    except DataError as error:
+        raise DataError(f"{error}; remove it, or give sizes as a table") from error

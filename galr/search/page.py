@@ -10,10 +10,11 @@ import numpy as np
 from galr.errors import GalrError
 from galr.io.formats import Dataset
 from galr.io.html import data_uri, template_environment
+from galr.io.images import full_window, open_image
+from galr.io.pixel_options import PixelOptions
+from galr.io.windows import Window
 from galr.search.index import Index
 from galr.search.query import Hit, QueryResult, tile_centre, tile_source
-from galr.search.rasters import full_window, open_image
-from galr.search.windows import Window
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def render_page(index: Index, results: Sequence[QueryResult]) -> str:
         sections = [
             QuerySection(
                 result,
-                None if result.image is None else _image_data_uri(result.image, None),
+                None
+                if result.image is None
+                else _image_data_uri(result.image, None, result.pixels),
                 [
                     HitCard(hit, thumbnails.tile_data_uri(hit), tile_centre(hit.tile))
                     for hit in result.hits
@@ -96,7 +99,9 @@ class Thumbnails:
         try:
             if kind == "dataset":
                 return data_uri(self._stored_pixels(path, hit.tile.name))
-            return _image_data_uri(path / hit.tile.name, hit.tile.window)
+            return _image_data_uri(
+                path / hit.tile.name, hit.tile.window, self._index.source_pixels(hit.tile.source)
+            )
         except (GalrError, KeyError, OSError):  # moved, damaged or replaced since it was indexed
             return None
 
@@ -110,7 +115,7 @@ class Thumbnails:
         return dataset.images[rows[name]]
 
 
-def _image_data_uri(path: Path, window: Window | None) -> str:
+def _image_data_uri(path: Path, window: Window | None, pixels: PixelOptions) -> str:
     """A window of an image, or all of it for None, as a data URI."""
-    with open_image(path) as image:
+    with open_image(path, pixels) as image:
         return data_uri(np.asarray(image.read(window or full_window(image))))

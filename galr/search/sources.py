@@ -13,16 +13,20 @@ from PIL import Image
 
 from galr.data.find_images import IMAGE_SUFFIXES, list_files
 from galr.errors import DataError
+from galr.io.images import AS_STORED, open_image
+from galr.io.pixel_options import PixelOptions
+from galr.io.pixel_values import ReadingSummary
+from galr.io.windows import Window
 from galr.progress import ProgressBar
 from galr.provenance import file_sha256
-from galr.search.rasters import open_image
 from galr.search.tile_encoder import TileEncoder
 from galr.search.tile_table import EmbeddedBlock, TileTableBuilder
-from galr.search.windows import Tiling, Window
+from galr.search.windows import Tiling
 from galr.train.embed import embed_images
 from galr.train.graph_store import GraphStore
 from galr.train.image_store import StreamedImages
 
+READING_VERSION = 2  # raised when files are read as other pixels, so that they count as changed
 # Smallest number of embeddings in a block, but for the last: an interruption loses so many, and one image more.
 BLOCK_ROWS = 512
 
@@ -46,10 +50,14 @@ class ImageSource(Protocol):
     Attributes:
         kind: `folder` or `dataset`.
         path: of the folder, or of dataset.h5.
+        pixels: how its image files are read.
+        readings: what the image files that were embedded were read as.
     """
 
     kind: str
     path: Path
+    pixels: PixelOptions
+    readings: ReadingSummary
 
     def scan(self) -> SourceListing:
         """List the images that the source holds now."""
@@ -63,7 +71,14 @@ class FolderSource:
 
     kind = "folder"
 
-    def __init__(self, path: Path, encoder: TileEncoder, tiling: Tiling, batch_size: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        encoder: TileEncoder,
+        tiling: Tiling,
+        batch_size: int,
+        pixels: PixelOptions = AS_STORED,
+    ) -> None:
         """List the images of a folder.
 
         Args:
@@ -71,6 +86,7 @@ class FolderSource:
             encoder: embeds the tiles.
             tiling: how large images are cut.
             batch_size: tiles at a time.
+            pixels: the bands and the range of its images.
 
         Raises:
             DataError: the folder is missing, or holds no image.
@@ -83,6 +99,8 @@ class FolderSource:
             raise DataError(
                 f"{path} holds no image; expected {', '.join(sorted(IMAGE_SUFFIXES))} below it"
             )
+        self.pixels = pixels
+        self.readings = ReadingSummary("tiles")
         self._encoder = encoder
         self._tiling = tiling
         self._batch_size = batch_size
@@ -92,6 +110,7 @@ class FolderSource:
         """Hash every image below the folder."""
         listing = SourceListing([])
         tiling = f"{self._tiling.tile_size}-{self._tiling.overlap:g}-{self._tiling.max_untiled}"
+        tiling += f"-{READING_VERSION}-{self.pixels.bands}-{self.pixels.range}"
         for name in ProgressBar(self._names, "scanning", unit="file", disable=None):
             try:
                 key = f"{file_sha256(self.path / name)}-{tiling}"
@@ -107,7 +126,7 @@ class FolderSource:
         with ProgressBar(total=len(keys), desc="embedding", unit="image", disable=None) as bar:
             builder = _BlockBuilder(self._encoder, self._batch_size, bar)
             for key in keys:
-                builder.add(key, self._files[key], self._tiling)
+                builder.add(key, self._files[key], self._tiling, self.pixels, self.readings)
                 bar.update()
                 if builder.rows >= BLOCK_ROWS:
                     yield builder.finish()
@@ -131,16 +150,24 @@ class _BlockBuilder:
         self._tiles = TileTableBuilder()
         self._skipped: dict[str, str] = {}
 
-    def add(self, key: str, path: Path, tiling: Tiling) -> None:
-        """Embed all tiles of an image, or skip the image if any cannot be read."""
+    def add(
+        self,
+        key: str,
+        path: Path,
+        tiling: Tiling,
+        pixels: PixelOptions,
+        readings: ReadingSummary,
+    ) -> None:
+        """Embed all tiles of an image, or skip the image if any cannot be read; count it in `readings`."""
         self.has_images = True
         first = self.rows
         with ExitStack() as stack:
             try:
-                image = stack.enter_context(open_image(path))
+                image = stack.enter_context(open_image(path, pixels))
             except DataError as error:
                 self._skipped[key] = str(error)
                 return
+            readings.add(image.reading)
             windows = tiling.windows(*image.size)
             for window in windows:
                 try:
@@ -148,6 +175,7 @@ class _BlockBuilder:
                 except DataError as error:
                     self._skipped[key] = str(error)
                     return
+                readings.look_at(f"{path.name} at {window.x}, {window.y}", np.asarray(tile))
                 self._append(tile)  # outside the try: an error of the model is not the image's
             self._tiles.add(key, image.size, image.geo_transform, windows)
         self._complete.append(np.arange(first, self.rows))
@@ -186,6 +214,7 @@ class DatasetSource:
         graphs: of the same images, on the CPU.
         encoder: embeds; its region detector is not used.
         batch_size: images at a time.
+        pixels: how the dataset's image files were read.
     """
 
     path: Path
@@ -195,7 +224,9 @@ class DatasetSource:
     graphs: GraphStore
     encoder: TileEncoder
     batch_size: int
+    pixels: PixelOptions
     kind: str = "dataset"
+    readings: ReadingSummary = field(default_factory=ReadingSummary)  # its files were read before
     _rows: dict[str, int] = field(default_factory=dict)  # of equal images, the first
 
     def scan(self) -> SourceListing:

@@ -14,7 +14,7 @@ import numpy as np
 from galr.errors import StoreError
 from galr.io.hdf5 import HDF5File
 from galr.io.tables import Strings, Table
-from galr.search.windows import GeoTransform, Window
+from galr.io.windows import GeoTransform, Window
 
 
 class IndexFile(HDF5File):

@@ -241,12 +241,14 @@ def run_provenance(
     """
     with Dataset.open(dataset) as file:
         name, size = file.provenance["dataset"], int(file.images.shape[1])
+        pixels = file.provenance.get("pixels")
     return {
         "dataset": name,
         "dataset_sha256": file_sha256(dataset),
         "graphs_sha256": file_sha256(graphs) if graphs else None,
         "folds_sha256": file_sha256(folds),
         "size": size,
+        "pixels": pixels,
         "graphs": _graph_provenance(graphs),
         "variant": variant,
         "fold": fold,

@@ -308,10 +308,10 @@ def remove(folder, *below):
         (lambda f: (f / "val" / "images" / "P0004.png").write_bytes(b"?"), r"P0004.png cannot be"),
         (
             lambda f: (
-                Image.new("F", (9, 9)).save(f / "val" / "images" / "P0004.tif")
-                or remove(f, "val/images/P0004.png")
+                (f / "val" / "images" / "P0004.tif").write_bytes(b"II*\0")
+                and remove(f, "val/images/P0004.png")
             ),
-            r"P0004.tif cannot be used \(its pixels have no known range",
+            r"P0004.tif cannot be decoded",
         ),
         (
             lambda f: (f / "train" / "labelTxt" / "P0000.txt").write_text("ship"),
@@ -375,24 +375,3 @@ def test_a_foreign_folder_is_never_replaced(folder, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(DataError, match="is a file"):
         cutting(folder, tmp_path / "file")
-
-
-def test_images_beyond_pillows_own_limit_open_and_the_limit_comes_back(
-    folder, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(Image.DecompressionBombError), Image.open(folder / "train/images/P0000.png"):
-        pass
-    with dota.open_image(folder / "train" / "images" / "P0000.png") as image:
-        assert image.getpixel((40, 70))[0] == 108
-        assert Image.MAX_IMAGE_PIXELS == 1000
-    monkeypatch.setattr(dota, "MAX_PIXELS", 21_999)
-    with (
-        pytest.raises(DataError, match=r"P0000.png is 200 x 110 pixels, more than 21,999"),
-        dota.open_image(folder / "train" / "images" / "P0000.png"),
-    ):
-        pass
-
-
-def test_no_image_of_dota_is_too_large():
-    assert dota.MAX_PIXELS >= 20_000**2

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -57,7 +59,7 @@ def test_boxes_follow_the_picture_through_every_augmentation(item, scales):
 
 def test_training_and_detection_are_shown_the_same_picture(item):
     set_random_seed(1)
-    pixels = np.asarray(load_rgb(item["img_path"]))
+    pixels = np.asarray(load_rgb(Path(item["img_path"])))
     detected = inference_pipeline((96, 64))(to_mmdet(pixels))["inputs"]
     turned = [detected, detected.flip(1), detected.flip(2), detected.flip(1, 2)]
     fit = train_pipeline((96, 64), (1, 1), colours=False)

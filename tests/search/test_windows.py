@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galr.errors import ConfigError
-from galr.search.windows import GeoTransform, Tiling, Window
+from galr.io.windows import GeoTransform, Window
+from galr.search.windows import Tiling
 
 SIDES = st.integers(1, 300)
 
