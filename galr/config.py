@@ -20,10 +20,21 @@ def read_yaml(path: Path, schema: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing or not YAML, or does not follow the schema.
     """
+    document = load_yaml(path)
+    check_schema(document, schema, str(path))
+    return document
+
+
+def load_yaml(path: Path) -> Any:  # noqa: ANN401  whatever YAML holds
+    """Read one YAML file.
+
+    Raises:
+        ConfigError: the file is missing or not YAML.
+    """
     import yaml  # here and below: a command's --help reads no file
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}); write it or correct the name"
@@ -32,8 +43,6 @@ def read_yaml(path: Path, schema: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not YAML: it is not UTF-8 text") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {explain_yaml_error(error)}") from error
-    check_schema(document, schema, str(path))
-    return document
 
 
 def explain_yaml_error(error: "yaml.YAMLError") -> str:
@@ -71,8 +80,10 @@ def check_schema(document: Any, schema: Path, location: str) -> None:  # noqa: A
     error = best_match(Draft202012Validator(rules, registry=registry).iter_errors(document))
     if error is not None:
         section = rules.get("properties", {}).get(next(iter(error.absolute_path), None), {})
-        see = f"; {section['see']}" if "see" in section else ""
-        raise ConfigError(f"{location}: {_explain(error)}{see}")
+        text = f"{location}: {_explain(error)}"
+        if "see" in section:
+            text += f"{'' if text.endswith('?') else ';'} {section['see']}"
+        raise ConfigError(text)
 
 
 def _load_schema(name: str) -> "Resource[Any]":

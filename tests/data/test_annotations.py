@@ -240,6 +240,7 @@ def test_a_missing_file_points_to_the_page(folder, layout, words):
         ({"kind": "coco"}, "layout.kind: 'coco' is not one of"),
         ({"kind": "csv"}, "layout lacks 'file'"),
         (CSV | {"caption": "x"}, "unknown key 'caption' in layout; known: file, image, kind"),
+        (CSV | {"sentences": "x"}, r"did you mean 'sentence'\? docs/reference"),
         (CSV | {"separator": "::"}, "layout.separator"),
         ({"kind": "csv", "file": "all.csv"}, "put {split} into file where .*or name the column in split"),
         (CSV | {"split": "split"}, "not both"),
