@@ -1,6 +1,6 @@
 """A trained model for use from Python: images and sentences in, embeddings out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from PIL import Image
 
 from galr.data.vocabulary import Vocabulary
 from galr.devices import resolve_device
-from galr.errors import ConfigError, DataError, ShapeError, StoreError
+from galr.errors import ConfigError, DataError, ShapeError, StoreError, printable
 from galr.graphs import drea
 from galr.graphs.detections import Detections
-from galr.io.images import DecodedImage, load_resized, to_rgb
+from galr.io.images import DecodedImage, load_resized, resize_image
+from galr.io.pixel_options import PixelOptions
 from galr.model.checkpoint import EXPORT_SUFFIX, load_checkpoint, load_safetensors
 from galr.model.galr import GaLR, GraphBatch
 from galr.train.embed import embed_images_in_memory, embed_sentences
@@ -72,6 +73,8 @@ class Encoder:
         graphs: Mapping[str, ArrayLike] | None = None,
         *,
         regions: Sequence[RegionInput] | None = None,
+        bands: Sequence[int] | None = None,
+        range: Sequence[float] | None = None,
     ) -> np.ndarray:
         """Encode images of any sizes, each resized as those of its dataset were.
 
@@ -84,6 +87,11 @@ class Encoder:
             regions: for each image boxes (regions, 4) as x1 y1 x2 y2 in its pixels, scores (regions,)
                 in [0, 1] and classes (regions,) int, indices into `classes`; DREA builds the graphs with the
                 settings of the model's training.
+            bands: numbers, from 1, of the bands for red, green and blue of TIFF files, or of one for grey; None
+                reads them as those of the training were, which leaves it to each file unless its dataset says
+                otherwise.
+            range: the values that become black and white in images of more than 8 bits; None reads them as those of
+                the training were, by percentiles of each image unless its dataset says otherwise.
 
         Returns:
             (B, embed_dim) float32, unit rows.
@@ -96,6 +104,7 @@ class Encoder:
         if isinstance(images, str | Path | Image.Image):
             raise ConfigError("encode_images takes a list of images, got one; put it in brackets")
         self._check_inputs(graphs, regions)
+        pixels = PixelOptions.from_dict(self.provenance.get("pixels")).override(bands, range)
         tables = None if graphs is None else self._load_graphs(graphs, len(images))
         if regions is not None and len(regions) != len(images):
             raise ShapeError(
@@ -103,9 +112,11 @@ class Encoder:
                 " give those of each image, empty for an image without regions"
             )
         embeddings = [np.empty((0, self.architecture["embed_dim"]), np.float32)]
-        for start in range(0, len(images), self.batch):
+        for start in np.arange(0, len(images), self.batch).tolist():  # `range` is an argument
             some = slice(start, start + self.batch)
-            resized = [_resize_input(image, self.provenance["size"]) for image in images[some]]
+            resized = [
+                _resize_input(image, self.provenance["size"], pixels) for image in images[some]
+            ]
             if tables is not None:
                 graph = GraphBatch(*(table[some] for table in tables))
             elif regions is not None:
@@ -123,25 +134,34 @@ class Encoder:
             )
         return np.concatenate(embeddings)
 
-    def encode_sentences(self, sentences: Sequence[str]) -> np.ndarray:
+    def encode_sentences(self, sentences: str | Sequence[str]) -> np.ndarray:
         """Encode sentences of any lengths.
 
         Args:
-            sentences: (B,) texts; case and punctuation are ignored.
+            sentences: (B,) texts, or one text, which gives one row; case and punctuation are ignored.
 
         Returns:
             (B, embed_dim) float32, unit rows.
 
         Raises:
-            ConfigError: a single string is given instead of a list.
+            ConfigError: a sentence is no text, or has no word or none of the vocabulary, as in `galr search`; or
+                what is given is no list.
         """
         if isinstance(sentences, str):
+            sentences = [sentences]
+        if isinstance(sentences, bytes | bytearray) or not isinstance(sentences, Iterable):
             raise ConfigError(
-                "encode_sentences takes a list of sentences, got one; put it in brackets"
+                f"encode_sentences takes a sentence or a list of sentences, got {printable(repr(sentences))}"
             )
-        if not len(sentences):
+        texts = list(sentences)
+        for position, text in enumerate(texts):
+            try:
+                self.vocabulary.check_query(text)
+            except ConfigError as error:
+                raise ConfigError(f"sentences[{position}]: {error}") from None
+        if not texts:
             return np.empty((0, self.architecture["embed_dim"]), np.float32)
-        token_ids = self.vocabulary.encode(sentences, self.max_words)
+        token_ids = self.vocabulary.encode(texts, self.max_words)
         return embed_sentences(self.model, token_ids, batch_size=self.batch, device=self.device)
 
     def _check_inputs(self, graphs: object, regions: object) -> None:
@@ -242,18 +262,19 @@ def open_encoder(path: Path, *, device: str, batch: int) -> Encoder:
     )
 
 
-def _resize_input(image: ImageInput, size: int) -> DecodedImage:
+def _resize_input(image: ImageInput, size: int, pixels: PixelOptions) -> DecodedImage:
     """Decode and resize an image as `galr data` does.
 
     Args:
         image: a path, a PIL image, or a (height, width, 3) uint8 RGB array.
         size: side of the result in pixels.
+        pixels: its bands and range.
 
     Raises:
         DataError: it is no image, or cannot be decoded.
     """
     if isinstance(image, str | Path):
-        return load_resized(Path(image), size)
+        return load_resized(Path(image), size, pixels)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise DataError(
@@ -265,8 +286,7 @@ def _resize_input(image: ImageInput, size: int) -> DecodedImage:
         raise DataError(
             f"an image is of type {type(image).__name__}; give a path, a PIL image or a uint8 array"
         )
-    small = to_rgb(image).resize((size, size), Image.Resampling.BILINEAR)
-    return DecodedImage(np.asarray(small), *image.size)
+    return resize_image(image, size, pixels)
 
 
 def _region_arrays(

@@ -11,10 +11,10 @@ OUT  a folder: index.json, which describes it; embeddings.npy, vectors.faiss and
   galr index --run results/rsitmd/corrected/fold0 --output index --folder my_images
 
 An image with a longer side of more than --max-untiled pixels is cut into overlapping tiles; smaller ones are
-embedded whole. A GeoTIFF is read tile by tile, and its coordinates are kept. Bands of 16 bits are read over
-their full range: scale rasters that use only 11 or 12 of them beforehand, or they come out nearly black. Regions
-are detected by the same detector and linked by DREA with the same settings as in training; the hashes of all
-files are checked.
+embedded whole. A GeoTIFF is read tile by tile, and its coordinates are kept. Images of more than 8 bits are
+stretched between percentiles 2 and 98 of each band, all tiles of an image alike, or between the values of
+--range; a line says what was done, and the index remembers --bands and --range. Regions are detected by the same detector and linked by DREA with the same settings as in training; the hashes of all
+files are checked. The detector's files are found in the run's workflow, whatever the current folder is.
 
 An index that exists is brought up to date with the same source: new and changed images are embedded, missing
 ones are removed, all others are kept. With another tiling all images count as changed. A second folder is added
@@ -32,9 +32,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galr.errors import ConfigError
+from galr.errors import ConfigError, DataError, StoreError
+from galr.io.pixel_options import PixelOptions
 from galr.options import OptionGroup, option
-from galr.search import IndexKind
+from galr.search import MANIFEST, IndexKind
+from galr.targets import make_hint
 
 if TYPE_CHECKING:  # so that --help starts without torch
     import torch
@@ -62,12 +64,23 @@ class Options(OptionGroup):
         "smallest fraction of a tile's side that neighbours share", default=0.25
     )
     max_untiled: int = option("longest side of an image that is not cut, pixels", default=512)
+    bands: tuple[int, ...] | None = option(
+        "for --folder: numbers of the bands for red, green and blue of TIFFs, or of one for grey; none reads"
+        " them as the run's dataset, which leaves it to each file unless it says otherwise",
+        default=None,
+    )
+    range: tuple[float, ...] | None = option(
+        "for --folder: the values that become black and white where images have more than 8 bits; none reads"
+        " them as the run's dataset, by percentiles of each image unless it says otherwise",
+        default=None,
+    )
     detector: Path | None = option(
-        "the detector file; none is config/detectors/<name>.yaml", default=None
+        "the detector file; none is config/detectors/<name>.yaml of the run's workflow",
+        default=None,
     )
     weights: Path | None = option(
         "the detector's weights; none is the file named in the detector file, or"
-        " resources/detectors/<name>/checkpoint.pth",
+        " resources/detectors/<name>/checkpoint.pth, of the run's workflow",
         default=None,
     )
     batch: int = option("tiles at a time", default=32)
@@ -77,6 +90,12 @@ class Options(OptionGroup):
     def __post_init__(self) -> None:
         """Check the values."""
         self.tiling()
+        PixelOptions(self.bands, self.range)
+        if self.folder is None and (self.bands, self.range) != (None, None):
+            raise ConfigError(
+                "--bands and --range say how the images of --folder are read; those of a dataset are stored,"
+                " so give bands and range in its file"
+            )
         for name in ("batch", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} must be at least 1, got {getattr(self, name)}")
@@ -87,16 +106,22 @@ class Options(OptionGroup):
 
         return Tiling(self.tile, self.overlap, self.max_untiled)
 
+    def pixels(self, trained_run: "TrainedRun") -> PixelOptions:
+        """How the images are read: as asked, else as those of the run's dataset were."""
+        stored = PixelOptions.from_dict(trained_run.checkpoint.provenance.get("pixels"))
+        return stored.override(self.bands, self.range)
+
 
 def run(options: Options) -> None:
     """Open the run and the images, bring the index up to date, print what changed."""
+    check_folders(options)
     import faiss
     import torch
 
     from galr.devices import resolve_device
     from galr.provenance import code_versions
     from galr.search.build import update_index
-    from galr.search.index import MANIFEST, check_same_run, read_manifest, relative_path
+    from galr.search.index import check_same_run, read_manifest, relative_path
     from galr.search.text_query import write_query_files
     from galr.similarity.runs import open_trained_run
 
@@ -122,7 +147,23 @@ def run(options: Options) -> None:
             "versions": code_versions(),
         }
         summary = update_index(options.output, source, trained_run.sha256, provenance, options.ann)
+        for line in source.readings.lines():
+            print(f"{options.output}: {line}", file=sys.stderr)
     print(format_summary(summary, options.output), file=sys.stderr)
+
+
+def check_folders(options: Options) -> None:
+    """Check that the run and the folder are there, before anything is loaded.
+
+    Raises:
+        StoreError: there is no checkpoint of a run.
+        DataError: the folder of images is missing.
+    """
+    checkpoint = options.run / "checkpoint.pt"
+    if not checkpoint.is_file():
+        raise StoreError(f"no checkpoint at {checkpoint}; {make_hint(checkpoint, 'galr train')}")
+    if options.folder is not None and not options.folder.is_dir():
+        raise DataError(f"{options.folder} is no folder; give one that holds images")
 
 
 @contextmanager
@@ -131,16 +172,19 @@ def open_source(
 ) -> Iterator["ImageSource"]:
     """Open the folder or the dataset, with the encoder of its images."""
     from galr.io.formats import Dataset
+    from galr.io.pixel_options import PixelOptions
     from galr.search.sources import DatasetSource, FolderSource
     from galr.search.tile_encoder import TileEncoder, load_region_detector
     from galr.train.graph_store import GraphStore
 
     if options.folder is not None:
         detector = load_region_detector(
-            trained_run.graphs, options.detector, options.weights, device
+            trained_run.graphs, options.detector, options.weights, device, options.run
         )
         encoder = TileEncoder.from_run(trained_run, model, detector, device)
-        yield FolderSource(options.folder, encoder, options.tiling(), options.batch)
+        yield FolderSource(
+            options.folder, encoder, options.tiling(), options.batch, options.pixels(trained_run)
+        )
         return
     with Dataset.open(trained_run.dataset) as dataset:
         names = dataset.names
@@ -152,6 +196,7 @@ def open_source(
             GraphStore.open(trained_run.graphs, names),
             TileEncoder.from_run(trained_run, model, None, device),
             options.batch,
+            PixelOptions.from_dict(dataset.provenance.get("pixels")),
         )
 
 

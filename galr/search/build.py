@@ -10,7 +10,7 @@ import numpy as np
 
 from galr.errors import DataError
 from galr.io.csv_io import write_csv
-from galr.search import IndexKind
+from galr.search import MANIFEST, IndexKind
 from galr.search.generation import (
     NameEntry,
     describe_generation,
@@ -18,7 +18,6 @@ from galr.search.generation import (
     write_generation,
 )
 from galr.search.index import (
-    MANIFEST,
     NAMES,
     SKIPPED,
     IndexNames,
@@ -190,10 +189,13 @@ def _merge_sources(
 ) -> tuple[list[dict[str, str]], int]:
     """The index's sources with this one among them, paths relative to the index; and its position."""
     entry = {"kind": source.kind, "path": relative_path(source.path, folder)}
+    pixels = {"pixels": source.pixels.to_dict()}  # of the last update
     sources = list(previous.manifest["sources"]) if previous.manifest else []
-    if entry not in sources:
-        sources.append(entry)
-    return sources, sources.index(entry)
+    for number, known in enumerate(sources):
+        if known.items() >= entry.items():
+            sources[number] = entry | pixels
+            return sources, number
+    return [*sources, entry | pixels], len(sources)
 
 
 def _parts(

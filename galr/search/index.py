@@ -23,16 +23,18 @@ import numpy as np
 
 from galr.errors import ConfigError, StoreError
 from galr.io.atomic import atomic_write
+from galr.io.pixel_options import PixelOptions
 from galr.io.tables import Strings, Table
+from galr.io.windows import GeoTransform, Window
+from galr.search import MANIFEST, check_index_exists
 from galr.search.tile_table import IndexFile
 from galr.search.vector_index import VectorIndex
-from galr.search.windows import GeoTransform, Window
 
 if TYPE_CHECKING:  # it loads the whole model, and a sentence is answered without
     from galr.similarity.runs import TrainedRun
 
 VERSION = 1
-MANIFEST, TEXT_ENCODER, BANK, SKIPPED = "index.json", "sentences.pt", "bank.npy", "skipped.csv"
+TEXT_ENCODER, BANK, SKIPPED = "sentences.pt", "bank.npy", "skipped.csv"
 EMBEDDINGS, VECTORS, NAMES = "embeddings.npy", "vectors.faiss", "names.h5"
 HASH_CHUNKS, HASH_CHUNK_BYTES = 32, 1 << 16  # of a large file, only so many chunks are hashed
 
@@ -94,15 +96,46 @@ class Index:
     def tile_records(self, rows: Sequence[int]) -> list[TileRecord]:
         """Read what some rows are, in the order given."""
         with IndexNames.open(self.folder / self.manifest["generation"] / NAMES) as file:
-            images = np.searchsorted(self.offsets, rows, side="right") - 1
             return [
                 _read_tile_record(file, row, int(image))
-                for row, image in zip(rows, images, strict=True)
+                for row, image in zip(rows, self.images_of_rows(rows), strict=True)
             ]
 
     def is_current(self) -> bool:
         """Whether the index on disk is still as it was when opened."""
         return read_manifest(self.folder) == self.manifest
+
+    def images_of_rows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The image of each row: (rows,) int64."""
+        return np.searchsorted(self.offsets, rows, side="right") - 1
+
+    def windows(self, rows: Sequence[int]) -> dict[int, Window]:
+        """Read the windows of some rows, by row."""
+        with IndexNames.open(self.folder / self.manifest["generation"] / NAMES) as file:
+            return {row: Window(*(int(n) for n in file.windows[row])) for row in rows}
+
+    def source_pixels(self, source: int) -> PixelOptions:
+        """How the image files of a source were read."""
+        return PixelOptions.from_dict(self.manifest["sources"][source].get("pixels"))
+
+    def query_pixels(
+        self, bands: Sequence[int] | None, limits: Sequence[float] | None
+    ) -> PixelOptions:
+        """How an image is read that queries this index: as the indexed ones were, unless the user says otherwise.
+
+        Raises:
+            ConfigError: the sources were read in different ways, and the user does not say which.
+        """
+        known = {
+            self.source_pixels(number).override(bands, limits)
+            for number in range(len(self.manifest["sources"]))
+        }
+        if len(known) > 1:
+            raise ConfigError(
+                f"the images of {self.folder} were read with different bands or ranges; say how to read"
+                " this one with --bands and --range"
+            )
+        return known.pop()
 
     def bank(self) -> np.ndarray:
         """Embeddings of training sentences, (sentences, embed_dim) float32."""
@@ -152,8 +185,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         StoreError: it is missing, damaged, or of another version.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        raise StoreError(f"{folder} holds no index; make one with galr index --output {folder}")
+    check_index_exists(folder)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         kind, version = manifest["kind"], manifest["version"]
@@ -192,6 +224,19 @@ def check_same_run(run: "TrainedRun", manifest: Mapping[str, Any], folder: Path)
             f"{folder} was made by checkpoint {model['checkpoint_sha256'][:12]} ({model['name']}), and"
             f" {run.folder} holds {run.sha256[:12]} ({run.name}); give the run that made the index, or"
             " another --output"
+        )
+
+
+def check_run_folder(run: Path, folder: Path) -> None:
+    """Check that the run that made an index is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not run.is_dir():
+        raise ConfigError(
+            f"there is no run at {run}; to query with an image, give the run that made {folder}"
+            " with --run"
         )
 
 

@@ -1,7 +1,7 @@
 """Query an index: the tiles most similar to an embedding, reranked if wanted, as text or as plain values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,11 @@ import torch
 from galr.errors import ConfigError
 from galr.evaluate.rerank import check_rerank_parameters, effective_k, rerank_terms
 from galr.evaluate.topk import Candidates
+from galr.io.pixel_options import PixelOptions
 from galr.search.index import Index, TileRecord
+from galr.search.merge import merge_rows
+
+MOST_MERGED = 50  # rows that are read to fill an answer, for each of its tiles
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Hit:
         rerank_score: None if the tile was not reranked; such tiles follow the reranked ones.
         row: in the index.
         tile: what the row is.
+        merged: near-identical tiles behind it that were merged into it, in order.
     """
 
     rank: int
@@ -57,6 +62,12 @@ class Hit:
     rerank_score: float | None
     row: int
     tile: TileRecord
+    merged: Sequence[TileRecord] = ()
+
+    @property
+    def score(self) -> float:
+        """The score that decided its rank."""
+        return self.cosine if self.rerank_score is None else self.rerank_score
 
 
 @dataclass(frozen=True)
@@ -64,11 +75,12 @@ class QueryResult:
     """A query and its hits.
 
     Attributes:
-        query: the sentence, or the name of the image.
+        query: the sentence or sentences, or the name of the image.
         image: the image; None if the query is a sentence.
         unknown_words: words of the sentence that are not in the model's vocabulary.
         rerank: name of the rerank, or `none`.
         hits: in order of rank.
+        pixels: how the image was read.
     """
 
     query: str
@@ -76,9 +88,18 @@ class QueryResult:
     unknown_words: Sequence[str]
     rerank: str
     hits: Sequence[Hit]
+    pixels: PixelOptions = field(default_factory=PixelOptions)
 
 
-def search(index: Index, query: np.ndarray, k: int, rerank: QueryRerank | None) -> list[Hit]:
+def search(
+    index: Index,
+    query: np.ndarray,
+    k: int,
+    rerank: QueryRerank | None,
+    *,
+    min_score: float | None = None,
+    merge: bool = False,
+) -> list[Hit]:
     """Find the k tiles most similar to a query, or all if there are fewer.
 
     Args:
@@ -86,26 +107,68 @@ def search(index: Index, query: np.ndarray, k: int, rerank: QueryRerank | None) 
         query: (embed_dim,) float32, of length 1.
         k: at least 1.
         rerank: None keeps the order of the cosines.
+        min_score: smallest cosine of a tile; None for any.
+        merge: merge near-identical tiles, see `galr.search.merge`; k tiles are left where there are so many.
 
     Raises:
         ConfigError: k is below 1, or the index has no bank to rerank with.
     """
-    width = 0 if rerank is None else effective_k(rerank.variant, rerank.k) + 1
-    rows, cosines = (table[0] for table in index.vectors.search(query[None], max(k, width)))
+    width = k if rerank is None else max(k, effective_k(rerank.variant, rerank.k) + 1)
+    most = min(max(k * MOST_MERGED, width), len(index.vectors.embeddings))
+    while True:
+        rows, cosines, scores = _ranked_rows(index, query, width, rerank)
+        enough = cosines >= (-np.inf if min_score is None else min_score)
+        groups = [[row] for row in rows[enough][:k].tolist()]
+        if merge and groups:
+            groups = merge_rows(index, rows[enough].tolist(), k)
+        if not merge or len(groups) == k or width >= most or not enough.all():
+            break
+        width = min(4 * width, most)
+    tiles = index.tile_records([row for group in groups for row in group])
+    position_of_row = {row: position for position, row in enumerate(rows.tolist())}
+    hits = []
+    for rank, group in enumerate(groups, 1):
+        (tile, *merged), tiles = tiles[: len(group)], tiles[len(group) :]
+        position = position_of_row[group[0]]
+        score = float(scores[position])
+        hits.append(
+            Hit(
+                rank,
+                float(cosines[position]),
+                score if score > -np.inf else None,
+                group[0],
+                tile,
+                tuple(merged),
+            )
+        )
+    return hits
+
+
+def _ranked_rows(
+    index: Index, query: np.ndarray, width: int, rerank: QueryRerank | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows most similar to a query, in order of rank.
+
+    Args:
+        index: to search.
+        query: (embed_dim,) float32, of length 1.
+        width: number of rows, at least one more than are reranked.
+        rerank: None keeps the order of the cosines.
+
+    Returns:
+        rows (width,) int64, their cosines (width,) float32, and the scores (width,) float64 of the rerank, -inf of
+        rows that are not reranked; fewer where the index has fewer.
+    """
+    rows, cosines = (table[0] for table in index.vectors.search(query[None], width))
     rows, cosines = rows[rows >= 0], cosines[rows >= 0]
     scores = np.full(len(rows), -np.inf)
-    if rerank is not None and len(rows):
-        best = index.vectors.embeddings[rows[:width]]
-        scores[:width] = rerank_scores(index.bank(), query, best, cosines[:width], rerank)
-        order = np.argsort(-scores, kind="stable")
-        rows, cosines, scores = rows[order], cosines[order], scores[order]
-    tiles = index.tile_records(rows[:k].tolist())
-    return [
-        Hit(rank, float(cosine), float(score) if score > -np.inf else None, int(row), tile)
-        for rank, (cosine, score, row, tile) in enumerate(
-            zip(cosines, scores, rows, tiles, strict=False), 1
-        )
-    ]
+    if rerank is None or not len(rows):
+        return rows, cosines, scores
+    reranked = effective_k(rerank.variant, rerank.k) + 1
+    best = index.vectors.embeddings[rows[:reranked]]
+    scores[:reranked] = rerank_scores(index.bank(), query, best, cosines[:reranked], rerank)
+    order = np.argsort(-scores, kind="stable")
+    return rows[order], cosines[order], scores[order]
 
 
 def rerank_scores(
@@ -171,14 +234,12 @@ def to_table(result: QueryResult) -> str:
     rows = [("rank", "score", "name", "tile (x y width height)", "centre")]
     for hit in result.hits:
         tile = hit.tile
-        score, mark = hit.cosine, "" if result.rerank == "none" else " "
-        if hit.rerank_score is not None:
-            score, mark = hit.rerank_score, "*"
+        mark = "" if result.rerank == "none" else " " if hit.rerank_score is None else "*"
         rows.append(
             (
                 str(hit.rank),
-                f"{score:.4f}{mark}",
-                tile.name + (f" (and {len(tile.other_names)} more)" if tile.other_names else ""),
+                f"{hit.score:.4f}{mark}",
+                tile.name + _describe_others(hit),
                 "whole" if tile.is_full_image else " ".join(map(str, tile.window)),
                 tile_centre(tile),
             )
@@ -190,6 +251,16 @@ def to_table(result: QueryResult) -> str:
         words = [text.ljust(width) for text, width in zip(row[2:], widths[2:], strict=True)]
         lines.append("  ".join([*numbers, *words]).rstrip())
     return "\n".join(lines)
+
+
+def _describe_others(hit: Hit) -> str:
+    """Say how many names and near-identical tiles a hit stands for; empty if for none but its own."""
+    parts = []
+    if hit.tile.other_names:
+        parts.append(f"{len(hit.tile.other_names)} more")
+    if hit.merged:
+        parts.append(f"{len(hit.merged)} near-identical")
+    return f" (and {', '.join(parts)})" if parts else ""
 
 
 def tile_centre(tile: TileRecord) -> str:
@@ -221,6 +292,7 @@ def _hit_to_dict(index: Index, hit: Hit) -> dict[str, Any]:
         "reranked": hit.rerank_score,
         "name": tile.name,
         "also": list(tile.other_names),
+        "merged": [{"name": t.name, "window": t.window._asdict()} for t in hit.merged],
         "source": {"kind": kind, "path": str(path)},
         "size": list(tile.size),
         "window": tile.window._asdict(),

@@ -1,5 +1,9 @@
-"""Sentences as queries: an index keeps only the text encoder of a model, which is small and quick to load."""
+"""Sentences as queries: an index keeps only the text encoder of a model, which is small and quick to load.
 
+A query is a sentence, or several that are added and subtracted: `two ships +a bridge -clouds`, see `parse_query`.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +13,7 @@ import numpy as np
 import torch
 
 from galr.data.vocabulary import Vocabulary
-from galr.errors import StoreError
+from galr.errors import ConfigError, StoreError, printable
 from galr.io.atomic import atomic_write
 from galr.model.text import SentenceEncoder, build_text_encoder, pad_tokens
 from galr.search.index import BANK, TEXT_ENCODER
@@ -29,6 +33,69 @@ ARCHITECTURE_KEYS = (
     "embed_dim",
 )
 BANK_SIZE = 5000  # training sentences that serve as other queries: 10 MB at 512 numbers each
+SMALLEST_SUM = 1e-3  # length of a sum of unit vectors below which its direction is rounding
+
+# A sign begins a sentence where it follows white space and touches a word: `two-storey` and `a - b` have none.
+_NUMBER = r"\d+(?:\.\d+)?"
+_SIGN = re.compile(rf"""(?<!\S)([+-])(?:({_NUMBER}):)?(?=["\w])""")
+_FIRST_WEIGHT = re.compile(rf"""(?={_NUMBER}:(?:"|[^\W\d_]))""")
+_QUOTED = re.compile(r'''"[^"]*"''')
+
+
+@dataclass(frozen=True)
+class QueryTerm:
+    """A sentence of a query.
+
+    Attributes:
+        sentence: its text.
+        weight: by which its embedding is multiplied; negative to move away from it.
+    """
+
+    sentence: str
+    weight: float
+
+
+def parse_query(query: str) -> list[QueryTerm]:
+    """Divide a query into its sentences (rclip's language, with the signs at the words).
+
+    `+` or `-` begins a sentence where it stands at the beginning of a word, and the sentence reaches to the next such
+    sign: `two ships -another +a third`. Hyphens inside words, and dashes that stand alone, are text. A sentence may
+    stand in double quotes, in which signs are text; and a number with a colon may precede it, its weight:
+    `2:two ships -0.5:clouds`. Without a sign or a weight the query is one sentence, as it is.
+
+    Returns:
+        At least one term, in order; a sentence may be empty only if it is the only one.
+
+    Raises:
+        ConfigError: a sentence is empty, or a weight is zero.
+    """
+    text = query.strip().removeprefix("\ufeff").strip()
+    if _FIRST_WEIGHT.match(text):
+        text = f"+{text}"
+    hidden = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)  # of the same length
+    signs = [match for match in _SIGN.finditer(text) if hidden[match.start()] != "_"]
+    if not signs:
+        return [QueryTerm(_unquote(text), 1.0)]
+    terms = []
+    if first := text[: signs[0].start()].strip():
+        terms.append(QueryTerm(_unquote(first), 1.0))
+    for sign, end in zip(signs, [*(sign.start() for sign in signs[1:]), len(text)], strict=True):
+        sentence = _unquote(text[sign.end() : end])
+        weight = float(sign[2] or 1) * (-1 if sign[1] == "-" else 1)
+        if not sentence or not weight:
+            problem = "has no sentence" if not sentence else "has the weight 0"
+            raise ConfigError(
+                f"'{printable(text[sign.start() : end].strip())}' {problem}; write 'a sentence -another +a third',"
+                " or 2:before a sentence for its weight"
+            )
+        terms.append(QueryTerm(sentence, weight))
+    return terms
+
+
+def _unquote(text: str) -> str:
+    """Leave out the double quotes around a sentence, and the white space at its ends."""
+    text = text.strip()
+    return text[1:-1].strip() if _QUOTED.fullmatch(text) else text
 
 
 @dataclass(frozen=True)
@@ -45,7 +112,26 @@ class TextEncoder:
     vocabulary: Vocabulary
     max_words: int
 
-    def embed(self, sentence: str) -> np.ndarray:
+    def embed(self, query: str) -> np.ndarray:
+        """Embed a query, see `parse_query`: (embed_dim,) float32 of length 1.
+
+        Raises:
+            ConfigError: a sentence has no word or none of the vocabulary, or the sentences cancel each other.
+        """
+        terms = parse_query(query)
+        if len(terms) == 1 and terms[0].weight > 0:
+            return self.embed_sentence(terms[0].sentence)
+        vectors = np.stack([self.embed_sentence(term.sentence) for term in terms])
+        weights = np.array([term.weight for term in terms]) / max(abs(t.weight) for t in terms)
+        total = weights @ vectors.astype(np.float64)
+        length = np.linalg.norm(total)
+        if length < SMALLEST_SUM:
+            raise ConfigError(
+                f"the sentences of '{printable(query)}' cancel each other, so that nothing is left to look for"
+            )
+        return (total / length).astype(np.float32)
+
+    def embed_sentence(self, sentence: str) -> np.ndarray:
         """Embed a sentence: (embed_dim,) float32 of length 1.
 
         Raises:
@@ -56,9 +142,10 @@ class TextEncoder:
         with torch.inference_mode():
             return self.network(token_ids, lengths)[0].numpy()
 
-    def unknown_words(self, sentence: str) -> list[str]:
-        """Words of a sentence that are not in the vocabulary, each once; the model cannot tell them apart."""
-        return self.vocabulary.unknown_words(sentence)
+    def unknown_words(self, query: str) -> list[str]:
+        """Words of a query that are not in the vocabulary, each once; the model cannot tell them apart."""
+        words = (self.vocabulary.unknown_words(term.sentence) for term in parse_query(query))
+        return list(dict.fromkeys(word for unknown in words for word in unknown))
 
 
 def write_query_files(

@@ -11,14 +11,15 @@ import torch
 from PIL import Image
 
 from galr.devices import resolve_device
-from galr.errors import ConfigError, DataError
+from galr.errors import ConfigError
 from galr.graphs.detections import Detections
 from galr.graphs.drea import build_graphs, build_kwargs
 from galr.io.formats import Graphs
+from galr.io.images import open_image, read_whole
+from galr.io.pixel_options import PixelOptions
+from galr.io.pixel_values import ReadingSummary
 from galr.model.galr import GaLR, GraphBatch
-from galr.provenance import file_sha256
-from galr.search.index import Index, check_same_run
-from galr.search.rasters import full_window, open_image
+from galr.search.index import Index, check_run_folder, check_same_run
 from galr.similarity.runs import TrainedRun, open_trained_run
 from galr.train.embed import embed_images_in_memory
 from galr.train.graph_store import empty_graphs
@@ -26,9 +27,6 @@ from galr.train.graph_store import empty_graphs
 if TYPE_CHECKING:  # it loads mmdet, which a model without a local branch does not need
     from galr.regions.detector_spec import DetectorSpec
     from galr.regions.mmdet_imports import BaseDetector
-
-DETECTOR_DIR = Path("config/detectors")  # where the workflow has them
-WEIGHTS_DIR = Path("resources/detectors")
 
 
 @dataclass(frozen=True)
@@ -109,26 +107,31 @@ class TileEncoder:
 
 
 def load_region_detector(
-    graphs: Path | None, detector: Path | None, weights: Path | None, device: torch.device
+    graphs: Path | None,
+    detector: Path | None,
+    weights: Path | None,
+    device: torch.device,
+    run: Path | None = None,
 ) -> RegionDetector | None:
     """Load the detector whose regions are in a run's graphs.
 
     Args:
         graphs: graphs.h5, whose provenance has the detector's hashes and DREA's options; None for a model
             without a local branch, which needs no detector.
-        detector: the detector file; None means config/detectors/<name>.yaml.
+        detector: the detector file; None means config/detectors/<name>.yaml of the run's workflow.
         weights: its weights; None means the file named in the detector file, or
-            resources/detectors/<name>/checkpoint.pth.
+            resources/detectors/<name>/checkpoint.pth, of the run's workflow.
         device: where it is to run.
+        run: the run's folder as the user wrote it; `graphs` may lie elsewhere, behind a symbolic link.
 
     Raises:
-        ConfigError: the regions are of no detector, or the file is of another one.
+        ConfigError: the regions are of no detector, or the detector file is missing or of another one.
         DataError: the weights are missing, damaged or others.
     """
     if graphs is None:
         return None
-    from galr.regions.detector_spec import read_network_spec
     from galr.regions.network import load_network
+    from galr.search.workflow_files import find_detector, find_weights
 
     provenance = Graphs.read_provenance(graphs)
     expected = provenance.get("detector") or {}
@@ -142,21 +145,9 @@ def load_region_detector(
             f"{graphs} was made of imported boxes ({expected.get('name', 'no detector')}), and there is no"
             " network to detect regions in other images; index the dataset itself, or a run with a detector"
         )
-    detector = detector or DETECTOR_DIR / f"{expected['name']}.yaml"
-    spec = read_network_spec(detector)
-    if spec.config_hash() != expected["config_sha256"]:
-        raise ConfigError(
-            f"{detector} is not the detector that found the regions of {graphs} (hash"
-            f" {spec.config_hash()[:12]}, expected {expected['config_sha256'][:12]}); give it with --detector"
-        )
-    weights = weights or spec.file or WEIGHTS_DIR / spec.name / "checkpoint.pth"
-    if not weights.is_file():
-        raise DataError(f"{weights} is missing, the detector's weights; give them with --weights")
-    if (sha256 := file_sha256(weights)) != expected["checkpoint_sha256"]:
-        raise DataError(
-            f"{weights} are not the weights that found the regions of {graphs} (sha256"
-            f" {sha256[:12]}, expected {expected['checkpoint_sha256'][:12]}); give them with --weights"
-        )
+    files = [run or graphs, graphs]
+    detector, spec = find_detector(files, detector, expected["name"], expected["config_sha256"])
+    weights = find_weights(files, weights, spec, detector, expected["checkpoint_sha256"])
     return RegionDetector(load_network(spec, weights, device), spec, provenance["settings"])
 
 
@@ -167,6 +158,8 @@ def embed_query_image(
     detector: Path | None,
     weights: Path | None,
     device: str,
+    pixels: PixelOptions,
+    readings: ReadingSummary,
 ) -> np.ndarray:
     """Embed an image, untiled, with the model that made an index.
 
@@ -177,6 +170,8 @@ def embed_query_image(
         detector: as in `load_region_detector`.
         weights: as in `load_region_detector`.
         device: auto, cpu, cuda or cuda:N.
+        pixels: the image's bands and range.
+        readings: counts what the image is read as.
 
     Returns:
         (embed_dim,) float32 of length 1.
@@ -185,19 +180,18 @@ def embed_query_image(
         ConfigError: the run is missing, or the run or the detector is another one.
         DataError: the image cannot be decoded, or a file is missing or another one.
     """
-    if not run.is_dir():
-        raise ConfigError(
-            f"there is no run at {run}; to query with an image, give the run that made {index.folder}"
-            " with --run"
-        )
+    with open_image(image, pixels) as opened:  # first, since loading the model takes long
+        rgb = read_whole(opened, image)
+    readings.add(opened.reading)
+    readings.look_at(image.name, np.asarray(rgb))
+    check_run_folder(run, index.folder)
     trained_run = open_trained_run(run)
     check_same_run(trained_run, index.manifest, index.folder)
     resolved = resolve_device(device)
-    region_detector = load_region_detector(trained_run.graphs, detector, weights, resolved)
+    region_detector = load_region_detector(trained_run.graphs, detector, weights, resolved, run)
     model = trained_run.checkpoint.build_model().to(resolved)
     encoder = TileEncoder.from_run(trained_run, model, region_detector, resolved)
-    with open_image(image) as opened:
-        return encoder.embed([opened.read(full_window(opened))])[0]
+    return encoder.embed([rgb])[0]
 
 
 def _identity(image: Image.Image) -> Image.Image:

@@ -167,7 +167,7 @@ def read_metric_rows(metrics: Path) -> list[dict[str, str]]:
     """
     if not metrics.is_file():
         raise StoreError(f"{metrics} does not exist; {make_hint(metrics, 'galr evaluate')}")
-    with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
+    with metrics.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -1,9 +1,13 @@
 """Set-up for search: a small dataset, runs on it with random weights, and a detector with random weights."""
 
+import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 import yaml
 from PIL import Image
@@ -19,6 +23,8 @@ from ..detectors import TINY_DETECTOR  # isort: skip
 from ..make_run import write_checkpoint  # isort: skip
 
 NUM_IMAGES, SIZE = 12, 40
+QUERY = "two white squares beside a bar"
+DETECTION = {"mmdet", "mmcv", "mmengine"}
 WORDS = ("two", "white", "squares", "beside", "a", "bar", "dark", "field", "one", "three")
 DETECTOR = {
     "title": "random weights: its regions are arbitrary, and always the same",
@@ -44,6 +50,26 @@ def write_image(path, seed, size=(48, 40)):
         pixels[y : y + 12, x : x + 10] = random.integers(0, 255, 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+
+
+def write_geotiff(path):
+    """Write a GeoTIFF of 120 by 90 pixels, half a metre each."""
+    bands = np.random.default_rng(7).integers(0, 255, (3, 90, 120), dtype=np.uint8)
+    transform = rasterio.Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 4_650_000.0)
+    with rasterio.open(
+        path, "w", driver="GTiff", count=3, height=90, width=120, dtype="uint8",
+        crs="EPSG:32633", transform=transform,
+    ) as file:  # fmt: skip
+        file.write(bands)
+
+
+def loaded_modules(code):
+    """Names of all modules that are loaded after a piece of code has run in a new process."""
+    process = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(process.stdout.splitlines()[-1].split())
 
 
 @pytest.fixture(scope="session")
@@ -139,3 +165,17 @@ def make_index(runs, tmp_path):
         return output
 
     return make
+
+
+@pytest.fixture
+def run_search(capsys):
+    """Search and read the output: `run_search(index, *words)` has its lines, messages and documents."""
+
+    def run(index, *words):
+        capsys.readouterr()  # the output of indexing
+        galr("search", "--index", index, *words)
+        out, err = capsys.readouterr()
+        documents = [json.loads(line) for line in out.splitlines()] if "--json" in words else None
+        return SimpleNamespace(lines=out.splitlines(), messages=err, documents=documents)
+
+    return run

@@ -1,16 +1,12 @@
 """`galr search`: hits, their order, and the forms of a result."""
 
 import io
-import json
 import re
 import shutil
-import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 
 from galr.commands import search as search_command
@@ -22,34 +18,7 @@ from galr.search.index import TEXT_ENCODER, open_index
 from galr.search.query import QueryRerank, rerank_scores, search
 from galr.search.text_query import read_text_encoder
 
-from .conftest import galr, write_image  # isort: skip
-
-QUERY = "two white squares beside a bar"
-
-
-@pytest.fixture
-def run_search(capsys):
-    """Search and read the output: `run_search(index, *words)` has its lines, messages and documents."""
-
-    def run(index, *words):
-        capsys.readouterr()  # the output of indexing
-        galr("search", "--index", index, *words)
-        out, err = capsys.readouterr()
-        documents = [json.loads(line) for line in out.splitlines()] if "--json" in words else None
-        return SimpleNamespace(lines=out.splitlines(), messages=err, documents=documents)
-
-    return run
-
-
-def write_geotiff(path):
-    """Write a GeoTIFF of 120 by 90 pixels, half a metre each."""
-    bands = np.random.default_rng(7).integers(0, 255, (3, 90, 120), dtype=np.uint8)
-    transform = rasterio.Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 4_650_000.0)
-    with rasterio.open(
-        path, "w", driver="GTiff", count=3, height=90, width=120, dtype="uint8",
-        crs="EPSG:32633", transform=transform,
-    ) as file:  # fmt: skip
-        file.write(bands)
+from .conftest import DETECTION, QUERY, galr, loaded_modules, write_geotiff, write_image  # isort: skip
 
 
 def test_a_sentence_finds_the_tiles_that_the_whole_model_ranks_first(
@@ -63,7 +32,7 @@ def test_a_sentence_finds_the_tiles_that_the_whole_model_ranks_first(
         query = checkpoint.build_model().encode_sentences(token_ids, lengths)[0].numpy()
     embeddings = open_index(index).vectors.embeddings
     expected = np.argsort(-(embeddings @ query), kind="stable")[:7]
-    result = run_search(index, QUERY, "--k", 7, "--json").documents[0]
+    result = run_search(index, QUERY, "--k", 7, "--json", "--no-merge").documents[0]
     assert result["query"] == QUERY and result["unknown_words"] == [] and result["rerank"] == "none"
     assert [answer["place"] for answer in result["answers"]] == list(range(1, 8))
     cosines = [answer["cosine"] for answer in result["answers"]]
@@ -74,7 +43,8 @@ def test_a_sentence_finds_the_tiles_that_the_whole_model_ranks_first(
 def test_a_result_has_the_tile_and_its_coordinates(make_index, folder, run_search):
     write_geotiff(folder / "earth.tif")
     index = make_index(folder)
-    answers = run_search(index, QUERY, "--k", 1000, "--json").documents[0]["answers"]
+    every = (QUERY, "--k", 1000, "--no-merge")
+    answers = run_search(index, *every, "--json").documents[0]["answers"]
     assert len(answers) == len(open_index(index).vectors.embeddings) == 18 + 12
     tile = next(answer for answer in answers if answer["name"] == "earth.tif")
     x, y = tile["window"]["x"], tile["window"]["y"]
@@ -86,7 +56,7 @@ def test_a_result_has_the_tile_and_its_coordinates(make_index, folder, run_searc
         [left + 20, top - 20],
         [left, top - 20],
     ]
-    lines = run_search(index, QUERY, "--k", 1000).lines
+    lines = run_search(index, *every).lines
     assert lines[0].split() == [
         "rank",
         "score",
@@ -104,8 +74,12 @@ def test_a_result_has_the_tile_and_its_coordinates(make_index, folder, run_searc
 
 
 def test_words_outside_the_vocabulary_are_named(make_index, folder, run_search):
-    result = run_search(make_index(folder), "two Zeppelins, zeppelins beside a bar")
+    index = make_index(folder)
+    result = run_search(index, "two Zeppelins, zeppelins beside a bar", "--no-merge")
     assert result.messages == "not in the model's vocabulary: zeppelins\n"
+    many = " ".join(f"w{number}" for number in range(2000))
+    line = run_search(index, f"two {many} {'x' * 10_000} bars", "--no-merge").messages
+    assert len(line) < 200 and line.endswith("w9 and 1992 more\n")
 
 
 def test_a_session_answers_every_line_and_continues_after_an_error(
@@ -139,24 +113,24 @@ def test_a_byte_that_is_no_utf8_is_read_as_an_unknown_word(
     line = f"caf\xe9 {QUERY}\n".encode("latin-1")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line), encoding="utf-8"))
     session = run_search(make_index(folder), "--json", "--html", folder / "page.html")
-    assert session.documents[0]["unknown_words"] == ["caf\ufffd"]
+    assert session.documents[0]["unknown_words"] == ["caf"]
     assert "caf\ufffd two white" in (folder / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_session_follows_updates_of_its_index(make_index, folder, run_search, monkeypatch):
     index = make_index(folder)
 
-    def read_lines():
+    def read_lines(commands):
         yield QUERY
         write_image(folder / "new.png", 600)
         make_index(folder)
         yield QUERY
 
     monkeypatch.setattr(search_command, "read_lines", read_lines)
-    before, after = run_search(index, "--k", 99, "--json").documents
+    before, after = run_search(index, "--k", 99, "--json", "--no-merge").documents
     names = [{answer["name"] for answer in document["answers"]} for document in (before, after)]
     assert names[1] - names[0] == {"new.png"}
-    assert after == run_search(index, QUERY, "--k", 99, "--json").documents[0]
+    assert after == run_search(index, QUERY, "--k", 99, "--json", "--no-merge").documents[0]
 
 
 @pytest.mark.parametrize("variant", ["global_run", "both_run"])
@@ -227,8 +201,8 @@ def test_rerank_scores_are_those_of_the_query_and_the_bank_as_queries(variant):
 @pytest.mark.parametrize("variant", ["mr-code", "mr-paper", "reciprocal"])
 def test_a_rerank_moves_the_best_tiles_alone(make_index, folder, run_search, variant):
     index = make_index(folder)
-    flags = ("--json", "--rerank", variant, "--rerank-k", 11)
-    plain = run_search(index, QUERY, "--k", 18, "--json").documents[0]["answers"]
+    flags = ("--json", "--rerank", variant, "--rerank-k", 11, "--no-merge")
+    plain = run_search(index, QUERY, "--k", 18, "--json", "--no-merge").documents[0]["answers"]
     document = run_search(index, QUERY, "--k", 18, *flags).documents[0]
     reranked = document["answers"]
     assert document["rerank"] == variant
@@ -251,7 +225,7 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(
     index = make_index(folder)
     (folder / "deep/b.png").unlink()
     query = "two <script> & bars"
-    run_search(index, query, "--k", 30, "--html", tmp_path / "new/page.html")
+    run_search(index, query, "--k", 30, "--html", tmp_path / "new/page.html", "--no-merge")
     page = (tmp_path / "new/page.html").read_text()
     addresses = re.findall(r"""(?:src|href|url\()\s*=?\s*["']?([^"'\s>)]+)""", page)
     assert addresses and all(
@@ -272,6 +246,11 @@ def test_the_page_of_a_dataset_shows_its_stored_images(make_index, run_search, t
     ("words", "message"),
     [
         (["--k", 0, QUERY], "--k must be at least 1, got 0"),
+        (["--min-score", "nan", QUERY], r"--min-score is a cosine in \[-1, 1\], got nan"),
+        (["--json", "--paths", QUERY], "give --json or --paths, not both"),
+        (["two bars", "-zeppelins"], "the model knows no word of 'zeppelins'"),
+        (["two bars", "-two bars"], "the sentences of 'two bars -two bars' cancel each other"),
+        (["--rerank", "mr-code", "--rerank-k", 0], "k is the number of candidates to rerank"),
         ([QUERY, "--image", "x.png"], "not both"),
         (["--image", "x.png", "--rerank", "mr-code"], "which an image cannot be"),
         (
@@ -299,16 +278,6 @@ def test_a_missing_or_damaged_index_is_an_error(make_index, folder, tmp_path):
         read_text_encoder(index / TEXT_ENCODER)
 
 
-def loaded_modules(code):
-    """Names of all modules that are loaded after a piece of code has run in a new process."""
-    process = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return set(process.stdout.splitlines()[-1].split())
-
-
-DETECTION = {"mmdet", "mmcv", "mmengine"}
 WHOLE_MODEL = {"torchvision", "torch_geometric", "lightning", "lightning_fabric"}
 
 
