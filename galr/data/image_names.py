@@ -1,7 +1,7 @@
 """Which file an image is: the one rule by which the names, paths and files of images are matched.
 
 An image is its path below the folder. A name with fewer folders, another suffix or another spelling is a fallback
-where it fits one image alone. docs/tutorials/own-data.md has the rule for users.
+where it fits one image alone. docs/reference/layouts.md has the rule for users.
 """
 
 import difflib

@@ -9,11 +9,16 @@ import numpy as np
 
 from galr.errors import DataError
 from galr.graphs.detections import Detections
-from galr.io.coco import IdMeaning, read_coco_index
+from galr.io.coco import IdMeaning, read_coco_index, whole_number
 from galr.io.coco_results import CocoResults, read_results
 from galr.io.formats import Regions
 from galr.provenance import file_sha256
 from galr.regions.coco_ids import ImageNameMatcher, match_classes, match_images
+
+TEXT_IDS = (
+    "; every image_id is a number written as text and was taken for the name of an image; if they are ids, give the"
+    " COCO document they come from (annotations)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,7 @@ class RegionSet:
         detections: the regions, one image after the other in the order of names.
         provenance: what a file computed from the regions records about them.
         num_dropped: boxes that were left out because they have no area inside their image.
+        note: what a reader must know of how the images were found; empty if nothing.
     """
 
     names: list[str]
@@ -33,12 +39,13 @@ class RegionSet:
     detections: Detections
     provenance: dict[str, Any]
     num_dropped: int
+    note: str = ""
 
     def describe(self) -> str:
         """Describe the set in one line."""
         return (
             f"{len(self.detections.scores)} regions in {len(self.names)} images;"
-            f" {self.num_dropped} boxes without area dropped"
+            f" {self.num_dropped} boxes without area dropped{self.note}"
         )
 
     def index_of(self, name: str) -> int:
@@ -117,7 +124,9 @@ def read_coco_results(
             "annotations_sha256": None if annotations is None else file_sha256(annotations),
         }
     }
-    return RegionSet(list(names), class_names, detections, provenance, num_dropped)
+    as_text = ids == "auto" and index is None and None not in map(whole_number, results.image_ids)
+    note = TEXT_IDS if as_text and results.image_ids else ""
+    return RegionSet(list(names), class_names, detections, provenance, num_dropped, note)
 
 
 def to_detections(

@@ -92,6 +92,27 @@ def test_a_dataset_is_stored_unchanged(workspace, capsys):
     assert "4 images (2 train, 2 test), 10 sentences; dropped: nothing" in capsys.readouterr().err
 
 
+def test_images_of_one_stem_are_stored_under_their_paths(workspace):
+    files = workspace / "resources/mine/files"
+    images = []
+    for seed, (folder, name, split) in enumerate(
+        [("harbour", "0.png", "train"), ("airport", "0.png", "test"), ("airport", "1.png", "test")]
+    ):
+        (files / folder).mkdir(exist_ok=True)
+        random_image(seed).save(files / folder / name.upper())
+        sentence = {"raw": f"{folder} {name}", "imgid": seed}
+        images.append(
+            {"filepath": folder, "filename": name, "split": split, "sentences": [sentence]}
+        )
+    (files / "dataset.json").write_text(json.dumps({"images": images}), "utf-8")
+    assert run(workspace) == 0
+    dataset = stored(workspace)
+    assert dataset["names"] == ["harbour/0.png", "airport/0.png", "1"]
+    assert dataset["files"] == ["harbour/0.PNG", "airport/0.PNG", "airport/1.PNG"]
+    assert dataset["sentences"] == ["harbour 0.png", "airport 0.png", "airport 1.png"]
+    assert (dataset["images"] == decoded_alone(workspace, dataset["files"])).all()
+
+
 def test_provenance_has_names_hashes_and_versions(workspace):
     listing = (workspace / "resources/mine/files/dataset.json").read_bytes()
     assert run(workspace) == 0

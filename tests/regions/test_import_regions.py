@@ -133,6 +133,10 @@ def test_numbers_without_annotations_are_refused_until_they_are_said_to_be_names
     assert line.count("\n") == 1
     assert run(tmp_path, path, rows, "--ids", "names")[0] == 0
     assert all(np.array_equal(read(output)[0][name], table) for name, table in tables.items())
+    capsys.readouterr()
+    assert run(tmp_path, path, as_results(tables, ["1", "2", "3"]))[0] == 0
+    line = capsys.readouterr().err
+    assert "every image_id is a number written as text and was taken for the name" in line
     by_path = as_results(tables, ["a/1.jpg", "/x/a/2.jpg", "a\\3.jpg"])
     assert run(tmp_path, path, by_path)[0] == 0
     assert all(np.array_equal(read(output)[0][name], table) for name, table in tables.items())
