@@ -13,6 +13,9 @@ import numpy as np
 
 HASH_BITS = 64
 BLOCK_PAIRS = 1 << 20  # pairs that are compared at a time, 8 MB an array
+MAX_COLOUR_DIFFERENCE = (
+    10.0  # mean over a grid of colours, 0 to 255; images that were saved again are within 2
+)
 MAX_LISTED = 1_000_000  # pairs; further ones are counted
 _BITS_OF_UINT16 = np.unpackbits(
     np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2), axis=1
@@ -21,15 +24,18 @@ _BITS_OF_UINT16 = np.unpackbits(
 
 @dataclass(frozen=True)
 class ImageHashes:
-    """Two hashes of an image.
+    """What two images are compared by.
 
     Attributes:
         content: SHA-256 of the file.
-        perceptual: `HASH_BITS` bits; None for an image that is nearly of one colour, where they mean nothing.
+        perceptual: `HASH_BITS` bits about light and dark; None for an image that is nearly of one colour, where they
+            mean nothing.
+        colours: means of a grid of 4 by 4 parts of the image, red, green and blue of each: 48 bytes.
     """
 
     content: str
     perceptual: int | None
+    colours: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,7 @@ def find_duplicates(
     max_distance: int,
     num_compared: int | None = None,
 ) -> Duplicates:
-    """Find all pairs of images with equal files or similar hashes.
+    """Find all pairs of images with equal files, or with similar hashes and colours.
 
     Args:
         hashes: (images,) of each image.
@@ -73,13 +79,18 @@ def find_duplicates(
     content = np.array([numbers.setdefault(each.content, len(numbers)) for each in hashes], int)
     rows = np.array([row for row, each in enumerate(hashes) if each.perceptual is not None], int)
     perceptual = np.array([hashes[row].perceptual for row in rows], np.uint64)
+    colours = np.frombuffer(b"".join(each.colours for each in hashes), np.uint8).astype(np.int16)
+    colours = colours.reshape(len(hashes), -1)
     seen = np.zeros((len(hashes), len(names)), bool)  # whether an image has a duplicate in a split
     counts = np.zeros((2, 2), np.int64)  # equal files or not, within a split or across
     listed = [np.zeros((0, 4), np.int64)]
     num_listed = 0
     blocks = chain(
         (np.c_[block, np.ones(len(block), int)] for block in equal_pairs(content)),
-        (_similar(block, rows, content) for block in similar_pairs(perceptual, max_distance)),
+        (
+            _similar(block, rows, content, colours)
+            for block in similar_pairs(perceptual, max_distance)
+        ),
     )
     for block in blocks:
         if num_compared is not None:
@@ -106,20 +117,24 @@ def find_duplicates(
     )
 
 
-def _similar(pairs: np.ndarray, rows: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """Turn pairs of hashes into pairs of images, those of equal files left out.
+def _similar(
+    pairs: np.ndarray, rows: np.ndarray, content: np.ndarray, colours: np.ndarray
+) -> np.ndarray:
+    """Turn pairs of hashes into pairs of images; those of equal files or of other colours are left out.
 
     Args:
         pairs: (pairs, 3) int64, from `similar_pairs`.
         rows: (hashes,) int64, ascending, row of each hash's image.
         content: (images,) int64, equal where files are.
+        colours: (images, 48) int16, of `ImageHashes`.
 
     Returns:
         (fewer pairs, 4) int64, as in `Duplicates.pairs`.
     """
     first, second = rows[pairs[:, 0]], rows[pairs[:, 1]]
-    found = np.stack([first, second, pairs[:, 2], np.zeros_like(first)], axis=1)
-    return found[content[first] != content[second]]
+    difference = np.abs(colours[first] - colours[second]).mean(axis=1)
+    kept = (content[first] != content[second]) & (difference <= MAX_COLOUR_DIFFERENCE)
+    return np.stack([first, second, pairs[:, 2], np.zeros_like(first)], axis=1)[kept]
 
 
 def similar_pairs(hashes: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Read every image of a dataset once, quickly: two hashes of it, and what it is read as.
+"""Read every image of a dataset once, quickly: hashes and colours of it, and what it is read as.
 
 The perceptual hash is imagehash's `phash`: 64 signs of the lowest frequencies of the grey image at 32 by 32 pixels.
 Measured on UCM and RSICD: of images that were saved again (JPEG quality 40 to 75, half or 1.5 times the size), 99 %
@@ -109,7 +109,8 @@ def scan_image(path: Path, options: PixelOptions) -> tuple[ImageHashes, ImageRea
     bits = None
     if np.asarray(small.convert("L")).std() >= MIN_CONTRAST:
         bits = int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes(), "big")
-    return ImageHashes(file_sha256(path), bits), reading, np.asarray(small)
+    colours = small.resize((4, 4), Image.Resampling.BOX).tobytes()
+    return ImageHashes(file_sha256(path), bits, colours), reading, np.asarray(small)
 
 
 def _read_jpeg(path: Path) -> tuple[ImageReading, Image.Image] | None:

@@ -145,6 +145,14 @@ def test_images_of_one_colour_are_no_duplicates_of_each_other(workspace):
     assert len(constant) == 1 and constant[0].startswith("3 of 12 images")
 
 
+def test_images_of_one_shape_and_several_colours_are_no_duplicates(workspace):
+    shape = np.asarray(random_image(0).convert("L"), float)
+    for number, colour in enumerate(([1, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 1])):
+        pixels = (shape[..., None] * colour).astype(np.uint8)
+        Image.fromarray(pixels).save(workspace / f"mine/images/{number}.png")
+    assert listed(workspace) == []
+
+
 def test_no_duplicates_are_invented_on_drawn_scenes(tmp_path):
     drawn = tmp_path / "drawn"
     assert main(["draw", "--images", "80", "--size", "64", "--output", str(drawn)]) == 0
