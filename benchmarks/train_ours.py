@@ -30,6 +30,7 @@ from galr.train.distributed import launch_fabric
 from galr.train.embed import validate
 from galr.train.image_store import InMemoryImages, open_image_store
 from galr.train.loss import TripletSum
+from galr.train.optimizer import Schedule
 from galr.train.step import TrainStep, compile_image_encoder
 
 BATCH_SIZE = 128  # of the evaluation
@@ -39,7 +40,7 @@ def train_ours(group_by_image: bool, work: Workload) -> Callable[[int], Turn]:
     """Our training loop; each call continues it by a number of steps."""
     device = torch.device(work.device)
     train_step = build_train_step(work)
-    train_step.start_epoch(1)
+    train_step.start_epoch()
     batches, _ = build_batches(work, work.images, group_by_image, None)
     endless = chain.from_iterable(batches.epoch() for _ in count())
 
@@ -57,7 +58,7 @@ def train_epochs(work: Workload) -> Callable[[int], tuple[float, str]]:
     """Seconds of an epoch of the first images, one sentence each, and where the images are kept."""
     device = torch.device(work.device)
     train_step = build_train_step(work)
-    train_step.start_epoch(1)
+    train_step.start_epoch()
 
     def run_epoch(images: int) -> tuple[float, str]:
         batches, location = build_batches(work, images, False, 1)
@@ -77,8 +78,7 @@ def build_train_step(work: Workload) -> TrainStep:
         TripletSum(MARGIN),
         launch_fabric(torch.device(work.device), 1, work.precision),
         learning_rate=LEARNING_RATE,
-        lr_decay=1.0,
-        lr_decay_every=1,
+        schedule=Schedule(epochs=1, steps_per_epoch=1),  # constant
         grad_clip_norm=GRAD_CLIP_NORM,
         compiled=work.compiled,
     )

@@ -221,10 +221,10 @@ class TrainingLogger:
 
     def __call__(self, row: dict[str, Any]) -> None:
         """Print an epoch, and add it to the curves `loss`, `speed/…` and `validation/…`."""
-        tqdm.write(
-            f"epoch {row['epoch']:>3}  loss {row['loss']:8.3f}  validation mR {row['mr']:6.2f}"
-            f"  {row['pairs_per_second']:.0f} pairs/s"
-        )
+        trained = row["loss"] is not None  # not in epoch 0
+        loss = f"  loss {row['loss']:8.3f}" if trained else ""
+        speed = f"  {row['pairs_per_second']:.0f} pairs/s" if trained else ""
+        tqdm.write(f"epoch {row['epoch']:>3}{loss}  validation mR {row['mr']:6.2f}{speed}")
         if self._events is None:
             return
         epoch = row["epoch"]
@@ -234,7 +234,7 @@ class TrainingLogger:
             # Curves of an earlier training, or of epochs that are repeated after a kill, end here.
             self._writer = SummaryWriter(str(self._events), purge_step=epoch)
         for name, value in row.items():
-            if name == "epoch":
+            if name == "epoch" or value is None:
                 continue
             group = "speed/" if name in SPEED_COLUMNS else "" if name == "loss" else "validation/"
             self._writer.add_scalar(group + name, value, epoch)

@@ -137,16 +137,19 @@ def make_axis(
     return Axis(floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step, start, end, step)
 
 
-def epoch_axis(last: float, start: float, end: float, *, num_steps: int = 5) -> Axis:
-    """Make an axis from epoch 1 to the last, with ticks at whole numbers.
+def epoch_axis(
+    last: float, start: float, end: float, *, first: float = 1, num_steps: int = 5
+) -> Axis:
+    """Make an axis from the first epoch to the last, with ticks at whole numbers.
 
     Args:
-        last: the last epoch, a whole number. Where it is 1, it is in the middle of the axis.
+        last: the last epoch, a whole number. Where it is the first, it is in the middle of the axis.
         start: position of the first epoch.
         end: position of the last epoch.
+        first: the first epoch: 1, or 0 where a variant was not trained.
         num_steps: approximate number of steps between ticks.
     """
-    low, high = (1.0, float(last)) if last > 1 else (0.5, 1.5)
+    low, high = (float(first), float(last)) if last > first else (first - 0.5, first + 0.5)
     step = _round_step(max((high - low) / num_steps, 1.0))
     return Axis(low, high, start, end, step if step.is_integer() else 2 * step)
 
@@ -184,8 +187,9 @@ def make_panels(
     if not histories:
         return []
     losses = losses or {}
+    first = min(history["epoch"].min() for history in histories.values())
     last = max(history["epoch"].max() for history in histories.values())
-    x_axis = epoch_axis(last, LEFT, RIGHT)
+    x_axis = epoch_axis(last, LEFT, RIGHT, first=min(first, 1))
     y_axes = {
         quantity: make_axis(
             (value for history in histories.values() for value in history[quantity]),

@@ -102,6 +102,12 @@ class PairBatches:
         return int(counts.sum())
 
     @property
+    def num_steps(self) -> int:
+        """Number of batches of an epoch, the same in every epoch."""
+        pairs = np.empty(self.num_pairs)
+        return sum(1 for _ in split_batches(pairs, self._batch_size, self._min_pairs))
+
+    @property
     def consumed(self) -> int:
         """Number of pairs of the current epoch in batches that were yielded."""
         return 0 if self._finished else self._consumed

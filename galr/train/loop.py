@@ -29,10 +29,10 @@ class TrainResult:
     """The result of a training.
 
     Attributes:
-        state: weights of the best epoch, on the CPU.
-        epoch: the best epoch, from 1.
+        state: weights of the best epoch, or their average, on the CPU.
+        epoch: the best epoch, from 1; 0 if nothing was trained.
         mr: its validation mR in percent; -1 before the first epoch.
-        history: a row for each epoch.
+        history: a row for each epoch, or one for epoch 0.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -103,7 +103,7 @@ def fit(
         while epoch <= epochs:
             bar.set_description(f"epoch {epoch} of {epochs}", refresh=False)
             start, pairs = time.perf_counter(), 0
-            train_step.start_epoch(epoch)
+            train_step.start_epoch()
             for number, batch in enumerate(batches.epoch()):
                 total += train_step.step(batch)
                 pairs += len(batch.positive_mask)
@@ -121,14 +121,44 @@ def fit(
                     f"the loss of epoch {epoch} is {row['loss']}; lower train.learning_rate"
                     " or set train.precision: fp32"
                 )
-            recalls = fabric.broadcast(validate() if fabric.is_global_zero else {})
-            result.history.append(row | {key: recalls[key] for key in RECALL_COLUMNS})
-            if recalls["mr"] > result.mr:
-                result.state, result.epoch = cpu_state_dict(train_step.model), epoch
-                result.mr = recalls["mr"]
+            with train_step.kept_weights():
+                recalls = fabric.broadcast(validate() if fabric.is_global_zero else {})
+                result.history.append(row | {key: recalls[key] for key in RECALL_COLUMNS})
+                if recalls["mr"] > result.mr:
+                    result.state, result.epoch = cpu_state_dict(train_step.model), epoch
+                    result.mr = recalls["mr"]
             if fabric.is_global_zero:
                 log(result.history[-1])
             epoch, total = epoch + 1, torch.zeros_like(total)
+    return result
+
+
+def validate_untrained(
+    model: nn.Module,
+    validate: Callable[[], Mapping[str, float]],
+    fabric: Fabric,
+    *,
+    log: Callable[[dict[str, Any]], None],
+) -> TrainResult:
+    """Validate a model as it was built, for a training of no epochs.
+
+    Args:
+        model: moved to Fabric's device.
+        validate: as in `fit`.
+        fabric: a launched one; its process 0 validates.
+        log: called in process 0 with the row of history.
+
+    Returns:
+        The model's weights as those of epoch 0; its row of history has neither a loss nor a speed.
+    """
+    fabric.print("nothing is trained: train.epochs is 0", flush=True)
+    model.to(fabric.device)
+    recalls = fabric.broadcast(validate() if fabric.is_global_zero else {})
+    row = {"epoch": 0, "loss": None, "learning_rate": None, "pairs_per_second": None}
+    result = TrainResult(cpu_state_dict(model), epoch=0, mr=recalls["mr"])
+    result.history.append(row | {key: recalls[key] for key in RECALL_COLUMNS})
+    if fabric.is_global_zero:
+        log(result.history[-1])
     return result
 
 

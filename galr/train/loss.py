@@ -2,8 +2,8 @@
 
 A loss takes `similarity` (B, B), the cosine of image i and sentence j with the pairs on the diagonal, and
 `positive` (B, B) bool, True where image and sentence belong together. It returns a scalar float32, a sum over
-pairs, whatever the precision of the cosines, and 0 for a batch without negatives. B may count the pairs of one
-process or the gathered pairs of several.
+pairs, whatever the precision of the cosines; without soft targets it is 0 for a batch without negatives. B may
+count the pairs of one process or the gathered pairs of several.
 """
 
 import math
@@ -88,22 +88,26 @@ class InfoNCE(nn.Module):
     As in CLIP (arXiv 2103.00020, figure 3), but summed over the pairs: each image is classified among all
     sentences and each sentence among all images by :math:`softmax(s / \tau)`, and the two sums are averaged.
     Positives beside the diagonal are left out of the softmax, so they neither count as targets nor as
-    negatives.
+    negatives. With soft targets, our extension, they are targets: the probability of an image's sentence is
+    spread equally over all positive sentences, and that of a sentence's image over all positive images. The
+    loss of a batch with repeats is then over 0 even at its minimum.
 
     Args:
         temperature: initial :math:`\tau`, at least 0.01; training never lowers it below 0.01.
+        soft_targets: whether all positives are targets; without repeats it makes no difference.
 
     Raises:
         ConfigError: the temperature is lower.
     """
 
-    def __init__(self, temperature: float) -> None:
+    def __init__(self, temperature: float, *, soft_targets: bool = False) -> None:
         super().__init__()
         if temperature < 1 / MAX_SCALE:
             raise ConfigError(
                 f"train.temperature must be at least {1 / MAX_SCALE}, got {temperature}"
             )
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.soft_targets = soft_targets
 
     def forward(self, similarity: Tensor, positive: Tensor) -> Tensor:
         """Compute the loss of a batch.
@@ -123,6 +127,11 @@ class InfoNCE(nn.Module):
             # The parameter itself is clamped: clamping its value in the graph would stop the gradient
             # at the limit, and the temperature could never rise again.
             self.log_scale.clamp_(max=math.log(MAX_SCALE))
+        if self.soft_targets:
+            logits, shares = similarity * self.log_scale.exp(), positive.float()
+            of_images = cross_entropy(logits, shares / shares.sum(1, keepdim=True), reduction="sum")
+            shares = shares.T / shares.T.sum(1, keepdim=True)
+            return (of_images + cross_entropy(logits.T, shares, reduction="sum")) / 2
         diagonal = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
         logits = (similarity * self.log_scale.exp()).masked_fill(positive & ~diagonal, -math.inf)
         target = torch.arange(len(logits), device=logits.device)
@@ -130,23 +139,28 @@ class InfoNCE(nn.Module):
         return (of_images + cross_entropy(logits.T, target, reduction="sum")) / 2
 
 
-def build_loss(name: str, margin: float, temperature: float) -> nn.Module:
+def build_loss(
+    name: str, margin: float, temperature: float, *, soft_targets: bool = False
+) -> nn.Module:
     """Build a loss by its name in the config.
 
     Args:
         name: `triplet_sum`, `triplet_hardest` or `infonce`.
         margin: of the triplet losses, cosine units in [0, 2].
         temperature: initial temperature of `infonce`.
+        soft_targets: whether all positives of `infonce` are targets.
 
     Raises:
-        ConfigError: the name is unknown, or the temperature too low.
+        ConfigError: the name is unknown, the temperature too low, or a triplet loss is to have soft targets.
     """
+    if soft_targets and name != "infonce":
+        raise ConfigError(f"train.soft_targets needs train.loss: infonce, got {name}")
     if name == "triplet_sum":
         return TripletSum(margin)
     if name == "triplet_hardest":
         return TripletHardest(margin)
     if name == "infonce":
-        return InfoNCE(temperature)
+        return InfoNCE(temperature, soft_targets=soft_targets)
     raise ConfigError(
         f"train.loss '{name}' is unknown; choose from {', '.join(get_args(LossName))}"
     )

@@ -10,7 +10,7 @@ import torch
 
 from galr.io.atomic import atomic_write
 
-VERSION = 2
+VERSION = 3
 
 
 class ResumeState:

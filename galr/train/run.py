@@ -21,8 +21,9 @@ from galr.train.batches import PairBatches
 from galr.train.embed import validate
 from galr.train.graph_store import GraphStore
 from galr.train.image_store import open_image_store
-from galr.train.loop import TrainResult, fit
+from galr.train.loop import TrainResult, fit, validate_untrained
 from galr.train.loss import build_loss
+from galr.train.optimizer import Schedule
 from galr.train.options import ModelOptions, VariantOptions
 from galr.train.resume import ResumeState
 from galr.train.splits import SplitData, read_folds, split_by_fold
@@ -151,10 +152,27 @@ def run_training(
         StoreError: an image cannot be read.
     """
     train, val = inputs.splits["train"], inputs.splits["val"]
-    images = open_image_store(
-        inputs.images, [*train.rows, *val.rows], fabric.device, max_bytes=cache_bytes
-    )
+    rows = [*(train.rows if options.epochs else ()), *val.rows]
+    images = open_image_store(inputs.images, rows, fabric.device, max_bytes=cache_bytes)
     graphs = inputs.graphs.to(fabric.device)
+    token_ids = inputs.vocabulary.encode(val.sentences, options.max_words)
+    logger = TrainingLogger(events)
+
+    def validate_epoch() -> dict[str, float]:
+        return validate(
+            model,
+            images,
+            graphs,
+            val,
+            token_ids,
+            input_size=options.input_size,
+            batch_size=options.batch,
+        )
+
+    if not options.epochs:
+        result = validate_untrained(model, validate_epoch, fabric, log=logger)
+        logger.close()
+        return result
     batches = PairBatches(
         images,
         graphs,
@@ -173,32 +191,31 @@ def run_training(
     )
     train_step = TrainStep(
         model,
-        build_loss(options.loss, options.margin, options.temperature),
-        fabric,
-        learning_rate=options.learning_rate,
-        lr_decay=options.lr_decay,
-        lr_decay_every=options.lr_decay_every,
-        grad_clip_norm=options.grad_clip_norm,
-        compiled=options.compile,
-    )
-    token_ids = inputs.vocabulary.encode(val.sentences, options.max_words)
-    logger = TrainingLogger(events)
-    result = fit(
-        train_step,
-        batches,
-        lambda: validate(
-            model,
-            images,
-            graphs,
-            val,
-            token_ids,
-            input_size=options.input_size,
-            batch_size=options.batch,
+        build_loss(
+            options.loss,
+            options.margin,
+            options.temperature,
+            soft_targets=options.soft_targets,
         ),
         fabric,
-        resume,
-        epochs=options.epochs,
-        log=logger,
+        learning_rate=options.learning_rate,
+        schedule=Schedule(
+            epochs=options.epochs,
+            steps_per_epoch=batches.num_steps,
+            name=options.schedule,
+            warmup=options.warmup,
+            lr_decay=options.lr_decay,
+            lr_decay_every=options.lr_decay_every,
+        ),
+        grad_clip_norm=options.grad_clip_norm,
+        compiled=options.compile,
+        optimizer=options.optimizer,
+        weight_decay=options.weight_decay,
+        encoder_learning_rate=options.encoder_learning_rate,
+        average=options.average,
+    )
+    result = fit(
+        train_step, batches, validate_epoch, fabric, resume, epochs=options.epochs, log=logger
     )
     logger.close()
     return result

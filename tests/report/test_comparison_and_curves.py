@@ -149,6 +149,18 @@ def test_one_epoch_is_a_point_and_no_history_is_no_panel():
     assert make_panels({}) == []
 
 
+def test_a_variant_that_was_not_trained_is_a_point_at_epoch_zero():
+    untrained = history([0], [math.nan], [33.0], 0)
+    trained = history([1, 2], [2.0, 1.0], [5.0, 6.0], 2)
+    loss, mr, *_ = make_panels({RunId("zeroshot", 0): untrained, RunId("a", 0): trained})
+    assert (loss.curves[0].points, loss.curves[0].best) == ("", None)
+    (point,) = mr.curves[0].points.split()
+    assert point.startswith(f"{LEFT},") and mr.curves[0].best.epoch == 0
+    assert [tick.label for tick in mr.x_ticks] == ["0", "1", "2"]
+    _, alone = make_panels({RunId("zeroshot", 0): untrained})
+    assert [tick.label for tick in alone.x_ticks] == ["0"]
+
+
 def test_titles_name_the_loss_of_the_variant_if_it_is_known():
     one = history([1], [2.0], [5.0], 1)
     panels = make_panels({RunId("a", 0): one, RunId("b", 0): one}, {"a": "infonce"})

@@ -13,12 +13,19 @@ from galr.errors import ConfigError, ShapeError
 from galr.train.loss import InfoNCE, build_loss, positive_mask
 
 MARGIN, TEMPERATURE = 0.2, 0.1
-LOSSES = ("triplet_sum", "triplet_hardest", "infonce")
+SPARING = (
+    "triplet_sum",
+    "triplet_hardest",
+    "infonce",
+)  # positives beside the diagonal are left out
 
-every_loss = pytest.mark.parametrize("name", LOSSES)
+every_loss = pytest.mark.parametrize("name", [*SPARING, "infonce_soft"])
+sparing_loss = pytest.mark.parametrize("name", SPARING)
 
 
 def loss(name):
+    if name == "infonce_soft":
+        return build_loss("infonce", MARGIN, TEMPERATURE, soft_targets=True)
     return build_loss(name, MARGIN, TEMPERATURE)
 
 
@@ -57,7 +64,25 @@ def slow_infonce(s, positive):
     return total
 
 
+def slow_infonce_soft(s, positive):
+    """Minus the mean log probability of an image's positives among all sentences, and of a sentence's likewise."""
+    total, pairs = 0.0, range(len(s))
+    for i in pairs:
+        of_image = [(s[i][j], positive[i][j]) for j in pairs]
+        of_sentence = [(s[j][i], positive[j][i]) for j in pairs]
+        for candidates in (of_image, of_sentence):
+            partition = sum(math.exp(cosine / TEMPERATURE) for cosine, _ in candidates)
+            logs = [
+                math.log(math.exp(cosine / TEMPERATURE) / partition)
+                for cosine, matches in candidates
+                if matches
+            ]
+            total -= sum(logs) / len(logs) / 2
+    return total
+
+
 SLOW = {
+    "infonce_soft": slow_infonce_soft,
     "triplet_sum": slow_triplet_sum,
     "triplet_hardest": slow_triplet_hardest,
     "infonce": slow_infonce,
@@ -97,7 +122,7 @@ def test_the_order_of_the_pairs_does_not_matter(name, batch, random):
     torch.testing.assert_close(one.grad[order][:, order], two.grad)
 
 
-@every_loss
+@sparing_loss
 @settings(max_examples=20, deadline=None)
 @given(batches())
 def test_positives_beside_the_diagonal_are_ignored(name, batch):
@@ -109,7 +134,7 @@ def test_positives_beside_the_diagonal_are_ignored(name, batch):
     assert not changed.grad[beside].any() and changed.grad.isfinite().all()
 
 
-@every_loss
+@sparing_loss
 @pytest.mark.parametrize("pairs", [1, 5])
 def test_without_negatives_loss_and_gradients_are_zero(name, pairs):
     similarity = torch.randn(pairs, pairs, requires_grad=True)
@@ -119,6 +144,45 @@ def test_without_negatives_loss_and_gradients_are_zero(name, pairs):
     assert value.item() == 0
     assert not similarity.grad.any()
     assert all(not weight.grad.any() for weight in module.parameters())
+
+
+@settings(max_examples=20, deadline=None)
+@given(batches())
+def test_soft_targets_have_the_gradient_of_their_differences(batch):
+    """Against finite differences in double precision; the loss itself computes in single precision."""
+    similarity, positive = batch
+    single = similarity.clone().requires_grad_()
+    loss("infonce_soft")(single, positive).backward()
+    double, step = similarity.double().tolist(), 1e-4
+    for i in range(len(double)):
+        for j in range(len(double)):
+            values = []
+            for change in (step, -step):
+                double[i][j] += change
+                values.append(slow_infonce_soft(double, positive))
+                double[i][j] -= change
+            slope = (values[0] - values[1]) / (2 * step)
+            assert single.grad[i, j].item() == pytest.approx(slope, rel=1e-3, abs=1e-3)
+
+
+def test_soft_targets_are_infonce_where_nothing_repeats_or_only_the_pair_is_positive():
+    torch.manual_seed(0)
+    similarity, images = torch.rand(6, 6) * 2 - 1, torch.tensor([0, 0, 1, 2, 3, 4])
+    for shared_negatives, ids in ((False, torch.arange(6)), (True, images)):
+        positive = positive_mask(ids, torch.arange(6), shared_negatives=shared_negatives)
+        expected = loss("infonce")(similarity, positive)
+        torch.testing.assert_close(loss("infonce_soft")(similarity, positive), expected)
+    repeated = positive_mask(images, torch.arange(6), shared_negatives=False)
+    value, plain = (loss(name)(similarity, repeated) for name in ("infonce_soft", "infonce"))
+    assert abs(value - plain) > 0.01
+
+
+def test_soft_targets_are_least_where_all_positives_are_equally_near():
+    """There the loss is the entropy of the targets: of two pairs with two positives each, 2 log 2."""
+    similarity, positive = torch.ones(2, 2, requires_grad=True), torch.ones(2, 2, dtype=torch.bool)
+    (value := loss("infonce_soft")(similarity, positive)).backward()
+    assert value.item() == pytest.approx(2 * math.log(2))
+    assert similarity.grad.abs().max() < 1e-6
 
 
 @every_loss
@@ -205,3 +269,9 @@ def test_matrices_of_different_sizes_are_an_error(name):
 def test_unknown_losses_and_low_temperatures_are_errors(name, temperature, message):
     with pytest.raises(ConfigError, match=message):
         build_loss(name, MARGIN, temperature)
+
+
+@pytest.mark.parametrize("name", ["triplet_sum", "triplet_hardest"])
+def test_triplet_losses_have_no_soft_targets(name):
+    with pytest.raises(ConfigError, match=f"soft_targets needs train.loss: infonce, got {name}"):
+        build_loss(name, MARGIN, TEMPERATURE, soft_targets=True)

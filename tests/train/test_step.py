@@ -10,7 +10,9 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from galr.errors import ConfigError
 from galr.train.loss import build_loss
+from galr.train.optimizer import Schedule
 from galr.train.step import TrainStep
 
 CLUSTER_JOB = {  # of one task, as Snakemake requests it; training starts its processes itself
@@ -21,12 +23,13 @@ CLUSTER_JOB = {  # of one task, as Snakemake requests it; training starts its pr
 
 
 def build_step(
-    model, *, grad_clip_norm=None, compiled=False, precision="32-true", loss="triplet_sum"
-):
+    model, *, grad_clip_norm=None, compiled=False, precision="32-true", loss="triplet_sum",
+    schedule=None, **options,
+):  # fmt: skip
     return TrainStep(
         model, build_loss(loss, 0.2, 0.07), Fabric(accelerator="cpu", devices=1, precision=precision),
-        learning_rate=1e-3, lr_decay=0.7, lr_decay_every=10, grad_clip_norm=grad_clip_norm,
-        compiled=compiled,
+        learning_rate=1e-3, schedule=schedule or Schedule(epochs=1, steps_per_epoch=1),
+        grad_clip_norm=grad_clip_norm, compiled=compiled, **options,
     )  # fmt: skip
 
 
@@ -78,6 +81,60 @@ def test_the_temperature_is_learned_and_restored(toy):
     assert torch.equal(other.step(batch), train_step.step(batch))
 
 
+def take_steps(toy, train_step, steps):
+    """Take steps of one batch each, and return the weights after each."""
+    weights = []
+    for _ in range(steps):
+        (batch,) = toy.batches().epoch()
+        train_step.step(batch)
+        weights.append({k: v.clone() for k, v in train_step.model.state_dict().items()})
+    return weights
+
+
+def test_the_average_is_that_of_plain_loops(toy):
+    """Weights and running statistics are averaged, counts of batches copied; afterwards all is as before."""
+    model = toy.build_model()
+    expected = {name: value.clone() for name, value in model.state_dict().items()}
+    train_step = build_step(model, average=0.3)
+    weights = take_steps(toy, train_step, 5)
+    for number, after in enumerate(weights):
+        decay = min(0.3, (1 + number) / (10 + number))
+        for name, value in after.items():
+            mean = decay * expected[name] + (1 - decay) * value
+            expected[name] = mean if value.is_floating_point() else value
+    with train_step.kept_weights():
+        averaged = {name: value.clone() for name, value in model.state_dict().items()}
+    assert averaged.keys() == expected.keys()
+    for name, value in averaged.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-7)
+    assert any(not value.is_floating_point() for value in averaged.values())
+    assert all(torch.equal(value, weights[-1][name]) for name, value in model.state_dict().items())
+    with pytest.raises(KeyboardInterrupt), train_step.kept_weights():
+        raise KeyboardInterrupt
+    assert all(torch.equal(value, weights[-1][name]) for name, value in model.state_dict().items())
+
+
+def test_frozen_weights_are_neither_trained_nor_clipped_nor_averaged(toy):
+    model = toy.build_model()
+    model.local_branch.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    train_step = build_step(
+        model, grad_clip_norm=0.5, average=0.5, optimizer="adamw", weight_decay=0.1
+    )
+    take_steps(toy, train_step, 1)
+    assert gradient_norm(model).item() == pytest.approx(0.5, rel=1e-3)  # of what is trained
+    frozen = {name for name in before if name.startswith("local_branch.")}
+    changed = {n for n, value in model.named_parameters() if not torch.equal(value, before[n])}
+    assert frozen and not frozen & changed
+    assert changed >= {name for name in before if name.startswith("text_encoder.gru.weight")}
+    assert not frozen & train_step.state()["average"]["average"].keys()
+
+
+def test_a_model_that_is_wholly_frozen_cannot_be_trained(toy):
+    with pytest.raises(ConfigError, match=r"every weight of the model is frozen .*train.epochs: 0 to keep):
+        build_step(toy.build_model().requires_grad_(False), loss="infonce")
+
+
 def test_two_processes_learn_what_one_learns(tmp_path):
     """The losses and weights of three steps over gathered batches, by a program of its own."""
     script = Path(__file__).with_name("two_processes.py")
@@ -90,3 +147,7 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     torch.testing.assert_close(two["losses"], one["losses"], rtol=1e-5, atol=1e-5)
     for name, weights in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], weights, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(two["kept"][name], one["kept"][name], rtol=1e-4, atol=1e-5)
+        for kept in two["kept_by_rank"]:  # to the bit, so any process may validate and save
+            assert torch.equal(kept[name], two["kept"][name])
+    assert any(not torch.equal(one["kept"][name], one["weights"][name]) for name in one["kept"])

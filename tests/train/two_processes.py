@@ -9,8 +9,9 @@ import torch
 
 from galr.model.galr import GaLR, GraphBatch
 from galr.train.batches import Batch
-from galr.train.distributed import launch_fabric
+from galr.train.distributed import all_gather, launch_fabric
 from galr.train.loss import build_loss
+from galr.train.optimizer import Schedule
 from galr.train.step import TrainStep
 
 PAIRS, REGIONS, FEATURES = 12, 3, 4
@@ -26,13 +27,24 @@ def main(processes: int, output: str) -> None:
         ffn_dim=8, dropout=0.0, fusion="midf", branches="local",
     )  # fmt: skip
     train_step = TrainStep(
-        model, build_loss("infonce", 0.2, 0.07), fabric,
-        learning_rate=1e-2, lr_decay=0.7, lr_decay_every=10, grad_clip_norm=0.5, compiled=False,
+        model, build_loss("infonce", 0.2, 0.07, soft_targets=True), fabric,
+        learning_rate=1e-2,
+        schedule=Schedule(epochs=1, steps_per_epoch=3, name="cosine", warmup=0.4),
+        grad_clip_norm=0.5, compiled=False, optimizer="adamw", weight_decay=0.05, average=0.5,
     )  # fmt: skip
     random = torch.Generator().manual_seed(1)
     losses = torch.stack([train_step.step(process_share(random, fabric)) for _ in range(3)])
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    with train_step.kept_weights():
+        kept = {name: value.clone() for name, value in model.state_dict().items()}
+    by_rank = {name: all_gather(fabric, value) for name, value in kept.items()}
     if fabric.is_global_zero:
-        torch.save({"losses": losses, "weights": model.state_dict()}, output)
+        kept_by_rank = [
+            {name: values.view(-1, *kept[name].shape)[rank] for name, values in by_rank.items()}
+            for rank in range(fabric.world_size)
+        ]
+        results = {"losses": losses, "weights": weights, "kept": kept}
+        torch.save(results | {"kept_by_rank": kept_by_rank}, output)
 
 
 def process_share(random: torch.Generator, fabric) -> Batch:
