@@ -225,11 +225,47 @@ def test_what_is_no_image_is_an_error(global_encoder, image, message):
         global_encoder.encode_images([image])
 
 
-def test_one_input_instead_of_a_list_is_an_error(global_run, global_encoder):
-    with pytest.raises(ConfigError, match="takes a list of sentences, got one"):
-        global_encoder.encode_sentences("two planes")
+def test_one_image_instead_of_a_list_is_an_error(global_run, global_encoder):
     with pytest.raises(ConfigError, match="takes a list of images, got one"):
         global_encoder.encode_images(image_paths(global_run)[0])
+
+
+def test_one_sentence_gives_one_row(global_encoder):
+    several = global_encoder.encode_sentences(["two planes", "a ship at a pier"])
+    one = global_encoder.encode_sentences("two planes")
+    assert one.shape == (1, 16)
+    same(one, several[:1])
+    same(global_encoder.encode_sentences(np.array(["two planes"])), one)
+    same(global_encoder.encode_sentences(text for text in ("two planes",)), one)
+    for text in ("\ufefftwo planes", "two planes \r\n", "\ttwo planes"):
+        same(global_encoder.encode_sentences([text]), one)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        ("", r"the query '' has no word"),
+        (" ?! ", r"the query ' \?! ' has no word"),
+        ("飞机", r"the model knows no word of '飞机'"),
+        ("zeppelins", r"the model knows no word of 'zeppelins'"),
+        ("x" * 10_000, r"the model knows no word of 'x{120}…'"),
+        (None, r"a query is a sentence, got None"),
+        (7, r"a query is a sentence, got 7"),
+        (b"two planes", r"a query is a sentence, got b'two planes'"),
+        (["two planes"], r"a query is a sentence, got \['two planes'\]"),
+    ],
+)
+def test_a_sentence_that_the_search_refuses_is_refused_by_position(
+    global_encoder, sentence, message
+):
+    with pytest.raises(ConfigError, match=rf"^sentences\[1\]: {message}"):
+        global_encoder.encode_sentences(["two planes", sentence, "a ship"])
+
+
+@pytest.mark.parametrize("sentences", [None, 7, b"two planes", np.float32(3)])
+def test_what_is_no_list_of_sentences_is_an_error(global_encoder, sentences):
+    with pytest.raises(ConfigError, match=r"takes a sentence or a list of sentences, got"):
+        global_encoder.encode_sentences(sentences)
 
 
 def test_images_are_first_resized_as_the_dataset_stores_them(local, encoder):

@@ -31,7 +31,9 @@ def commands(page, program):
     """The words of every command line of a program in a page's blocks, comments left out."""
     lines = [line for text in blocks(page, "") for line in text.splitlines()]
     return [
-        shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")
+        shlex.split(line.partition(" | ")[0], comments=True)[1:]
+        for line in lines
+        if line.startswith(f"{program} ")
     ]
 
 
@@ -60,8 +62,8 @@ MENTIONS = [
 
 @pytest.mark.parametrize("words", GALR)
 def test_every_command_line_of_the_pages_parses(words):
-    parser, _ = command_parser(words[0])
-    parser.parse_args(words[1:])
+    parser, command = command_parser(words[0])
+    command.Options.parse(parser, words[1:])
 
 
 @pytest.mark.parametrize("words", MENTIONS)
