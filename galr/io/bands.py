@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
+from rasterio.windows import Window as RasterioWindow
 
 from galr.errors import DataError
 from galr.io.pixel_options import PixelOptions
+from galr.io.pixel_values import sample_windows
 
 COLOURS = ("red", "green", "blue")
 RGB_TAGS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -99,9 +101,9 @@ def read_palette(dataset: rasterio.DatasetReader) -> np.ndarray | None:
     return table
 
 
-def read_opacity(
-    dataset: rasterio.DatasetReader, bands: Sequence[int], shape: tuple[int, int]
-) -> tuple[Opacity | None, np.ndarray | None, str]:
+def find_opacity(
+    dataset: rasterio.DatasetReader, bands: Sequence[int]
+) -> tuple[Opacity | None, str]:
     """Find the band of opacity among those that are not shown.
 
     Opacity is opaque or transparent nearly everywhere: at least half of its values above 0 are its largest
@@ -111,16 +113,17 @@ def read_opacity(
     Args:
         dataset: the open file.
         bands: that are shown.
-        shape: rows and columns of the sample to judge by.
 
     Returns:
-        The opacity and the sample of its values; what the user should know.
+        The opacity, if there is one; what the user should know.
     """
     tags = color_tags(dataset)
     band = tags.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in tags else 0
     if not band or band in bands:
-        return None, None, ""
-    values = dataset.read(band, out_shape=shape)
+        return None, ""
+    windows = sample_windows(dataset.width, dataset.height)
+    parts = [dataset.read(band, window=RasterioWindow(*window)).ravel() for window in windows]
+    values = np.concatenate(parts)
     shown = values[values > 0]
     largest = float(shown.max()) if shown.size else 1.0
     if (
@@ -128,10 +131,10 @@ def read_opacity(
         and shown.size
         and np.mean(shown == shown.max()) < MIN_OPAQUE_SHARE
     ):
-        return None, None, f"band {band} is tagged as opacity but is none, and is left out"
+        return None, f"band {band} is tagged as opacity but is none, and is left out"
     full = dataset.driver == "PNG" or values.dtype == np.uint8
     opaque = float(np.iinfo(values.dtype).max) if full else largest
-    return Opacity(band, opaque), values, ""
+    return Opacity(band, opaque), ""
 
 
 def _named(names: Sequence[str | None]) -> list[int] | None:

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from galr.io.windows import Window
+
 PERCENTILES = (2.0, 98.0)  # these values of a band become black and white
 MAX_SAMPLE = 1 << 20  # pixels of a file that the percentiles are taken of
+SQUARE = 64  # side in pixels of each part of a large file's sample
 NEARLY_CONSTANT = 1.0  # largest standard deviation of a channel in [0, 255]
 LARGEST_NUMBER = (
     3.4e38  # of float32; what lies beyond is a mark for missing data that the file does not declare
@@ -106,19 +109,34 @@ def is_number(values: np.ndarray) -> np.ndarray:
     return np.abs(values) < LARGEST_NUMBER
 
 
-def sample_shape(width: int, height: int) -> tuple[int, int]:
-    """Rows and columns of the evenly spread sample that percentiles are taken of; all pixels of a small image."""
-    step = max(1, math.ceil(math.sqrt(width * height / MAX_SAMPLE)))
-    return math.ceil(height / step), math.ceil(width / step)
+def sample_windows(width: int, height: int) -> list[Window]:
+    """Where the values lie that percentiles are taken of: all of a small image, an even grid of squares of a large one.
+
+    So few parts of a file of any size are read. The squares begin at multiples of their side, so that each lies in
+    one block of a tiled file.
+    """
+    if width * height <= MAX_SAMPLE:
+        return [Window(0, 0, width, height)]
+    squares = MAX_SAMPLE // SQUARE**2
+    across = min(math.isqrt(squares), -(-width // SQUARE))
+    down = min(squares // across, -(-height // SQUARE))
+    across = min(squares // down, -(-width // SQUARE))  # more of them where the image is long
+    starts = [
+        [int((number + 0.5) * side / count) // SQUARE * SQUARE for number in range(count)]
+        for side, count in ((width, across), (height, down))
+    ]
+    return [
+        Window(x, y, min(SQUARE, width - x), min(SQUARE, height - y))
+        for y in starts[1]
+        for x in starts[0]
+    ]
 
 
 def sample(values: np.ndarray) -> np.ndarray:
-    """The sample of (height, width) values, at the pixels that GDAL takes when it reads so few."""
+    """The values of (height, width) that percentiles are taken of, (n,)."""
     height, width = values.shape
-    rows, columns = sample_shape(width, height)
-    y = ((np.arange(rows) + 0.5) * height / rows + 1e-10).astype(int)
-    x = ((np.arange(columns) + 0.5) * width / columns + 1e-10).astype(int)
-    return values[y[:, None], x]
+    windows = sample_windows(width, height)
+    return np.concatenate([values[y : y + h, x : x + w].ravel() for x, y, w, h in windows])
 
 
 def stretch_limits(values: np.ndarray) -> tuple[float, float]:

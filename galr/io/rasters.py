@@ -17,13 +17,13 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from galr.errors import DataError
-from galr.io.bands import OTHER_MODELS, choose_bands, color_tags, read_opacity, read_palette
+from galr.io.bands import OTHER_MODELS, choose_bands, color_tags, find_opacity, read_palette
 from galr.io.pixel_options import PixelOptions
 from galr.io.pixel_values import (
     LARGEST_NUMBER,
     ImageReading,
     is_number,
-    sample_shape,
+    sample_windows,
     stretch_limits,
     to_8_bits,
 )
@@ -71,10 +71,9 @@ class Raster:
         ]
         flags = dataset.mask_flag_enums[self._bands[0] - 1]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-        shape = sample_shape(*self.size)
-        self._opacity, opacities, lie = read_opacity(dataset, self._bands, shape)
+        self._opacity, lie = find_opacity(dataset, self._bands)
         self._associated = self._opacity is not None and _is_associated(path)
-        self._limits = self._find_limits(options, shape, opacities)
+        self._limits = self._find_limits(options)
         blank = "pixels without data are black" if self._can_lack_data() else ""
         self.reading = self._describe(options, tuple(filter(None, (chosen, lie, blank))))
 
@@ -100,7 +99,7 @@ class Raster:
     def _read_part(self, part: RasterioWindow) -> np.ndarray:
         """Decode a window of few pixels: (height, width, 3) uint8."""
         values = self._dataset.read(self._bands, window=part)  # (bands, height, width)
-        present = self._present(values, window=part)
+        present = self._present(values, part)
         if self._palette is not None:
             pixels = self._palette[np.minimum(values[0], len(self._palette) - 1)]
         else:
@@ -141,12 +140,12 @@ class Raster:
         """Whether the file marks pixels as missing."""
         return self._has_mask or any(nodata is not None for nodata in self._dataset.nodatavals)
 
-    def _present(self, values: np.ndarray, **part: object) -> np.ndarray | None:
+    def _present(self, values: np.ndarray, part: RasterioWindow) -> np.ndarray | None:
         """Which values are data: (bands, height, width) bool, or None for all.
 
         Args:
             values: (bands, height, width) of the bands that are shown.
-            part: how rasterio reads the same part of the file's own mask.
+            part: where they lie.
         """
         floating = np.issubdtype(values.dtype, np.floating)
         if not floating and not self._can_lack_data():
@@ -156,30 +155,27 @@ class Raster:
             if nodata is not None:
                 present[band] &= values[band] != nodata
         if self._has_mask:
-            present &= self._dataset.read_masks(self._bands[0], **part) > 0
+            present &= self._dataset.read_masks(self._bands[0], window=part) > 0
         return present
 
-    def _find_limits(
-        self, options: PixelOptions, shape: tuple[int, int], opacities: np.ndarray | None
-    ) -> list[tuple[float, float]] | None:
-        """For each band the values that become black and white; None for 8 bits and for colour maps.
-
-        Args:
-            options: the user's range, if any.
-            shape: rows and columns of the sample.
-            opacities: the sample of the band of opacity, if there is one.
-        """
+    def _find_limits(self, options: PixelOptions) -> list[tuple[float, float]] | None:
+        """For each band the values that become black and white; None for 8 bits and for colour maps."""
         if self._dtype == np.uint8 or self._palette is not None:
             return None
         if options.range is not None:
             return [(options.range[0], options.range[1])] * len(self._bands)
-        values = self._dataset.read(self._bands, out_shape=(len(self._bands), *shape))
-        present = self._present(values, out_shape=shape)
-        if present is None:
-            present = np.ones(values.shape, bool)
-        if opacities is not None:
-            present &= opacities > 0
-        return [stretch_limits(band[known]) for band, known in zip(values, present, strict=True)]
+        parts: list[list[np.ndarray]] = [[] for _ in self._bands]
+        for window in sample_windows(*self.size):
+            part = RasterioWindow(*window)
+            values = self._dataset.read(self._bands, window=part)
+            present = self._present(values, part)
+            if present is None:
+                present = np.ones(values.shape, bool)
+            if self._opacity is not None:
+                present &= self._dataset.read(self._opacity.band, window=part) > 0
+            for kept, band, known in zip(parts, values, present, strict=True):
+                kept.append(band[known])
+        return [stretch_limits(np.concatenate(kept)) for kept in parts]
 
     def _describe(self, options: PixelOptions, notes: tuple[str, ...]) -> ImageReading:
         """What was done, for the user."""

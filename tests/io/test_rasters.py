@@ -20,7 +20,7 @@ from galr.io.images import (
     to_rgb,
 )
 from galr.io.pixel_options import PixelOptions
-from galr.io.pixel_values import MAX_SAMPLE, ReadingSummary
+from galr.io.pixel_values import MAX_SAMPLE, ReadingSummary, sample_windows
 from galr.io.windows import Window
 from galr.search.windows import Tiling
 
@@ -400,21 +400,24 @@ def test_whole_windows_rows_and_resized_have_one_stretch(tmp_path, monkeypatch, 
     assert np.array_equal(load_resized(path, 20).pixels, np.asarray(resized))
 
 
-def test_the_percentiles_of_a_large_raster_are_of_an_even_sample_of_bounded_size(tmp_path):
-    height, width = 1500, 1400
+@pytest.mark.parametrize(("height", "width"), [(1500, 1403), (90, 20_000), (20_000, 90)])
+def test_the_percentiles_of_a_large_raster_are_of_an_even_grid_of_squares(tmp_path, height, width):
     bands = random_pixels((1, height, width), np.uint16, high=1000)
-    bands += np.arange(height, dtype=np.uint16)[:, None]
+    bands += (np.arange(height)[:, None] // 20 + np.arange(width) // 30).astype(np.uint16)
     path = write_geotiff(tmp_path / "a.tif", bands)
-    rows, columns = 750, 700
-    assert rows * columns <= MAX_SAMPLE < height * width
-    sampled = bands[0][1::2, 1::2]  # of every two pixels the one in the middle
-    assert sampled.shape == (rows, columns)
-    low, high = np.percentile(sampled.astype(float), [2, 98])
+    windows = sample_windows(width, height)
+    taken = np.zeros((height, width), int)
+    for x, y, w, h in windows:
+        assert x % 64 == y % 64 == 0 and max(w, h) <= 64
+        taken[y : y + h, x : x + w] += 1
+    assert taken.max() == 1 and 0.5 * MAX_SAMPLE < taken.sum() <= MAX_SAMPLE < height * width
+    quarter = taken[: height // 2, : width // 2].sum() / taken.sum()
+    assert 0.15 < quarter < 0.35  # evenly spread
+    low, high = np.percentile(bands[0][taken > 0].astype(float), [2, 98])
     share = np.clip((bands[0].astype(float) - low) / (high - low), 0, 1)
     expected = (share * 255 + 0.5).astype(np.uint8)
     assert np.array_equal(read_whole(path)[..., 0], expected)
-    in_memory = np.asarray(to_rgb(Image.fromarray(bands[0])))
-    assert np.array_equal(in_memory[..., 0], expected)
+    assert np.array_equal(np.asarray(to_rgb(Image.fromarray(bands[0])))[..., 0], expected)
 
 
 def test_one_line_says_what_was_done_for_each_kind_of_file(tmp_path):
