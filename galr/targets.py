@@ -21,6 +21,9 @@ DATASET_FILES = (
 VARIANT_FILES = "graphs.h5", "graphs.txt"
 FOLD_FILES = "checkpoint.pt", "history.csv", "metrics.csv", "ranks.h5", "similarity.h5"
 DETECTOR_FILES = "ap.csv", "checkpoint.pth"
+TARGET_SUFFIX = (
+    r"\.(?:csv|tsv|h5|hdf5|html?|txt|pt|pth)"  # of files that may be meant as one of these
+)
 
 
 Spec = TypeVar("Spec")
@@ -108,7 +111,11 @@ def _check_name(path: Path) -> None:
 def unknown_target(
     datasets: Collection[str], detectors: Collection[str], variants: Collection[str], folds: int
 ) -> str:
-    """Return a regular expression for paths that are built like targets, but with an unknown name in them."""
+    """Return a regular expression for paths that are built like targets, but cannot be made.
+
+    The name of a dataset, a detector, a variant or a fold in them is unknown; or all are known, but there is no such
+    file, or it is a folder.
+    """
     layers = (
         (one_of(DATASET_FILES), "[^/]+", one_of(datasets)),
         (one_of(VARIANT_FILES), "[^/]+/[^/]+", f"(?:{one_of(datasets)})/(?:{one_of(variants)})"),
@@ -122,6 +129,11 @@ def unknown_target(
         f"results/(?!(?:{known})/(?:{files})$){any_names}/(?:{files})"
         for files, any_names, known in layers
     ]
+    paths += [
+        rf"results/(?:{known})/(?!(?:{files})$)(?:[^/]+{TARGET_SUFFIX}|[^/.]+)"
+        for files, _, known in layers
+    ]
+    paths.append(f"results/(?:{one_of(datasets)})")
     files = one_of(DETECTOR_FILES)
     paths.append(f"resources/detectors/(?!(?:{one_of(detectors)})/(?:{files})$)[^/]+/(?:{files})")
     return "|".join(paths)
@@ -145,12 +157,14 @@ def explain_target(
         known_variants: all variants of the config.
         folds: number of folds.
     """
-    first, *names, _ = target.split("/")
+    first, *names = target.split("/")
     if first == "resources":
         return detectors.explain(names[1])
-    dataset, variant, fold = (*names, "", "")[:3]
+    dataset, variant, fold, _ = (*names, "", "", "")[:4]
     if dataset not in datasets.usable:
         return datasets.explain(dataset)
+    if len(names) < 3 or (variant in variants and len(names) < 4):
+        return _explain_file(target, dataset, variants, folds)
     where = f"{target}: variant '{printable(variant)}'"
     if variant not in known_variants:
         return ConfigError(f"{where} is unknown; {_suggest(variant, known_variants)}")
@@ -158,10 +172,34 @@ def explain_target(
         return ConfigError(
             f"{where} is not among those that run; add it to the key run, which is [{', '.join(variants)}]"
         )
+    if fold in {f"fold{k}" for k in range(folds)}:
+        return _explain_file(target, dataset, variants, folds)
     return ConfigError(
         f"{target}: there is no {printable(fold)}; folds.count is {folds}, so there are"
         f" {', '.join(f'fold{k}' for k in range(folds))}"
     )
+
+
+def _explain_file(target: str, dataset: str, variants: Collection[str], folds: int) -> ConfigError:
+    """Return why a file or folder of a known dataset, variant and fold is no target, with those that are near.
+
+    Args:
+        target: its path.
+        dataset: name of the dataset.
+        variants: the variants that run.
+        folds: number of folds.
+    """
+    files = [f"results/{dataset}/{file}" for file in DATASET_FILES]
+    for variant in variants:
+        folder = f"results/{dataset}/{variant}"
+        files += [f"{folder}/{file}" for file in VARIANT_FILES]
+        files += [f"{folder}/fold{k}/{file}" for k in range(folds) for file in FOLD_FILES]
+    if below := [file for file in files if str(Path(file).parent) == target]:
+        return ConfigError(f"{target} is a folder; name a file in it: {', '.join(below)}")
+    beside = [Path(file).name for file in files if Path(file).parent == Path(target).parent]
+    near = difflib.get_close_matches(Path(target).name, beside, n=1)
+    hint = f"did you mean {Path(target).with_name(near[0])}? " if near else ""
+    return ConfigError(f"no rule makes {printable(target)}; {hint}there are {', '.join(beside)}")
 
 
 def make_hint(path: Path, made_by: str = "", *, force: bool = False) -> str:

@@ -296,6 +296,8 @@ def test_a_target_that_cannot_be_made_ends_with_one_line(tmp_path):
         "results/mine/dataset.h5": "pictures does not exist; correct the key folder in config/datasets/mine.yaml",
         "results/demo/no_dre/graphs.h5": "variant 'no_dre' is unknown; did you mean 'no_drea'?",
         "results/demo/global/fold9/metrics.csv": "there is no fold9; folds.count is 3",
+        "results/demo/metrix.csv": "no rule makes results/demo/metrix.csv; did you mean results/demo/metrics.csv?",
+        "results/demo/global/fold0": "results/demo/global/fold0 is a folder; name a file in it: ",
         "resources/detectors/nosuch/ap.csv": "no config/detectors/nosuch.yaml; there are coco-results, demo",
         "results/demo/regions.h5@coco-results.yaml": "resources/boxes/demo.json does not exist; detector coco-results",
         "resources/detectors/dota/files@dota.yaml": "resources/dota does not exist; put train/ and val/ of DOTA",
@@ -310,6 +312,22 @@ def test_a_target_that_cannot_be_made_ends_with_one_line(tmp_path):
             assert code == 0, (target, ran.stderr)
         else:
             assert code == 2 and len(lines) == 1 and message in lines[0], (target, lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 42\n  folds: [\n", "config/config.yaml is not YAML: line 2, column 8: mapping values"),
+        ("seed", "config/config.yaml holds no keys"),
+    ],
+)
+def test_a_config_that_is_no_yaml_is_one_line(tmp_path, text, message):
+    folder = workflow_copy(tmp_path)
+    (folder / "config/config.yaml").write_text(text)
+    ran = snakemake(folder, "--dry-run", "--", "results/demo/metrics.csv")
+    lines = ran.stderr.splitlines()
+    assert ran.returncode == 2 and message in lines[-1], ran.stderr
+    assert lines[-1].startswith("galr: ConfigError: ") and "WorkflowError" not in ran.stderr
 
 
 def test_a_changed_file_of_an_own_folder_reruns_data_and_is_named(tmp_path):
@@ -396,6 +414,7 @@ DETECTOR_JOBS = {  # and the jobs that train or download its weights, or replace
     "rtmdet-coco": {"download_detector": 1},
     "dota": {"tile_dota": 1, "train_detector": 1},
     "coco-results": {"import_regions": 1, "regions": 0},
+    "proposals": {"propose_regions": 1, "regions": 0},
 }
 
 

@@ -1,12 +1,13 @@
 """Read the config, the dataset files and the detector files, and check them before any job starts.
 
-A mistake ends with one line and exit code 2.
+A mistake ends with one line and exit code 2. Only a --configfile that is no YAML cannot: Snakemake reads it before any
+line of the workflow, and says in two lines that it is not valid.
 """
 
 import sys
 from pathlib import Path
 
-from galr.config import check_schema, load_variants
+from galr.config import check_schema, load_variants, load_yaml
 from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import ConfigError, GalrError
 from galr.regions.detector_spec import load_detector, read_detector_spec
@@ -20,6 +21,7 @@ CODE_VERSION = {  # raise a rule's number when its code would give other numbers
     "tile_dota": 2,
     "train_detector": 2,
     "regions": 2,
+    "propose_regions": 1,
     "import_regions": 2,
     "graphs": 2,
     "import_graphs": 2,
@@ -37,6 +39,18 @@ def stop(error):
     line = " ".join(str(error).split())
     print(f"galr: {type(error).__name__}: {line}", file=sys.stderr)
     sys.exit(2)
+
+
+try:
+    if Path("config/config.yaml").exists() and not isinstance(
+        load_yaml(Path("config/config.yaml")), dict
+    ):
+        raise ConfigError("config/config.yaml holds no keys; restore it")
+except GalrError as error:
+    stop(error)
+
+
+configfile: "config/config.yaml"
 
 
 try:

@@ -1,5 +1,5 @@
 """
-A target with the name of a dataset, detector, variant or fold that does not exist ends the run with one line.
+A target with the name of a dataset, detector, variant, fold or file that does not exist ends the run with one line.
 
 Without this rule Snakemake says that no rule makes the target. No job of it ever runs.
 """
