@@ -270,6 +270,14 @@ def test_the_same_folder_gives_the_same_bytes_and_replaces_what_was_cut(folder, 
     assert first != second == contents(cutting(folder, tmp_path / "again"))
 
 
+def test_accents_may_be_composed_in_one_of_the_two_names(tmp_path):
+    draw(tmp_path, "train", "río", (20, 20), [("ship", upright(2, 2, 9, 9))])
+    label = tmp_path / "train/labelTxt/río.txt"
+    label.rename(label.with_name("ri\N{COMBINING ACUTE ACCENT}o.txt"))
+    (image,) = dota.read_images(tmp_path, "train")
+    assert image.image.name == "río.png" and image.labels.names == ("ship",)
+
+
 def test_labels_may_lie_deeper_and_beside_dotas_own_horizontal_ones(tmp_path):
     folder = tmp_path / "DOTA"
     rows = [("ship", turned(20, 20, 9, 5, 30))]
