@@ -22,7 +22,7 @@ from galr.data.validate import MatchedImage, Problem
 from galr.errors import DataError
 from galr.io.image_kinds import DECODE_ERRORS
 from galr.io.images import open_image, read_whole
-from galr.io.pillow_images import PillowImage
+from galr.io.pillow_images import PillowImage, open_header
 from galr.io.pixel_options import PixelOptions
 from galr.io.pixel_values import ImageReading, ReadingSummary
 from galr.progress import ProgressBar
@@ -31,7 +31,7 @@ from galr.provenance import file_sha256
 DRAFT_SIZE = 128  # pixels; a JPEG is decoded at the smallest of its scales that is larger
 MIN_CONTRAST = 2.0  # standard deviation of grey levels, 0 to 255; below it the bits are noise
 CHUNK = 64  # images that are under way at a time
-LARGE = 30_000_000  # pixels; of images with more, one is decoded at a time
+LARGE = 30_000_000  # pixels; images with more are decoded one at a time, as everywhere
 _LARGE_LOCK = threading.Lock()
 
 
@@ -118,7 +118,9 @@ def _read_jpeg(path: Path) -> tuple[ImageReading, Image.Image] | None:
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         return None
     try:
-        with Image.open(path, formats=("JPEG",)) as image:
+        with open_header(path) as image:
+            if image.format not in ("JPEG", "MPO") or math.prod(image.size) > LARGE:
+                return None
             reading = PillowImage(
                 image, None, PixelOptions()
             ).reading  # JPEG has no bands to choose
