@@ -59,7 +59,7 @@ class ImageFiles:
     """The image files of a folder, found by the paths that annotations give.
 
     Mirrors convert images and call folders otherwise, so a suffix may be another where the rest fits one file, and a
-    folder may be another where the folder that the path gives does not exist.
+    folder may be another where that fits one file and no folder is called as the one that the path gives.
 
     Args:
         files: relative paths of files; those that are no images are left out.
@@ -75,7 +75,7 @@ class ImageFiles:
             folded, folded_grade = _search(self._folded, fold_path(path))
             if not rows:
                 rows, grade = folded, min(folded_grade, Grade.SPELLING)
-            elif folded_grade is Grade.PATH:
+            elif folded_grade is Grade.PATH and not set(rows) <= set(folded):
                 rows = list(dict.fromkeys(rows + folded))
         return ImageMatch(tuple(self.files[row] for row in rows), grade)
 
@@ -152,12 +152,14 @@ class PathIndex:
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
+        self._stems: list[str] = []
         self._suffixes: list[str] = []
         self._by_stem: dict[str, list[int]] = {}
         self._by_tail: dict[str, list[int]] = {}
         self._folders: set[str] = set()
         for row, path in enumerate(paths):
             stem, suffix = split_suffix(path)
+            self._stems.append(stem)
             self._suffixes.append(suffix)
             tails = _tails(stem)
             self._by_stem.setdefault(tails[0], []).append(row)
@@ -177,13 +179,15 @@ class PathIndex:
     def find_by_tail(self, path: str) -> list[int]:
         """Find the paths that agree with a path in the most of its last parts, suffixes aside.
 
-        The file's folder must agree where any of the paths has a folder of that name.
+        The folder of the path's file must be above them where any of the paths has a folder of that name.
         """
         stem, suffix = split_suffix(path)
         tails = _tails(stem)
-        if len(tails) > 1 and tails[-2].split("/")[0] in self._folders:
-            del tails[-1]
-        return self._first(self._by_tail, tails, suffix)
+        rows = self._first(self._by_tail, tails, suffix)
+        folder = tails[-2].split("/")[0] if len(tails) > 1 else ""
+        if folder in self._folders:
+            rows = [row for row in rows if f"/{folder}/" in f"/{self._stems[row]}"]
+        return rows
 
     def find_whole_in(self, path: str) -> list[int]:
         """Find the longest paths that a path ends in, suffixes aside."""

@@ -17,6 +17,8 @@ FILES = [
         "b/3.v2.webp",
         "notes/2.txt",
         f"{DECOMPOSED}.png",
+        "deep/er/4.jpg",
+        "a/5.jpg",
         "0.jpg",
         "0.png",
         "in/0.tif",
@@ -43,13 +45,16 @@ FILES = [
         ("b/1.jpg", ["b/1.tif"], Grade.SUFFIX),
         ("elsewhere/2.jpeg", ["a/2.JPEG"], Grade.FOLDER),  # mirrors name folders differently
         ("/data/x/b/3.v2.webp", ["b/3.v2.webp"], Grade.FOLDER),
-        ("b/2.jpeg", [], Grade.NONE),  # the folder b is there, and the image is not in it
+        ("b/2.jpeg", [], Grade.NONE),  # the folder b is there, and the image is not below it
+        ("deep/4.jpg", ["deep/er/4.jpg"], Grade.FOLDER),
+        ("deep/5.jpg", [], Grade.NONE),
+        ("er/deep/4.jpg", ["deep/er/4.jpg"], Grade.FOLDER),
         ("1", ["a/1.jpg", "b/1.tif"], Grade.PATH),
         ("1.jpg", ["a/1.jpg"], Grade.PATH),
         ("b/1", ["b/1.tif"], Grade.PATH),  # the folder distinguishes the two
         ("café", [f"{DECOMPOSED}.png"], Grade.PATH),
         ("café.png", [f"{DECOMPOSED}.png"], Grade.PATH),
-        ("4", [], Grade.NONE),
+        ("6", [], Grade.NONE),
         ("0.jpg", ["0.jpg"], Grade.PATH),
         ("0.png", ["0.png"], Grade.PATH),
         ("0.tif", ["in/0.tif"], Grade.PATH),
@@ -72,6 +77,11 @@ def test_an_image_is_its_path_and_else_what_alone_fits(path, expected, grade):
 def test_another_suffix_is_no_answer_where_another_case_is_one_too():
     files = ImageFiles([PurePosixPath("a.png"), PurePosixPath("A.JPG")])
     assert [str(file) for file in files.find("a.jpg").files] == ["a.png", "A.JPG"]
+
+
+def test_the_written_case_is_taken_where_a_folder_is_called_otherwise():
+    files = ImageFiles([PurePosixPath("X/A.png"), PurePosixPath("X/a.png")])
+    assert [str(file) for file in files.find("x/a").files] == ["X/a.png"]
 
 
 def test_the_most_similar_file_is_named():
