@@ -296,5 +296,6 @@ def check_image_of_sentence(
     if without.size:
         raise ShapeError(
             f"image {without[0]} has no sentence and cannot be ranked ({without.size} of {num_images}"
-            " images have none); leave such images out of the matrix"
+            " images have none); leave such images out of the matrix, or say --images-repeat if each image has"
+            " several equal rows"
         )

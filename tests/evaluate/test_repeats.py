@@ -202,6 +202,15 @@ def test_repeated_sentences_are_kept_once(saved, capsys):
     assert evaluate(capsys, *flags, "--image-of-sentence", "I.npy") == (expected, "")
 
 
+def test_a_relevance_that_counts_images_and_not_rows_names_the_flag(saved, capsys):
+    np.save("I.npy", ORDERS["runs"])  # images 0 to 11, of 60 rows
+    flags = ["--similarity", "runs.npy", "--image-of-sentence", "I.npy"]
+    assert main(["evaluate", "--output", "M.csv", *flags]) == 2
+    assert "or say --images-repeat if each image has several equal rows" in capsys.readouterr().err
+    expected, _ = evaluate(capsys, "--similarity", "N.npy")
+    assert evaluate(capsys, *flags, "--images-repeat", "5") == (expected, "")
+
+
 @pytest.mark.parametrize("direction", ["i2t", "t2i"])
 def test_rerank_of_a_repeated_matrix_is_that_of_the_matrix(saved, capsys, direction):
     flags = ["rerank", "--direction", direction, "--variant", "paper", "--output", "R.npy"]
