@@ -15,12 +15,12 @@ example: galr check --dataset config/datasets/rsitmd.yaml --against config/datas
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from galr.data.dataset_spec import DatasetSpec, read_dataset_spec
+from galr.data.dataset_spec import CAPTIONS, DatasetSpec, read_dataset_spec
 from galr.data.validate import PROBLEM_KINDS, Policy
 from galr.errors import ConfigError, DataError, GalrError
 from galr.io.csv_io import write_csv
@@ -105,18 +105,15 @@ def _check(dataset: DatasetSpec, options: Options) -> "DatasetCheck":
         others: dict[str, ScannedImages] = {}
         for path in options.against:
             other = read_dataset_spec(path)
-            folder = _open_folder(
-                other, path, None, Path(temporary) / str(len(others)), options.unpack_limit_gb
-            )
+            source = _find_source(other, _root(path))
+            unpacked = Path(temporary) / str(len(others))
+            folder = _image_folder(other, source, unpacked, options.unpack_limit_gb)
             others[other.name] = scan_dataset(other, folder)
-        folder = _open_folder(
-            dataset,
-            options.dataset,
-            options.folder,
-            Path(temporary) / "checked",
-            options.unpack_limit_gb,
+        source = options.folder or _find_source(dataset, _root(options.dataset))
+        folder = _image_folder(
+            dataset, source, Path(temporary) / "checked", options.unpack_limit_gb
         )
-        return check_dataset(
+        check = check_dataset(
             dataset,
             folder,
             others,
@@ -124,34 +121,27 @@ def _check(dataset: DatasetSpec, options: Options) -> "DatasetCheck":
             min_word_count=options.min_word_count,
             max_distance=options.max_distance,
         )
+    return replace(check, folder=source)
 
 
-def _open_folder(
-    dataset: DatasetSpec, path: Path, given: Path | None, temporary: Path, limit_gb: float
-) -> Path:
-    """Return the folder of a dataset's image files; tables and shards are unpacked, unless they are already.
+def _image_folder(dataset: DatasetSpec, source: Path, unpacked: Path, limit_gb: float) -> Path:
+    """Return the folder of a dataset's image files; tables and shards are unpacked.
 
     Args:
         dataset: the dataset.
-        path: its dataset file.
-        given: the folder that the dataset comes as; None for where the workflow puts it.
-        temporary: the folder to unpack to.
+        source: the folder that it comes as, or the one that `galr unpack` wrote.
+        unpacked: the folder to unpack to.
         limit_gb: gigabytes that may be unpacked.
 
     Raises:
-        DataError: the folder does not exist, or a table or shard is damaged.
+        DataError: a table or shard is missing or damaged.
     """
     from galr.data.unpack import unpack
 
-    root = _root(path)
-    unpacked = root / "resources" / dataset.name / "unpacked"
-    if dataset.is_packed and given is None and unpacked.is_dir():
-        return unpacked
-    folder = given or _find_folder(dataset, root)
-    if not dataset.is_packed:
-        return folder
-    unpack(dataset, folder, temporary, limit_gb=limit_gb)
-    return temporary
+    if not dataset.is_packed or (source / CAPTIONS).is_file():
+        return source
+    unpack(dataset, source, unpacked, limit_gb=limit_gb)
+    return unpacked
 
 
 def _root(dataset: Path) -> Path:
@@ -162,12 +152,19 @@ def _root(dataset: Path) -> Path:
     return Path.cwd()
 
 
-def _find_folder(dataset: DatasetSpec, root: Path) -> Path:
+def _find_source(dataset: DatasetSpec, root: Path) -> Path:
     """Find the folder of a dataset's files where the workflow puts or expects it.
+
+    Args:
+        dataset: the dataset.
+        root: the workflow's folder.
 
     Raises:
         DataError: it does not exist; the message says how it is made.
     """
+    unpacked = root / "resources" / dataset.name / "unpacked"
+    if dataset.is_packed and dataset.folder is None and unpacked.is_dir():
+        return unpacked
     if dataset.folder is not None:
         return root / dataset.folder
     folder = root / "resources" / dataset.name / "files"

@@ -349,6 +349,7 @@ def test_tables_are_unpacked_for_the_check_alone(workspace):
     write_spec(workspace, "mine", folder=str(tables), layout=layout)
     code, found = check(workspace)
     assert code == 0 and found["splits"]["test"]["images"] == 4
+    assert found["folder"] == str(tables)
     assert sorted(path.name for path in workspace.iterdir()) == [
         "check.json", "config", "mine", "tables",
     ]  # fmt: skip
