@@ -131,7 +131,9 @@ def test_frozen_weights_are_neither_trained_nor_clipped_nor_averaged(toy):
 
 
 def test_a_model_that_is_wholly_frozen_cannot_be_trained(toy):
-    with pytest.raises(ConfigError, match=r"every weight of the model is frozen .*train.epochs: 0 to keep):
+    with pytest.raises(
+        ConfigError, match=r"every weight of the model is frozen .*train.epochs: 0 to keep"
+    ):
         build_step(toy.build_model().requires_grad_(False), loss="infonce")
 
 

@@ -203,8 +203,9 @@ def test_same_seed_same_weights_whether_images_are_in_memory_or_streamed(folder)
 
 def test_a_killed_training_resumes_to_the_same_bits(folder):
     """The program, killed as a cluster kills, as soon as its first state is saved."""
-    assert train(folder, "whole", more="--epochs 4") == 0
-    flags = train_flags("killed", more="--epochs 4 --checkpoint-interval 0").replace(
+    more = "--epochs 4 --schedule cosine --warmup 0.3 --average 0.9 --optimizer adamw"
+    assert train(folder, "whole", more=more) == 0
+    flags = train_flags("killed", more=f"{more} --checkpoint-interval 0").replace(
         "--variant killed", "--variant whole"
     )
     resume = folder / "resume.pt"
@@ -224,6 +225,19 @@ def test_a_killed_training_resumes_to_the_same_bits(folder):
     )
     assert not resume.exists()
     assert json.loads((folder / "killed.json").read_text())["earlier"] == [first]
+
+
+def test_no_epochs_train_nothing_and_keep_the_model_as_it_was_built(folder, capsys):
+    assert run("train", folder, train_flags("built", "global", "", "--epochs 0")) == 0
+    out = capsys.readouterr().out
+    assert "nothing is trained: train.epochs is 0" in out and "epoch   0  validation mR" in out
+    (row,) = pd.read_csv(folder / "built.csv").to_dict("records")
+    assert (row["epoch"], row["best"]) == (0, True) and np.isnan(row["loss"])
+    checkpoint = load_checkpoint(folder / "built.pt")
+    assert (checkpoint.epoch, checkpoint.mr) == (0, pytest.approx(row["mr"]))
+    with pytest.warns(UserWarning, match="words were cut"):
+        assert encode(folder, "built", "") == 0
+    assert not (folder / "resume.pt").exists()
 
 
 def test_tensorboards_curves_are_those_of_the_history(folder):
@@ -311,6 +325,10 @@ def test_a_variant_is_built_as_the_config_says(folder, name):
             " --grad-clip-norm none --no-stop-words"
         ),
         "--loss infonce --precision bf16",
+        (
+            "--optimizer adamw --loss infonce --soft-targets --weight-decay 0.05 --schedule cosine"
+            " --warmup 0.1 --average 0.99 --encoder-learning-rate 0.0001"
+        ),
         "--loss triplet_hardest --fusion sum",
     ],
 )
@@ -342,6 +360,9 @@ def test_graphs_of_another_shape_are_an_error(folder, capsys):
         ("--device cuda:7", "DeviceError: cuda:7 was asked for"),
         ("--weights none.pth", "model.weights: no file none.pth; give imagenet, none"),
         ("--batch 1", "train.batch must be at least 2"),
+        ("--warmup 1.5", "train.warmup must be in [0, 1), got 1.5"),
+        ("--weight-decay 0.1", "train.weight_decay is 0.1 and train.optimizer adam; set"),
+        ("--soft-targets", "train.soft_targets is true and train.loss triplet_sum, which has no"),
         ("--fold 3", "there is no fold3; known: fold0"),
         ("--text-encoder skipthoughts --text-weights nowhere", "nowhere"),
         ("--text-weights nowhere", "model.text_encoder is not skipthoughts"),
