@@ -8,6 +8,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -106,6 +107,32 @@ def test_paths_images_and_arrays_give_the_same(global_run, global_encoder):
     same(global_encoder.encode_images(mixed), image_embeddings)
     same(global_encoder.encode_sentences(tuple(sentences)), sentence_embeddings)
     mixed[1].close()
+
+
+def test_deep_images_are_read_as_asked_or_as_in_training(global_encoder, tmp_path):
+    bands = np.random.default_rng(0).integers(0, 4000, (4, 30, 40)).astype(np.uint16)
+    path = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "count": 4, "height": 30, "width": 40, "dtype": "uint16"}
+    with rasterio.open(
+        path, "w", crs="EPSG:32633", transform=rasterio.Affine(10, 0, 0, 0, -10, 0), **profile
+    ) as file:
+        file.write(bands)
+    shares = np.clip((bands[[2, 1, 0]].astype(float) - 100) / 2900, 0, 1)
+    pixels = np.ascontiguousarray(np.moveaxis((shares * 255 + 0.5).astype(np.uint8), 0, -1))
+    expected = global_encoder.encode_images([pixels])
+    asked = global_encoder.encode_images([path], bands=(3, 2, 1), range=(100, 3000))
+    assert np.array_equal(asked, expected)
+    stored = {"pixels": {"bands": [3, 2, 1], "range": [100, 3000]}}
+    trained_so = replace(global_encoder, provenance={**global_encoder.provenance, **stored})
+    assert np.array_equal(trained_so.encode_images([path]), expected)
+    assert not np.array_equal(global_encoder.encode_images([path]), expected)
+    deep = Image.fromarray(bands[0])
+    grey = np.ascontiguousarray(np.broadcast_to(to_rgb(deep), (30, 40, 3)))
+    assert np.array_equal(
+        global_encoder.encode_images([deep]), global_encoder.encode_images([grey])
+    )
+    with pytest.raises(ConfigError, match="bands are three numbers"):
+        global_encoder.encode_images([path], bands=(1, 2))
 
 
 def test_an_open_graphs_file_can_be_given(local, encoder):

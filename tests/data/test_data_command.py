@@ -3,11 +3,14 @@
 import csv
 import hashlib
 import json
+import re
 import resource
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rasterio
 import yaml
 from PIL import Image
 
@@ -253,3 +256,93 @@ def test_the_files_of_an_own_folder_are_listed_and_a_changed_one_is_named(worksp
     assert after != before
     assert "changed in" in output and "images/a.png (changed)" in output
     assert (workspace / "files.csv").read_text().count("\n") == 6
+
+
+def write_scene(path, bands, **options):
+    profile = {"driver": "GTiff", "count": len(bands), "dtype": bands.dtype}
+    profile |= {"height": bands.shape[1], "width": bands.shape[2], "crs": "EPSG:32633"}
+    profile |= {"transform": rasterio.Affine(10, 0, 0, 0, -10, 0)}
+    with rasterio.open(path, "w", **profile | options) as file:
+        file.write(bands)
+
+
+def add_scenes(workspace, **keys):
+    """Replace two images by scenes of four 12-bit bands, one with its bands one after another; keys of the dataset file."""
+    files = workspace / "resources/mine/files"
+    bands = np.random.default_rng(0).integers(0, 4096, (4, SIZE, SIZE)).astype(np.uint16)
+    for name, interleave in (("a", "pixel"), ("b", "band")):
+        (files / f"images/{name}.png").unlink()
+        write_scene(files / f"images/{name}.tif", bands, interleave=interleave)
+    document = json.loads((files / "dataset.json").read_text("utf-8"))
+    for image in document["images"]:
+        image["filename"] = image["filename"].replace("a.png", "a.tif").replace("b.png", "b.tif")
+    (files / "dataset.json").write_text(json.dumps(document), "utf-8")
+    spec = yaml.safe_load((workspace / "mine.yaml").read_text("utf-8"))
+    (workspace / "mine.yaml").write_text(yaml.safe_dump(spec | keys), "utf-8")
+    return bands
+
+
+def test_scenes_are_stored_with_the_bands_and_the_range_of_the_dataset_file(workspace, capsys):
+    bands = add_scenes(workspace, bands=[3, 2, 1], range=[500, 3000])
+    assert run(workspace) == 0
+    message = capsys.readouterr().err
+    assert (
+        "mine: 2 images read as bands 3 2 1 of 4, uint16, stretched from 500…3000\n"
+        "mine: 2 images read as RGB, 8 bits\n"
+    ) in message
+    table = stored(workspace)
+    shares = np.clip((bands[[2, 1, 0]].astype(float) - 500) / 2500, 0, 1)
+    expected = np.moveaxis((shares * 255 + 0.5).astype(np.uint8), 0, -1)
+    for name in ("a", "b"):
+        assert np.array_equal(table["images"][table["names"].index(name)], expected)
+    plain = table["names"].index("d")
+    assert np.array_equal(table["images"][plain], decoded_alone(workspace, ["images/d.png"])[0])
+    assert table["provenance"]["pixels"] == {"bands": [3, 2, 1], "range": [500, 3000]}
+
+
+def test_the_detector_is_shown_the_pixels_that_are_stored(workspace, monkeypatch):
+    """`galr regions` reads the files again, by what dataset.h5 says about bands and range."""
+    from galr.commands import regions
+    from galr.regions import detector
+
+    class LoadedError(Exception):
+        pass
+
+    def load_all(loaders, *, threads):
+        raise LoadedError([np.asarray(load()) for load in loaders])
+
+    add_scenes(workspace, bands=[4, 1, 2], range=[0, 4095])
+    assert run(workspace) == 0
+    table = stored(workspace)
+    monkeypatch.setattr(regions, "read_runnable_spec", lambda _: None)
+    monkeypatch.setattr(detector, "open_detector", lambda *_: SimpleNamespace(detect=load_all))
+    options = regions.Options(
+        dataset=workspace / "dataset.h5",
+        folder=workspace / "resources/mine/files",
+        detector=workspace / "none.yaml",
+        checkpoint=workspace / "none.pth",
+        output=workspace / "regions.h5",
+        device="cpu",
+    )
+    with pytest.raises(LoadedError) as caught:
+        regions.run(options)
+    (shown,) = caught.value.args
+    for name in ("a", "b"):
+        number = table["names"].index(name)
+        assert np.array_equal(shown[number], table["images"][number])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"bands": [1, 2]}, "bands are three numbers"),
+        ({"bands": [0]}, "bands"),
+        ({"bands": [1, 2, 9]}, r"it has 4 bands, and bands 1 2 9 are asked for"),
+        ({"range": [3000, 0]}, "range is two numbers"),
+        ({"range": [0]}, "range"),
+    ],
+)
+def test_bands_and_ranges_that_mean_nothing_are_refused(workspace, capsys, keys, message):
+    add_scenes(workspace, **keys)
+    assert run(workspace) == 2
+    assert re.search(message, capsys.readouterr().err)
