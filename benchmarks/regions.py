@@ -28,7 +28,8 @@ import torch
 from galr.commands import draw
 from galr.io.images import load_rgb
 from galr.regions import network
-from galr.regions.detect import ImageLoader, SliceBatch, detect, iter_batches
+from galr.regions.detect import SliceBatch, detect, iter_batches
+from galr.regions.detector import ImageLoader
 from galr.regions.detector_spec import DetectorSpec, InferenceConfig, SliceConfig, read_network_spec
 from galr.regions.mmdet_imports import BaseDetector, suppress_output
 

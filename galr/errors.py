@@ -29,6 +29,7 @@ EXTRAS = {
     "pyarrow": "workflow",
     "requests": "workflow",
     "safetensors": "train",
+    "skimage": "proposals",
     "sklearn": "train",
     "snakemake": "workflow",
     "tensorboard": "train",

@@ -1,10 +1,10 @@
-"""Detect the regions of every image with mmdet.
+"""Find the regions of every image, with a network of mmdet or with proposals that need none.
 
 The original image files are read at full size; boxes are in pixels of these. An image without detections has
 no rows.
 
 IN   dataset.h5       names, files and sizes of the images
-     the folder of the image files, a detector file and its checkpoint
+     the folder of the image files, a detector file, and the checkpoint of a network
 OUT  regions.h5
         /offsets      (images + 1,) int64; image i owns rows offsets[i]:offsets[i+1]
         /boxes        (regions, 4) float32, x1 y1 x2 y2 in pixels, inside the image
@@ -22,7 +22,7 @@ from pathlib import Path
 from galr.options import OptionGroup, option
 from galr.progress import ProgressBar
 from galr.provenance import code_versions, file_sha256
-from galr.regions.detector_spec import read_network_spec
+from galr.regions.detector_spec import read_runnable_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,27 +32,24 @@ class Options(OptionGroup):
     dataset: Path = option("dataset.h5")
     folder: Path = option("the folder of the dataset's image files")
     detector: Path = option("the detector file")
-    checkpoint: Path = option("the detector's weights")
+    checkpoint: Path | None = option(
+        "the network's weights; proposals have no network, so leave it out", default=None
+    )
     output: Path = option("regions.h5 to write")
-    device: str = option("auto, cpu, cuda or cuda:N", default="auto")
-    threads: int = option("CPU threads, for the network and for opening images", default=1)
+    device: str = option("auto, cpu, cuda or cuda:N; proposals run on the CPU", default="auto")
+    threads: int = option(
+        "CPU threads of the network and for opening images, or processes for proposals", default=1
+    )
 
 
 def run(options: Options) -> None:
     """Load the detector, run it on every image, and write the regions."""
-    import torch  # here and below: --help needs neither torch nor mmdet
-
-    from galr.devices import resolve_device
-    from galr.io.formats import Dataset, Regions
+    from galr.io.formats import Dataset, Regions  # here and below: --help needs none of them
     from galr.io.pixel_options import PixelOptions
-    from galr.regions import network
-    from galr.regions.detect import concatenate_ragged, detect
-    from galr.regions.pipelines import load_checked
+    from galr.regions.detector import concatenate_ragged, load_checked, open_detector
 
-    torch.set_num_threads(options.threads)
-    device = resolve_device(options.device)
-    detector = read_network_spec(options.detector)
-    model = network.load_network(detector, options.checkpoint, device)
+    spec = read_runnable_spec(options.detector)
+    detector = open_detector(spec, options.checkpoint, options.device, options.threads)
     with Dataset.open(options.dataset) as dataset:
         names, files = dataset.names, dataset.files
         sizes, dataset_name = dataset.sizes[:], dataset.provenance.get("dataset")
@@ -61,24 +58,20 @@ def run(options: Options) -> None:
         partial(load_checked, options.folder / file, size, pixels)
         for file, size in zip(files, sizes, strict=True)
     )
-    results = detect(model, loaders, detector.inference, threads=options.threads)
+    results = detector.detect(loaders, threads=options.threads)
     detections = list(ProgressBar(results, "regions", len(files), unit="image", disable=None))
     tables, dropped = concatenate_ragged(detections)
     provenance = {
         "dataset": dataset_name,
         "dataset_sha256": file_sha256(options.dataset),
-        "detector": {
-            "name": detector.name,
-            "config_sha256": detector.config_hash(),
-            "checkpoint_sha256": file_sha256(options.checkpoint),
-        },
+        "detector": detector.provenance,
         "dropped": dropped,
         "versions": code_versions(),
     }
     with Regions.create(options.output, provenance) as file:
         file.write(names=names, sizes=sizes, class_names=detector.classes, **tables)
     print(
-        f"{detector.name}: {len(tables['scores'])} regions in {len(files)} images;"
+        f"{spec.name}: {len(tables['scores'])} regions in {len(files)} images;"
         f" {dropped} boxes without area dropped",
         file=sys.stderr,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from galr.io.coco import CocoDataset, annotation
 from galr.io.csv_io import write_csv
-from galr.regions.detect import ImageDetections
+from galr.regions.detector import ImageDetections
 from galr.regions.mmdet_imports import COCO, COCOeval, suppress_output
 
 ALL_CLASSES = "all"

@@ -6,12 +6,12 @@ the network runs on the current one.
 """
 
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,29 +19,39 @@ import torch
 import torchvision.ops
 from PIL import Image
 
-from galr.regions.detector_spec import InferenceConfig, SliceConfig
+from galr.devices import resolve_device
+from galr.provenance import file_sha256
+from galr.regions.detector import ImageDetections, ImageLoader, run_ahead
+from galr.regions.detector_spec import DetectorSpec, InferenceConfig, SliceConfig
 from galr.regions.mmdet_imports import BaseDetector, Compose, suppress_output
+from galr.regions.network import load_network
 from galr.regions.pipelines import inference_pipeline, to_mmdet
 from galr.regions.tiling import tile_offsets
 
-ImageLoader = Callable[[], Image.Image]  # opens an RGB image when called
 
+class NetworkDetector:
+    """A network behind the interface of `Detector`."""
 
-@dataclass(frozen=True)
-class ImageDetections:
-    """The regions of one image, in descending order of score.
+    def __init__(
+        self, spec: DetectorSpec, checkpoint: Path, device: str, threads: int | None
+    ) -> None:
+        """Load a network as `open_detector` describes."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.classes = spec.classes
+        self._model = load_network(spec, checkpoint, resolve_device(device))
+        self._inference = spec.inference
+        self.provenance = {
+            "name": spec.name,
+            "config_sha256": spec.config_hash(),
+            "checkpoint_sha256": file_sha256(checkpoint),
+        }
 
-    Attributes:
-        boxes: (regions, 4) float32, x1 y1 x2 y2 in pixels, inside the image and of positive area.
-        scores: (regions,) float32 in [0, 1].
-        classes: (regions,) int32, index into the detector's classes.
-        dropped: number of boxes without area after clipping to the image.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    classes: np.ndarray
-    dropped: int
+    def detect(
+        self, loaders: Iterable[ImageLoader], *, threads: int = 1
+    ) -> Iterator[ImageDetections]:
+        """Detect the regions of each image, in order; threads open images while the network runs."""
+        return detect(self._model, loaders, self._inference, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -160,7 +170,7 @@ def iter_batches(
     pipeline = inference_pipeline(config.input)
     workers = ThreadPoolExecutor(threads, "images")
     try:
-        images = _load_ahead(loaders, workers, threads)
+        images = run_ahead(workers, loaders, threads)
         slices = (
             image_slice
             for index, image in enumerate(images)
@@ -289,39 +299,6 @@ def merge_slices(
         classes[rows].to(torch.int32).numpy(),
         int((scored & ~has_area).sum()),
     )
-
-
-def concatenate_ragged(detections: Sequence[ImageDetections]) -> tuple[dict[str, np.ndarray], int]:
-    """Concatenate the regions of many images into the tables of `regions.h5`.
-
-    Returns:
-        The tables by name, with the rows of one image after another: offsets (images + 1,) int64, boxes
-        (regions, 4) float32, scores (regions,) float32, classes (regions,) int32; and the number of boxes
-        dropped for having no area.
-    """
-    counts = [len(each.scores) for each in detections]
-    tables = {
-        "offsets": np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
-        "boxes": np.concatenate(
-            [np.zeros((0, 4), np.float32), *(each.boxes for each in detections)]
-        ),
-        "scores": np.concatenate([np.zeros(0, np.float32), *(each.scores for each in detections)]),
-        "classes": np.concatenate([np.zeros(0, np.int32), *(each.classes for each in detections)]),
-    }
-    return tables, sum(each.dropped for each in detections)
-
-
-def _load_ahead(
-    loaders: Iterable[ImageLoader], workers: ThreadPoolExecutor, limit: int
-) -> Iterator[Image.Image]:
-    """Open images in worker threads and yield them in order; at most `limit` are opened ahead."""
-    pending = deque[Future[Image.Image]]()
-    for loader in loaders:
-        pending.append(workers.submit(loader))
-        if len(pending) > limit:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
 
 
 def _model_device(model: BaseDetector) -> torch.device:

@@ -1,4 +1,4 @@
-"""The specification of a detector, read from `config/detectors/<name>.yaml`: network, classes, weights, inference.
+"""The specification of a detector, read from `config/detectors/<name>.yaml`: a network, its weights, or what replaces it.
 
 `detector.schema.yaml` describes every key of the file; the fields here have the same names and meanings.
 """
@@ -17,6 +17,14 @@ from galr.errors import ConfigError
 from galr.io.coco import IdMeaning
 
 BOX_SOURCES = ("dataset", "folder", "archives", "dota")  # keys that give the boxes to train on
+
+# The kinds of detectors, by the section that makes a file one, and the sections that each needs beside it.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "checkpoint": ("model", "detect", "classes"),
+    "train": ("model", "detect", "classes"),
+    "results": ("classes",),
+    "proposals": (),
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,34 @@ class InferenceConfig:
 
 
 @dataclass(frozen=True)
+class ProposalConfig:
+    """How regions are proposed without a network, see `galr.regions.proposals`."""
+
+    side: int
+    scale: float
+    sigma: float
+    min_area: float
+    max_area: float
+    contrast: float
+    score: float
+    overlap: float
+    regions: int
+
+
+@dataclass(frozen=True)
+class ProposalSpec:
+    """A detector without a network and without classes: its name, and how it proposes regions."""
+
+    name: str
+    proposals: ProposalConfig
+    classes: tuple[str, ...] = ("region",)
+
+    def config_hash(self) -> str:
+        """Return the SHA-256 of all that determines the regions."""
+        return _hash_json(["proposals", vars(self.proposals)])
+
+
+@dataclass(frozen=True)
 class PrecomputedBoxes:
     """The COCO results of another tool."""
 
@@ -97,7 +133,7 @@ class PrecomputedDetector:
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """A detector that runs here.
+    """A network that runs here.
 
     The weights are the user's own `file`, or are downloaded from `url`, or are trained as `training` says; the
     other fields are None.
@@ -126,8 +162,7 @@ class DetectorSpec:
 
     def config_hash(self) -> str:
         """Return the SHA-256 of all that determines the regions, but not of the weights."""
-        fields = [self.base, self.overrides, self.classes, vars(self.inference)]
-        return hashlib.sha256(json.dumps(fields, sort_keys=True, default=vars).encode()).hexdigest()
+        return _hash_json([self.base, self.overrides, self.classes, vars(self.inference)])
 
     def train_config(self) -> TrainConfig:
         """Return how the detector is trained.
@@ -158,11 +193,12 @@ class DetectorSpec:
         return Archive(Path(urlsplit(self.url).path).name, (self.url,), self.sha256)
 
 
+AnyDetector = DetectorSpec | ProposalSpec | PrecomputedDetector
+
+
 def load_detector(
-    name: str,
-    detectors: Mapping[str, DetectorSpec | PrecomputedDetector],
-    datasets: Collection[str],
-) -> DetectorSpec | PrecomputedDetector:
+    name: str, detectors: Mapping[str, AnyDetector], datasets: Collection[str]
+) -> AnyDetector:
     """Choose a detector and check that the dataset it trains on exists.
 
     Args:
@@ -187,7 +223,21 @@ def load_detector(
 
 
 def read_network_spec(path: Path) -> DetectorSpec:
-    """Read the file of a detector that runs here; its name is the stem of the file.
+    """Read the file of a detector that is a network; its name is the stem of the file.
+
+    Raises:
+        ConfigError: as for `read_detector_spec`, or the detector has no network.
+    """
+    spec = read_runnable_spec(path)
+    if isinstance(spec, ProposalSpec):
+        raise ConfigError(
+            f"detector {spec.name} makes proposals without a network; there is nothing to train or to download"
+        )
+    return spec
+
+
+def read_runnable_spec(path: Path) -> DetectorSpec | ProposalSpec:
+    """Read the file of a detector that runs here, a network or proposals; its name is the stem of the file.
 
     Raises:
         ConfigError: as for `read_detector_spec`, or the detector runs elsewhere.
@@ -198,24 +248,30 @@ def read_network_spec(path: Path) -> DetectorSpec:
     return spec
 
 
-def read_detector_spec(path: Path) -> DetectorSpec | PrecomputedDetector:
+def read_detector_spec(path: Path) -> AnyDetector:
     """Read a detector file; the detector's name is the stem of the file.
 
     Raises:
         ConfigError: it is missing, is no YAML, has a missing or an unknown key, or contradicts itself.
     """
     document = config.read_yaml(path, config.SCHEMAS / "detector.schema.yaml")
-    kinds = [kind for kind in ("checkpoint", "train", "results") if kind in document]
+    kinds = [kind for kind in SECTIONS if kind in document]
     if len(kinds) != 1:
-        raise ConfigError(f"{path} must have exactly one of checkpoint, train and results")
+        raise ConfigError(
+            f"{path} must have exactly one of checkpoint, train, results and proposals"
+        )
     (kind,) = kinds
-    for section in ("model", "detect"):
-        if kind == "results" and section in document:
-            raise ConfigError(f"{path} has results, so that no network runs; remove {section}")
-        if kind != "results" and section not in document:
+    for section in ("model", "detect", "classes"):
+        if section in document and section not in SECTIONS[kind]:
+            raise ConfigError(f"{path} has {kind}, so that no network runs; remove {section}")
+        if section not in document and section in SECTIONS[kind]:
             raise ConfigError(f"{path} has {kind}; add {section}")
+    if kind == "proposals":
+        return ProposalSpec(path.stem, _proposal_config(document["proposals"], path))
     if kind == "results":
         boxes = PrecomputedBoxes(**document["results"])
+        if boxes.ids == "annotations" and boxes.annotations is None:
+            raise ConfigError(f"{path}: results.ids is annotations; add annotations, or leave ids out")
         return PrecomputedDetector(path.stem, tuple(document["classes"]), boxes)
     checkpoint = document.get("checkpoint", {})
     return DetectorSpec(
@@ -229,6 +285,20 @@ def read_detector_spec(path: Path) -> DetectorSpec | PrecomputedDetector:
         training=_train_config(document["train"], path) if "train" in document else None,
         inference=_inference_config(document["detect"]),
     )
+
+
+def _proposal_config(section: Mapping[str, Any], path: Path) -> ProposalConfig:
+    """Make a ProposalConfig of the section `proposals`.
+
+    Raises:
+        ConfigError: no region can be as large as the smallest one must be.
+    """
+    if section["min_area"] >= section["max_area"]:
+        raise ConfigError(
+            f"{path}: proposals.min_area is {section['min_area']} and max_area {section['max_area']};"
+            " the first must be smaller"
+        )
+    return ProposalConfig(**section)
 
 
 def _train_config(section: Mapping[str, Any], path: Path) -> TrainConfig:
@@ -259,3 +329,8 @@ def _inference_config(section: Mapping[str, Any]) -> InferenceConfig:
     """Make an InferenceConfig of the section `detect`."""
     slices = SliceConfig(**section["slices"]) if "slices" in section else None
     return InferenceConfig(**{**section, "input": tuple(section["input"]), "slices": slices})
+
+
+def _hash_json(fields: object) -> str:
+    """Return the SHA-256 of settings, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=vars).encode()).hexdigest()

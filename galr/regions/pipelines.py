@@ -4,39 +4,15 @@ Training and inference share these steps, so that both give the network the same
 With a fixed size the boxes of an image do not depend on the other images of its batch.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from galr.errors import DataError
-from galr.io.images import AS_STORED, load_rgb
-from galr.io.pixel_options import PixelOptions
+from galr.io.images import load_rgb
 from galr.regions.mmdet_imports import Compose
 
 GREY_PADDING = {"img": (114, 114, 114)}  # as mmdet pads for RTMDet and YOLOX
-
-
-def load_checked(path: Path, size: Sequence[int], pixels: PixelOptions = AS_STORED) -> Image.Image:
-    """Decode an image as RGB and check its size.
-
-    Args:
-        path: the file of the image.
-        size: width and height in pixels, as stored in the dataset.
-        pixels: the dataset's bands and range.
-
-    Raises:
-        DataError: as for `load_rgb`, or the image no longer has this size.
-    """
-    image = load_rgb(path, pixels)
-    if image.size != tuple(size):
-        raise DataError(
-            f"{path} is {image.size[0]} x {image.size[1]} pixels, and was {size[0]} x {size[1]}"
-            " when the dataset was made; delete dataset.h5 and run snakemake again"
-        )
-    return image
 
 
 def inference_pipeline(size: tuple[int, int]) -> Compose:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +18,12 @@ from galr.io.images import open_image, read_whole
 from galr.io.pixel_options import PixelOptions
 from galr.io.pixel_values import ReadingSummary
 from galr.model.galr import GaLR, GraphBatch
+from galr.regions.detector import Detector, concatenate_ragged, find_regions, open_detector
+from galr.regions.detector_spec import DetectorSpec
 from galr.search.index import Index, check_run_folder, check_same_run
 from galr.similarity.runs import TrainedRun, open_trained_run
 from galr.train.embed import embed_images_in_memory
 from galr.train.graph_store import empty_graphs
-
-if TYPE_CHECKING:  # it loads mmdet, which a model without a local branch does not need
-    from galr.regions.detector_spec import DetectorSpec
-    from galr.regions.mmdet_imports import BaseDetector
 
 
 @dataclass(frozen=True)
@@ -34,25 +31,20 @@ class RegionDetector:
     """Detects the regions of images and makes their graphs.
 
     Attributes:
-        network: the detector, on its device.
-        spec: the content of its file.
+        detector: a network on its device, or proposals.
         graph_options: DREA's options by name, as in the provenance of graphs.h5.
     """
 
-    network: "BaseDetector"
-    spec: "DetectorSpec"
+    detector: Detector
     graph_options: Mapping[str, Any]
 
     def build_graphs(self, images: Sequence[Image.Image]) -> GraphBatch:
         """Graphs of B RGB images of any sizes, on the CPU."""
-        from galr.regions.detect import concatenate_ragged, detect
-
-        loaders = (partial(_identity, image) for image in images)
-        tables, _ = concatenate_ragged(list(detect(self.network, loaders, self.spec.inference)))
+        tables, _ = concatenate_ragged(find_regions(self.detector, images))
         sizes = np.array([image.size for image in images], np.int32)
         graphs = build_graphs(
             Detections(**tables, sizes=sizes),
-            len(self.spec.classes),
+            len(self.detector.classes),
             **build_kwargs(self.graph_options),
         )
         arrays = (graphs.representation, graphs.adjacency, graphs.mask)
@@ -130,7 +122,6 @@ def load_region_detector(
     """
     if graphs is None:
         return None
-    from galr.regions.network import load_network
     from galr.search.workflow_files import find_detector, find_weights
 
     provenance = Graphs.read_provenance(graphs)
@@ -140,15 +131,16 @@ def load_region_detector(
             f"{graphs} holds the authors' published matrices, and how to make such matrices of other"
             " images is not known; index the dataset itself, or a run with graphs made by DREA"
         )
-    if "config_sha256" not in expected or "checkpoint_sha256" not in expected:
+    if "config_sha256" not in expected:
         raise ConfigError(
             f"{graphs} was made of imported boxes ({expected.get('name', 'no detector')}), and there is no"
             " network to detect regions in other images; index the dataset itself, or a run with a detector"
         )
     files = [run or graphs, graphs]
     detector, spec = find_detector(files, detector, expected["name"], expected["config_sha256"])
-    weights = find_weights(files, weights, spec, detector, expected["checkpoint_sha256"])
-    return RegionDetector(load_network(spec, weights, device), spec, provenance["settings"])
+    if isinstance(spec, DetectorSpec):
+        weights = find_weights(files, weights, spec, detector, expected["checkpoint_sha256"])
+    return RegionDetector(open_detector(spec, weights, str(device)), provenance["settings"])
 
 
 def embed_query_image(
@@ -192,8 +184,3 @@ def embed_query_image(
     model = trained_run.checkpoint.build_model().to(resolved)
     encoder = TileEncoder.from_run(trained_run, model, region_detector, resolved)
     return encoder.embed([rgb])[0]
-
-
-def _identity(image: Image.Image) -> Image.Image:
-    """Load an image that is in memory already."""
-    return image

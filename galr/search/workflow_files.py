@@ -9,7 +9,7 @@ from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import ConfigError, DataError, GalrError
 from galr.io.formats import Dataset
 from galr.provenance import file_sha256
-from galr.regions.detector_spec import DetectorSpec, read_network_spec
+from galr.regions.detector_spec import DetectorSpec, ProposalSpec, read_runnable_spec
 from galr.search.index import Index, TileRecord
 from galr.search.query import tile_source
 
@@ -34,7 +34,7 @@ def workflow_roots(*paths: Path) -> list[Path]:
 
 def find_detector(
     run: Sequence[Path], detector: Path | None, name: str, config_sha256: str
-) -> tuple[Path, DetectorSpec]:
+) -> tuple[Path, DetectorSpec | ProposalSpec]:
     """Find the detector file that the regions of a run were detected with.
 
     Args:
@@ -57,7 +57,7 @@ def find_detector(
             f"the detector file {_missing(paths)}; the run's regions were detected with '{name}': give its"
             " detector file with --detector, and its weights with --weights"
         )
-    specs = [(path, read_network_spec(path)) for path in found]
+    specs = [(path, read_runnable_spec(path)) for path in found]
     for path, spec in specs:
         if spec.config_hash() == config_sha256:
             return path, spec

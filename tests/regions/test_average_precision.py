@@ -3,7 +3,7 @@ import pytest
 
 from galr.io.coco import CocoDataset
 from galr.regions.average_precision import average_precision, write_ap
-from galr.regions.detect import ImageDetections
+from galr.regions.detector import ImageDetections
 
 
 def regions(*rows):

@@ -6,13 +6,25 @@ import yaml
 
 from galr.errors import ConfigError, DataError
 from galr.regions import network
+from galr.regions.detector import open_detector
 from galr.regions.detector_spec import (
     DetectorSpec,
     PrecomputedBoxes,
     PrecomputedDetector,
+    ProposalSpec,
     read_detector_spec,
     read_network_spec,
+    read_runnable_spec,
 )
+
+PROPOSALS = {
+    "side": 128, "scale": 40, "sigma": 0.8, "min_area": 0.001, "max_area": 0.5,
+    "contrast": 1.0, "score": 0.05, "overlap": 0.5, "regions": 30,
+}  # fmt: skip
+PROPOSALS_CHANGED = {
+    "side": 64, "scale": 50, "sigma": 0.5, "min_area": 0.002, "max_area": 0.4,
+    "contrast": 2.0, "score": 0.1, "overlap": 0.6, "regions": 20,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -26,8 +38,15 @@ from galr.regions.detector_spec import (
         ({"train__dataset": "demo"}, "exactly one of dataset, folder, archives and dota"),
         ({"train__archives": [{"file": "a.zip", "urls": []}]}, "archives.0 lacks 'sha256'"),
         ({"train__colours": 3}, "colours"),
-        ({"checkpoint": {"file": "x.pth"}}, "exactly one of checkpoint, train and results"),
-        ({"results": {"file": "x.json"}}, "exactly one of checkpoint, train and results"),
+        (
+            {"checkpoint": {"file": "x.pth"}},
+            "exactly one of checkpoint, train, results and proposals",
+        ),
+        (
+            {"results": {"file": "x.json"}},
+            "exactly one of checkpoint, train, results and proposals",
+        ),
+        ({"proposals": PROPOSALS}, "exactly one of checkpoint, train, results and proposals"),
         ({"checkpoint": {"url": "https://x.org/y.pth"}}, "checkpoint"),
     ],
 )
@@ -40,6 +59,9 @@ def test_a_mistake_is_named(detector_file, changes, complaint):
 def test_shipped_detectors_build_with_their_classes(path):
     detector = read_detector_spec(path)
     assert len(set(detector.classes)) == len(detector.classes) > 0
+    if isinstance(detector, ProposalSpec):
+        assert detector.classes == ("region",)
+        assert len(open_detector(detector, None).classes) == 1
     if isinstance(detector, DetectorSpec):
         head = network.build_network(detector).bbox_head
         assert head.num_classes == len(detector.classes)
@@ -63,6 +85,21 @@ def test_ready_boxes_have_no_network(tmp_path):
     path.write_text(yaml.safe_dump(READY | {"model": {"config": "x.py"}}))
     with pytest.raises(ConfigError, match="no network runs; remove model"):
         read_detector_spec(path)
+
+
+def test_ids_of_ready_boxes_are_names_or_those_of_annotations_that_are_there(tmp_path):
+    path = tmp_path / "ready.yaml"
+
+    def read(**results):
+        path.write_text(yaml.safe_dump(READY | {"results": READY["results"] | results}))
+        return read_detector_spec(path).results.ids
+
+    assert read() == "auto" and read(ids="names") == "names"
+    assert read(ids="annotations", annotations="{dataset}_coco.json") == "annotations"
+    with pytest.raises(ConfigError, match=r"results.ids is annotations; add annotations, or leave"):
+        read(ids="annotations")
+    with pytest.raises(ConfigError, match="ids"):
+        read(ids="numbers")
 
 
 def test_a_network_needs_a_model_and_a_look(detector_file):
@@ -152,3 +189,73 @@ def test_pretrained_weights_that_cannot_be_had_are_named(detector_file, tmp_path
     )
     with pytest.raises(DataError, match="init_cfg: null"):
         network.init_weights(network.build_network(detector))
+
+
+def proposals_file(folder, **changes):
+    """Write a detector file of proposals; a value of None leaves a key out."""
+    section = {key: value for key, value in (PROPOSALS | changes).items() if value is not None}
+    path = folder / "any.yaml"
+    path.write_text(yaml.safe_dump({"title": "for tests", "proposals": section}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"min_aera": 0.1}, "unknown key 'min_aera' in proposals; did you mean 'min_area'"),
+        ({"side": None}, "proposals lacks 'side'"),
+        ({"side": 8}, r"proposals\.side"),
+        ({"scale": 0}, r"proposals\.scale"),
+        ({"contrast": "much"}, r"proposals\.contrast"),
+        ({"regions": 0}, r"proposals\.regions: 0 is less"),
+        ({"min_area": 0.6}, "min_area is 0.6 and max_area 0.5; the first must be smaller"),
+    ],
+)
+def test_a_mistake_in_proposals_is_named(tmp_path, changes, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        read_runnable_spec(proposals_file(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("section", "content"),
+    [
+        ("classes", ["plane"]),
+        ("model", {"config": "x.py"}),
+        ("detect", {"input": [64, 64], "batch": 4, "score": 0, "overlap": 0.5, "regions": 2}),
+    ],
+)
+def test_proposals_have_no_network_and_no_classes(tmp_path, section, content):
+    path = proposals_file(tmp_path)
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {section: content}))
+    with pytest.raises(ConfigError, match=f"has proposals, .*remove {section}"):
+        read_runnable_spec(path)
+
+
+def test_a_network_and_boxes_need_classes(detector_file, tmp_path):
+    for content in (yaml.safe_load(detector_file().read_text()), READY):
+        path = tmp_path / "bare.yaml"
+        path.write_text(yaml.safe_dump({k: v for k, v in content.items() if k != "classes"}))
+        with pytest.raises(ConfigError, match="add classes"):
+            read_detector_spec(path)
+
+
+def test_proposals_are_neither_trained_nor_downloaded_and_take_no_weights(tmp_path, detector_file):
+    path = proposals_file(tmp_path)
+    with pytest.raises(ConfigError, match="any makes proposals without a network"):
+        read_network_spec(path)
+    with pytest.raises(ConfigError, match=r"any has no network, and x\.pth was given"):
+        open_detector(read_runnable_spec(path), Path("x.pth"))
+    with pytest.raises(ConfigError, match="small is a network; give its weights with --checkpoint"):
+        open_detector(read_runnable_spec(detector_file()), None)
+
+
+def test_the_identity_of_proposals_follows_every_key_but_the_title(tmp_path):
+    same = read_runnable_spec(proposals_file(tmp_path)).config_hash()
+    other = {
+        read_runnable_spec(proposals_file(tmp_path, **{key: value})).config_hash()
+        for key, value in PROPOSALS_CHANGED.items()
+    }
+    assert len(other) == len(PROPOSALS) and same not in other
+    path = proposals_file(tmp_path)
+    path.write_text(path.read_text().replace("for tests", "other words"))
+    assert read_runnable_spec(path).config_hash() == same

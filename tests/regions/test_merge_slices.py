@@ -10,10 +10,10 @@ from PIL import Image
 from galr.regions.detect import (
     Slice,
     SliceDetections,
-    concatenate_ragged,
     merge_slices,
     slice_image,
 )
+from galr.regions.detector import concatenate_ragged
 from galr.regions.detector_spec import SliceConfig
 from galr.regions.tiling import tile_offsets
 

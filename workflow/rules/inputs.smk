@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from galr.errors import ConfigError
-from galr.regions.detector_spec import DetectorSpec
+from galr.regions.detector_spec import DetectorSpec, ProposalSpec
 from galr.targets import explain_target
 
 
@@ -36,8 +36,13 @@ def is_packed(dataset):
 
 
 def runs_network(detector):
-    """Whether a detector runs here; otherwise it brings the boxes of another tool."""
+    """Whether a detector is a network that runs here."""
     return isinstance(detector, DetectorSpec)
+
+
+def makes_proposals(detector):
+    """Whether a detector runs here without a network."""
+    return isinstance(detector, ProposalSpec)
 
 
 def is_trained(detector):

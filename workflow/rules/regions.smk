@@ -1,5 +1,6 @@
 """
-Detect the regions of every image with a detector that is trained or downloaded, or import the boxes of another tool.
+Detect the regions of every image with a detector that is trained or downloaded, propose them without one, or import
+the boxes of another tool.
 
 IN   config/detectors/{detector}.yaml, and the boxes it is trained on, its weights, or precomputed boxes
      results/{dataset}/dataset.h5, and the dataset's images
@@ -173,6 +174,36 @@ if runs_network(DETECTOR):
             " --checkpoint {input.checkpoint:q}"
             " --output {output.regions:q}"
             " --device {resources.device:q}"
+            " --threads {threads}"
+            " > {log:q} 2>&1"
+
+elif makes_proposals(DETECTOR):
+
+    rule propose_regions:
+        input:
+            dataset="results/{dataset}/dataset.h5",
+            folder=folder_of_dataset,
+            detector=f"config/detectors/{DETECTOR.name}.yaml",
+        output:
+            regions="results/{dataset}/regions.h5",
+        log:
+            "logs/propose_regions/{dataset}.log",
+        benchmark:
+            "benchmarks/propose_regions/{dataset}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 8
+        resources:
+            mem="4GB",
+            runtime="4h",
+        params:
+            code_version=CODE_VERSION["propose_regions"],
+        shell:
+            "python -m galr regions"
+            " --dataset {input.dataset:q}"
+            " --folder {input.folder:q}"
+            " --detector {input.detector:q}"
+            " --output {output.regions:q}"
             " --threads {threads}"
             " > {log:q} 2>&1"
 
