@@ -17,6 +17,7 @@ import galr
 from galr.__main__ import main
 from galr.errors import ConfigError, DataError, DeviceError, ShapeError, StoreError
 from galr.io.formats import Graphs, Similarity
+from galr.io.images import to_rgb
 
 from .make_run import CLASSES, IMAGES, SIZE, SPLITS, sample_regions, write_run  # isort: skip
 

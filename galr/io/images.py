@@ -116,8 +116,11 @@ def load_rgb(path: Path, options: PixelOptions = AS_STORED) -> Image.Image:
     Raises:
         DataError: as for `open_image`.
     """
-    with open_image(path, options) as image:
-        return read_whole(image, path)
+    try:
+        with open_image(path, options) as image:
+            return read_whole(image, path)
+    except DataError as error:
+        raise DataError(f"{error}; replace or remove it") from error
 
 
 def load_resized(path: Path, size: int, options: PixelOptions = AS_STORED) -> DecodedImage:

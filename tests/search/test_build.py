@@ -97,7 +97,9 @@ def test_an_index_holds_every_tile_of_every_distinct_image(make_index, folder, c
     assert tiles[0].name == "a.png" and tiles[0].other_names == ("deep/twin.png",)
     assert {tile.window[2:] for tile in tiles if tile.name == "large.png"} == {(40, 40)}
     manifest = json.loads((index / "index.json").read_text())
-    assert manifest["sources"] == [{"kind": "folder", "path": "../mine"}]
+    assert manifest["sources"] == [
+        {"kind": "folder", "path": "../mine", "pixels": {"bands": None, "range": None}}
+    ]
     assert manifest["ann"] == {
         "kind": "flat", "effort": 0,
         "recall": {"at_10": 1.0, "queries": 18, "of": "rows of the index with noise"},
@@ -193,7 +195,7 @@ def test_changing_the_kind_embeds_nothing(make_index, folder, monkeypatch, capsy
 
 def test_unreadable_images_are_skipped_and_listed(make_index, folder, capsys):
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
-    Image.fromarray(np.zeros((99, 99), np.float32), "F").save(folder / "deep/float.tif")
+    (folder / "deep/pointer.tif").write_bytes(b"version https://git-lfs.github.com/spec/v1")
     (folder / "gone.png").symlink_to("nowhere.png")
     (folder / "notes.txt").write_text("no image by its suffix, so that it is not listed")
     cut = (folder / "large.png").read_bytes()
@@ -203,8 +205,8 @@ def test_unreadable_images_are_skipped_and_listed(make_index, folder, capsys):
     assert listed in capsys.readouterr().err
     with (index / "skipped.csv").open() as file:
         reasons = {row["name"]: row["reason"] for row in csv.DictReader(file)}
-    assert set(reasons) == {"broken.jpg", "deep/float.tif", "gone.png", "cut.png"}
-    assert "no known range" in reasons["deep/float.tif"] and "No such file" in reasons["gone.png"]
+    assert set(reasons) == {"broken.jpg", "deep/pointer.tif", "gone.png", "cut.png"}
+    assert "pointer of Git LFS" in reasons["deep/pointer.tif"] and "No such file" in reasons["gone.png"]
     assert len(embeddings_by_name(index)) == 5
     write_image(folder / "cut.png", 400)  # a repaired image is not skipped again
     make_index(folder)
