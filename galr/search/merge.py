@@ -34,19 +34,21 @@ def merge_rows(index: Index, rows: Sequence[int], k: int) -> list[list[int]]:
     }
     windows = index.windows([r for r, image in zip(rows, images, strict=True) if image in shared])
     embeddings = index.vectors.embeddings[np.asarray(rows, np.int64)]
+    # Embeddings and images of the groups' first rows.
+    kept = np.empty((min(k, len(rows)), embeddings.shape[1]), np.float32)
+    kept_images = np.empty(len(kept), np.int64)
     groups: list[list[int]] = []
-    firsts: list[int] = []  # positions of the groups' first rows
-    for position, (row, image) in enumerate(zip(rows, images, strict=True)):
-        near = embeddings[firsts] @ embeddings[position] >= MERGED_COSINE
-        for group, first in enumerate(firsts):
-            if not near[group] and images[first] == image:
-                near[group] = _overlap(windows[rows[first]], windows[row]) > MERGED_SHARE
+    for row, image, embedding in zip(rows, images, embeddings, strict=True):
+        num = len(groups)
+        near = kept[:num] @ embedding >= MERGED_COSINE
+        for group in np.flatnonzero(kept_images[:num] == image):
+            near[group] |= _overlap(windows[groups[group][0]], windows[row]) > MERGED_SHARE
         if near.any():
             groups[int(near.argmax())].append(row)
-        elif len(groups) == k:
+        elif num == k:
             break
         else:
-            firsts.append(position)
+            kept[num], kept_images[num] = embedding, image
             groups.append([row])
     return groups
 
