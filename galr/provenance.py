@@ -24,6 +24,7 @@ REPORTED_PACKAGES = (
     "mmdet",
     "mmengine",
     "h5py",
+    "scikit-image",
     "scikit-learn",
 )
 
