@@ -15,6 +15,7 @@ from galr.io.pixel_options import PixelOptions
 from galr.search.index import Index, TileRecord
 from galr.search.merge import merge_rows
 
+FURTHER_ROWS = 10  # that are read beyond twice the wanted, so that tiles to merge are among them
 MOST_MERGED = 50  # rows that are read to fill an answer, for each of its tiles
 
 
@@ -81,6 +82,7 @@ class QueryResult:
         rerank: name of the rerank, or `none`.
         hits: in order of rank.
         pixels: how the image was read.
+        cut: sentences of which the model reads only the beginning.
     """
 
     query: str
@@ -89,6 +91,7 @@ class QueryResult:
     rerank: str
     hits: Sequence[Hit]
     pixels: PixelOptions = field(default_factory=PixelOptions)
+    cut: Sequence[str] = ()
 
 
 def search(
@@ -113,7 +116,9 @@ def search(
     Raises:
         ConfigError: k is below 1, or the index has no bank to rerank with.
     """
-    width = k if rerank is None else max(k, effective_k(rerank.variant, rerank.k) + 1)
+    width = 2 * k + FURTHER_ROWS if merge else k
+    if rerank is not None:
+        width = max(width, effective_k(rerank.variant, rerank.k) + 1)
     most = min(max(k * MOST_MERGED, width), len(index.vectors.embeddings))
     while True:
         rows, cosines, scores = _ranked_rows(index, query, width, rerank)

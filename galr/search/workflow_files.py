@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from galr.data.dataset_spec import read_dataset_spec
@@ -113,6 +112,7 @@ class ImageFiles:
     def __init__(self, index: Index) -> None:
         """Find files of the sources of an index."""
         self._index = index
+        self._folders: dict[Path, list[Path]] = {}  # of each dataset
         self._files: dict[Path, dict[str, str]] = {}  # of each dataset, by the name of the image
 
     def path_of(self, tile: TileRecord) -> Path | None:
@@ -124,12 +124,12 @@ class ImageFiles:
         if source not in self._files:
             with Dataset.open(source) as dataset:
                 self._files[source] = dict(zip(dataset.names, dataset.files, strict=True))
+            self._folders[source] = _image_folders(source)
         file = self._files[source].get(tile.name)
-        paths = [folder / file for folder in _image_folders(source)] if file else []
+        paths = [folder / file for folder in self._folders[source]] if file else []
         return next((path for path in paths if path.is_file()), None)
 
 
-@cache
 def _image_folders(dataset: Path) -> list[Path]:
     """The folders that may hold the images of a dataset.h5, those of its own workflow first."""
     name = str(Dataset.read_provenance(dataset).get("dataset", dataset.parent.name))
