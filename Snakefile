@@ -2,7 +2,7 @@
 
     snakemake --cores 8 results/rsitmd/metrics.csv
 
-data → regions → graphs → train → similarity → evaluate → report
+data → regions → graphs → features → train → similarity → evaluate → report
 """
 
 from snakemake.utils import min_version
@@ -19,6 +19,7 @@ include: "workflow/rules/params.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/regions.smk"
 include: "workflow/rules/graphs.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/evaluate.smk"

@@ -35,6 +35,7 @@ COMMANDS = {
     "import-regions": "take boxes that another tool found instead of detecting",
     "graphs": "turn detections into representation and adjacency matrices (DREA)",
     "import-graphs": "take the matrices that the authors published instead of DREA's",
+    "features": "compute what frozen encoders say of every image and sentence once",
     "folds": "draw the training and validation images of every fold",
     "train": "train one variant on one fold",
     "similarity": "encode every test image and sentence once and compare them all",

@@ -145,7 +145,8 @@ def load_variants(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     variants = {name: merge_config(sections, config["variants"][name]) for name in config["run"]}
     for name, variant in variants.items():
         folder = variant["model"]["text_weights"]
-        if folder != "none" and not Path(folder).is_dir():
+        skipthoughts = variant["model"]["text_encoder"] == "skipthoughts"
+        if skipthoughts and folder != "none" and not Path(folder).is_dir():
             raise ConfigError(
                 f"variant {name}: model.text_weights: no folder {folder}; put dictionary.txt, utable.npy"
                 " and uni_skip.npz of skip-thoughts there, or set text_weights: none to start from"

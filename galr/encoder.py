@@ -10,11 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from galr.data.vocabulary import Vocabulary
+from galr.data.subwords import AnyVocabulary, open_vocabulary
 from galr.devices import resolve_device
 from galr.errors import ConfigError, DataError, ShapeError, StoreError, printable
 from galr.graphs import drea
 from galr.graphs.detections import Detections
+from galr.graphs.edges import EdgeConfig
 from galr.io.images import DecodedImage, load_resized, resize_image
 from galr.io.pixel_options import PixelOptions
 from galr.model.checkpoint import EXPORT_SUFFIX, load_checkpoint, load_safetensors
@@ -47,7 +48,7 @@ class Encoder:
 
     model: GaLR
     architecture: Mapping[str, Any]
-    vocabulary: Vocabulary
+    vocabulary: AnyVocabulary
     max_words: int
     provenance: Mapping[str, Any]
     device: torch.device
@@ -128,6 +129,7 @@ class Encoder:
                     self.model,
                     [image.pixels for image in resized],
                     graph,
+                    edges=self._edges(),
                     input_size=self.architecture["input_size"],
                     device=self.device,
                 )
@@ -147,13 +149,12 @@ class Encoder:
             ConfigError: a sentence is no text, or has no word or none of the vocabulary, as in `galr search`; or
                 what is given is no list.
         """
-        if isinstance(sentences, str):
-            sentences = [sentences]
-        if isinstance(sentences, bytes | bytearray) or not isinstance(sentences, Iterable):
+        given: object = sentences
+        if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
             raise ConfigError(
-                f"encode_sentences takes a sentence or a list of sentences, got {printable(repr(sentences))}"
+                f"encode_sentences takes a sentence or a list of sentences, got {printable(repr(given))}"
             )
-        texts = list(sentences)
+        texts = [sentences] if isinstance(sentences, str) else list(sentences)
         for position, text in enumerate(texts):
             try:
                 self.vocabulary.check_query(text)
@@ -163,6 +164,11 @@ class Encoder:
             return np.empty((0, self.architecture["embed_dim"]), np.float32)
         token_ids = self.vocabulary.encode(texts, self.max_words)
         return embed_sentences(self.model, token_ids, batch_size=self.batch, device=self.device)
+
+    def _edges(self) -> EdgeConfig | None:
+        """How DREA weighs edges; None where it did not make the graphs of the training."""
+        settings = (self.provenance["graphs"] or {}).get("settings", {})
+        return EdgeConfig.from_options(settings) if "proximity" in settings else None
 
     def _check_inputs(self, graphs: object, regions: object) -> None:
         """Check that graphs or regions are given to a model that needs them, and to no other.
@@ -254,7 +260,7 @@ def open_encoder(path: Path, *, device: str, batch: int) -> Encoder:
     return Encoder(
         checkpoint.build_model().to(resolved),
         checkpoint.architecture,
-        Vocabulary(tuple(checkpoint.vocabulary)),
+        open_vocabulary(checkpoint.vocabulary, checkpoint.tokenizer),
         checkpoint.max_words,
         checkpoint.provenance,
         resolved,

@@ -44,12 +44,15 @@ class OptionGroup:
                     **_positional_type(hints[field_.name], field_.default),
                 )
                 continue
+            arguments = _argument_type(hints[field_.name])
+            if field_.default == ():  # may be left empty
+                arguments["nargs"] = "*"
             parser.add_argument(
                 f"--{field_.name.replace('_', '-')}",
                 required=required,
                 default=None if required else field_.default,
                 help=help_text,
-                **_argument_type(hints[field_.name]),
+                **arguments,
             )
 
     @classmethod

@@ -19,6 +19,12 @@ class Options(OptionGroup):
     checkpoint: Path = option("checkpoint.pt of a fold")
     dataset: Path = option("dataset.h5")
     graphs: Path | None = option("graphs.h5; none for a model without a local branch", default=None)
+    image_features: Path | None = option(
+        "stored features of a frozen image encoder; none computes them", default=None
+    )
+    text_features: Path | None = option(
+        "stored features of a frozen sentence encoder; none computes them", default=None
+    )
     folds: Path = option("folds.csv")
     batch: int = option("images or sentences at a time", default=64)
     device: str = option("auto, cpu, cuda or cuda:N", default="auto")
@@ -41,6 +47,7 @@ def run(options: Options) -> None:
         options.dataset,
         options.graphs,
         options.folds,
+        (options.image_features, options.text_features),
         options.output,
         bank=options.bank,
         batch_size=options.batch,

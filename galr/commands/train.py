@@ -1,6 +1,6 @@
 """Train one variant of the model on one fold, and keep the epoch with the best validation mR.
 
-IN   dataset.h5, graphs.h5, folds.csv
+IN   dataset.h5, graphs.h5, folds.csv, and features.h5 of frozen encoders
 OUT  checkpoint.pt   weights of the best epoch, architecture, vocabulary, provenance
      history.csv     a row for each epoch: loss, learning rate, speed, validation recalls, whether it is the best
      run.json        settings, seeds, versions, device, git state, hashes of the inputs
@@ -26,6 +26,12 @@ class Options(VariantOptions):
 
     dataset: Path = option("dataset.h5")
     graphs: Path | None = option("graphs.h5; none for a model without a local branch", default=None)
+    image_features: Path | None = option(
+        "stored features of a frozen image encoder; none computes them", default=None
+    )
+    text_features: Path | None = option(
+        "stored features of a frozen sentence encoder; none computes them", default=None
+    )
     folds: Path = option("folds.csv")
     variant: str = option("name of the variant")
     fold: int = option("which fold, from 0")
@@ -61,6 +67,8 @@ class Options(VariantOptions):
 def run(options: Options) -> None:
     """Open the inputs, train, write the best epoch."""
     # Imported here, so that --help starts without torch.
+    from contextlib import ExitStack
+
     import torch
 
     from galr.devices import resolve_device
@@ -76,7 +84,8 @@ def run(options: Options) -> None:
 
     torch.set_num_threads(options.threads)
     seed = fold_seed(options.seed, options.fold)
-    with Dataset.open(options.dataset) as dataset:
+    with ExitStack() as stack:
+        dataset = stack.enter_context(Dataset.open(options.dataset))
         inputs = training.load_inputs(dataset, options.graphs, options.folds, options.fold, options)
         fabric = launch_fabric(resolve_device(options.device), options.processes, options.precision)
         torch.manual_seed(seed)
@@ -86,6 +95,7 @@ def run(options: Options) -> None:
             options.dataset,
             options.graphs,
             options.folds,
+            (options.image_features, options.text_features),
             options,
             variant=options.variant,
             fold=options.fold,
@@ -93,6 +103,14 @@ def run(options: Options) -> None:
             fabric=fabric,
             threads=options.threads,
         ) | training.word_provenance(inputs)
+        features = training.open_features(
+            options.image_features,
+            options.text_features,
+            provenance["dataset_sha256"],
+            model,
+            options,
+            stack,
+        )
         resume = ResumeState(
             options.checkpoint.with_name("resume.pt"), provenance, options.checkpoint_interval
         )
@@ -113,6 +131,7 @@ def run(options: Options) -> None:
             fabric,
             resume,
             options,
+            features,
             seed=seed,
             cache_bytes=int(options.cache_gb * 1e9),
             events=options.events,

@@ -72,6 +72,43 @@ class Graphs(HDF5File):
     num_redundant = Table("int32", ("images",), "number of regions suppressed as redundant")
 
 
+class PooledFeatures(TableGroup):
+    """One table of numbers for each view of each image."""
+
+    pooled = Table(
+        "float16", ("images", "views", "width"), "average and maximum of the channels of the last map"
+    )
+
+
+class FeatureMaps(TableGroup):
+    """Four maps for each view of each image."""
+
+    map4 = Table("float16", ("images", "views", "c4", "s4", "s4"), "map of 1/4 of the image")
+    map8 = Table("float16", ("images", "views", "c8", "s8", "s8"), "map of 1/8")
+    map16 = Table("float16", ("images", "views", "c16", "s16", "s16"), "map of 1/16")
+    map32 = Table("float16", ("images", "views", "c32", "s32", "s32"), "map of 1/32")
+
+
+class SentenceFeatures(TableGroup):
+    """A feature for each distinct sentence."""
+
+    sentences = Strings(("sentences",), "the distinct sentences of the dataset")
+    features = Table("float16", ("sentences", "width"), "what the sentence encoder says of them")
+
+
+class Features(HDF5File):
+    """What a frozen encoder says of every image under each of some fixed views, or of every sentence."""
+
+    kind = "features"
+    version = 1
+    made_by = "galr features"
+
+    names = Strings(("images",), "names of the images, as in dataset.h5")
+    pooled = OptionalGroup(PooledFeatures, "of an image encoder whose last map is pooled")
+    maps = OptionalGroup(FeatureMaps, "of an image encoder under MVSA")
+    text = OptionalGroup(SentenceFeatures, "of a sentence encoder")
+
+
 class SplitSimilarity(TableGroup):
     """The embeddings of one split, and their similarity matrix."""
 
@@ -136,4 +173,4 @@ class Ranks(HDF5File):
     reranks = NamedGroups(RerankRanks, "rerank", "a group for each rerank: none, mr-paper, …")
 
 
-FORMATS: tuple[type[HDF5File], ...] = (Dataset, Regions, Graphs, Similarity, Ranks)
+FORMATS: tuple[type[HDF5File], ...] = (Dataset, Regions, Graphs, Features, Similarity, Ranks)

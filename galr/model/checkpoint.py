@@ -6,6 +6,7 @@ without PyTorch: tensors lie under their names in the model, and the file's meta
     kind, version                         of this format
     architecture, provenance              JSON objects: arguments of `GaLR`; what the weights were computed from
     vocabulary                            JSON list of words in order of their ids, after padding and <unk>
+    tokenizer                             JSON of a pretrained encoder's tokenizer as a JSON string, or null
     max_words, epoch, mr                  JSON numbers
 
 The functions that save write to the path they are given; `galr.io.atomic.atomic_write` around them makes the file
@@ -25,7 +26,7 @@ from galr.errors import StoreError
 from galr.model.galr import GaLR
 from galr.targets import make_hint
 
-VERSION = 3
+VERSION = 4
 FIX_HINT = "delete it and run snakemake again"
 EXPORT_KIND, EXPORT_SUFFIX = "galr", ".safetensors"
 EXPORT_FIX_HINT = "write it again with galr export"
@@ -38,7 +39,8 @@ class Checkpoint:
     Attributes:
         architecture: keyword arguments of `GaLR`.
         state_dict: weights and statistics by their names in the model.
-        vocabulary: words in order of their ids, after padding and <unk>.
+        vocabulary: words in order of their ids, after padding and <unk>; empty with a tokenizer.
+        tokenizer: of a pretrained sentence encoder, in the JSON of the library tokenizers; None with a vocabulary.
         max_words: longest sentence in words; longer ones are cut.
         epoch: the epoch whose weights were kept, from 1.
         mr: its mR on the validation images, in percent.
@@ -48,6 +50,7 @@ class Checkpoint:
     architecture: dict[str, Any]
     state_dict: dict[str, torch.Tensor]
     vocabulary: list[str]
+    tokenizer: str | None
     max_words: int
     epoch: int
     mr: float

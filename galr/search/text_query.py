@@ -4,6 +4,7 @@ A query is a sentence, or several that are added and subtracted: `two ships +a b
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from galr.data.vocabulary import Vocabulary
+from galr.data.subwords import AnyVocabulary, open_vocabulary
 from galr.errors import ConfigError, StoreError, printable
 from galr.io.atomic import atomic_write
 from galr.model.text import SentenceEncoder, build_text_encoder, pad_tokens
@@ -22,10 +23,14 @@ if TYPE_CHECKING:  # they load the whole model
     from galr.model.galr import GaLR
     from galr.similarity.runs import TrainedRun
 
-VERSION = 3
+VERSION = 4
 STATE_PREFIX = "text_encoder."  # of its weights' names in the whole model
 ARCHITECTURE_KEYS = (
     "text_encoder",
+    "text_config",
+    "head",
+    "head_dim",
+    "head_dropout",
     "vocab_size",
     "word_dim",
     "gru_hidden",
@@ -109,7 +114,7 @@ class TextEncoder:
     """
 
     network: SentenceEncoder
-    vocabulary: Vocabulary
+    vocabulary: AnyVocabulary
     max_words: int
 
     def embed(self, query: str) -> np.ndarray:
@@ -138,9 +143,22 @@ class TextEncoder:
             ConfigError: the sentence has no word, or none of the vocabulary.
         """
         self.vocabulary.check_query(sentence)
-        token_ids, lengths = pad_tokens(self.vocabulary.encode([sentence], self.max_words))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is cut, see `cut_sentences`
+            token_ids, lengths = pad_tokens(self.vocabulary.encode([sentence], self.max_words))
         with torch.inference_mode():
-            return self.network(token_ids, lengths)[0].numpy()
+            features = self.network.features(token_ids, lengths)
+            return self.network(features)[0].numpy()
+
+    def cut_sentences(self, query: str) -> list[str]:
+        """The sentences of a query that are too long, so that the model reads their beginning alone."""
+        cut = []
+        for term in parse_query(query):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                self.vocabulary.encode([term.sentence], self.max_words)
+            cut += [term.sentence] if caught else []
+        return cut
 
     def unknown_words(self, query: str) -> list[str]:
         """Words of a query that are not in the vocabulary, each once; the model cannot tell them apart."""
@@ -170,11 +188,12 @@ def write_query_files(
         checkpoint.architecture,
         checkpoint.state_dict,
         checkpoint.vocabulary,
+        checkpoint.tokenizer,
         checkpoint.max_words,
     )
     sentences = list(dict.fromkeys(run.splits()["train"].sentences))
     chosen = np.random.default_rng(0).permutation(len(sentences))[:BANK_SIZE]
-    vocabulary = Vocabulary(tuple(checkpoint.vocabulary))
+    vocabulary = open_vocabulary(checkpoint.vocabulary, checkpoint.tokenizer)
     token_ids = vocabulary.encode([sentences[row] for row in chosen], checkpoint.max_words)
     bank = embed_sentences(model, token_ids, batch_size=batch_size, device=device)
     with atomic_write(folder / BANK) as partial, partial.open("wb") as file:
@@ -186,6 +205,7 @@ def write_text_encoder(
     architecture: Mapping[str, Any],
     state_dict: Mapping[str, torch.Tensor],
     vocabulary: Sequence[str],
+    tokenizer: str | None,
     max_words: int,
 ) -> None:
     """Store the text encoder of a model, whole or not at all.
@@ -195,6 +215,7 @@ def write_text_encoder(
         architecture: of the whole model, as in its checkpoint.
         state_dict: weights of the whole model.
         vocabulary: its words, in the order of their ids.
+        tokenizer: of a pretrained sentence encoder; None with a vocabulary.
         max_words: longer sentences are cut.
     """
     weights = {
@@ -208,6 +229,7 @@ def write_text_encoder(
         "encoder": {key: architecture[key] for key in ARCHITECTURE_KEYS},
         "state": weights,
         "words": list(vocabulary),
+        "tokenizer": tokenizer,
         "max_words": max_words,
     }
     with atomic_write(path) as partial:
@@ -230,7 +252,8 @@ def read_text_encoder(path: Path) -> TextEncoder:
             )
         network = build_text_encoder(**payload["encoder"]).eval()
         network.load_state_dict(payload["state"])
-        return TextEncoder(network, Vocabulary(tuple(payload["words"])), payload["max_words"])
+        vocabulary = open_vocabulary(payload["words"], payload["tokenizer"])
+        return TextEncoder(network, vocabulary, payload["max_words"])
     except StoreError:
         raise
     except Exception as error:  # torch raises many types on damaged bytes

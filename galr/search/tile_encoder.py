@@ -12,6 +12,7 @@ from PIL import Image
 from galr.devices import resolve_device
 from galr.errors import ConfigError
 from galr.graphs.detections import Detections
+from galr.graphs.edges import EdgeConfig
 from galr.graphs.drea import build_graphs, build_kwargs
 from galr.io.formats import Graphs
 from galr.io.images import open_image, read_whole
@@ -37,6 +38,11 @@ class RegionDetector:
 
     detector: Detector
     graph_options: Mapping[str, Any]
+
+    @property
+    def edges(self) -> EdgeConfig:
+        """How DREA weighs edges."""
+        return EdgeConfig.from_options(self.graph_options)
 
     def build_graphs(self, images: Sequence[Image.Image]) -> GraphBatch:
         """Graphs of B RGB images of any sizes, on the CPU."""
@@ -94,7 +100,12 @@ class TileEncoder:
         else:
             graphs = self.region_detector.build_graphs(images)
         return embed_images_in_memory(
-            self.model, resized, graphs, input_size=self.input_size, device=self.device
+            self.model,
+            resized,
+            graphs,
+            edges=self.region_detector and self.region_detector.edges,
+            input_size=self.input_size,
+            device=self.device,
         )
 
 

@@ -1,18 +1,27 @@
 """Encode the images and sentences of a fold once, and write similarity.h5."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from galr.data.vocabulary import Vocabulary
+from galr.data.subwords import open_vocabulary
 from galr.errors import StoreError
 from galr.evaluate.tiled_products import compute_similarity
-from galr.io.formats import Dataset, Similarity, SplitSimilarity
+from galr.features.encoders import state_sha256
+from galr.io.formats import Dataset, Features, Similarity, SplitSimilarity
 from galr.model.checkpoint import load_checkpoint
 from galr.provenance import file_sha256
-from galr.train.embed import embed_images, embed_sentences
+from galr.train.embed import embed_images, embed_sentence_features, embed_sentences
+from galr.train.feature_store import (
+    FeatureStore,
+    SentenceFeatureStore,
+    check_features,
+    open_image_features,
+)
 from galr.train.graph_store import GraphStore
 from galr.train.image_store import StreamedImages
 from galr.train.splits import SplitData, read_folds, split_by_fold
@@ -23,6 +32,7 @@ def write_similarity(
     dataset: Path,
     graphs: Path | None,
     folds: Path,
+    features: tuple[Path | None, Path | None],
     output: Path,
     *,
     bank: bool,
@@ -36,6 +46,7 @@ def write_similarity(
         dataset: dataset.h5.
         graphs: graphs.h5; None for a model without a local branch.
         folds: folds.csv.
+        features: stored features of frozen encoders, of images and of sentences; None computes them.
         output: similarity.h5 to write; its provenance describes the computation under `encoded`.
         bank: whether to encode the training split too, which qbnorm needs.
         batch_size: images or sentences at a time.
@@ -47,14 +58,16 @@ def write_similarity(
     """
     trained = load_checkpoint(checkpoint)
     model = trained.build_model().to(device)
-    vocabulary = Vocabulary(tuple(trained.vocabulary))
+    vocabulary = open_vocabulary(trained.vocabulary, trained.tokenizer)
     provenance = trained.provenance | {
         "checkpoint_sha256": file_sha256(checkpoint),
         "epoch": trained.epoch,
         "validation_mr": trained.mr,
         "encoded": encoding_info(batch_size, device),
     }
-    with Dataset.open(dataset) as file:
+    image_features, text_features = features
+    with ExitStack() as stack:
+        file = stack.enter_context(Dataset.open(dataset))
         names = file.names
         graph_store = GraphStore.open(graphs, names)
         expected = (trained.architecture["max_regions"], trained.architecture["node_dim"])
@@ -71,7 +84,20 @@ def write_similarity(
             file.image_of_sentence[:],
         )
         graph_store = graph_store.to(device)
-        images = StreamedImages(file.images, device)  # each image is used once
+        images: StreamedImages | FeatureStore = StreamedImages(
+            file.images, device
+        )  # each is used once
+        if image_features is not None:
+            stored = stack.enter_context(Features.open(image_features))
+            check_features(image_features, stored.provenance, file_sha256(dataset), {})
+            _check_state(image_features, stored, model.global_branch.backbone)
+            images = open_image_features(stored, [], device, max_bytes=-1)
+        sentence_store: SentenceFeatureStore | None = None
+        if text_features is not None:
+            stored = stack.enter_context(Features.open(text_features))
+            check_features(text_features, stored.provenance, file_sha256(dataset), {})
+            _check_state(text_features, stored, model.text_encoder.network)
+            sentence_store = SentenceFeatureStore(stored)
 
         def encode_images(split: SplitData) -> np.ndarray:
             return embed_images(
@@ -84,6 +110,13 @@ def write_similarity(
             )
 
         def encode_sentences(sentences: list[str]) -> np.ndarray:
+            if sentence_store is not None:
+                return embed_sentence_features(
+                    model,
+                    sentence_store.features(sentences),
+                    batch_size=batch_size,
+                    device=device,
+                )
             token_ids = vocabulary.encode(sentences, trained.max_words)
             return embed_sentences(model, token_ids, batch_size=batch_size, device=device)
 
@@ -105,6 +138,18 @@ def write_similarity(
                     image_embeddings=encode_images(train),
                     sentence_embeddings=encode_sentences(list(dict.fromkeys(train.sentences))),
                 )
+
+
+def _check_state(path: Path, stored: Features, encoder: nn.Module) -> None:
+    """Check that features were computed by an encoder with these weights.
+
+    Raises:
+        StoreError: they were not.
+    """
+    if stored.provenance["settings"]["state_sha256"] != state_sha256(encoder):
+        raise StoreError(
+            f"{path} holds features of an encoder with other weights than the checkpoint's; run snakemake again"
+        )
 
 
 def encoding_info(batch_size: int, device: torch.device) -> dict[str, Any]:

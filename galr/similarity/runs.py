@@ -27,6 +27,7 @@ class TrainedRun:
         folder: results/<dataset>/<variant>/fold<k>.
         dataset: dataset.h5.
         graphs: graphs.h5; None for a model without a local branch.
+        features: stored features of its frozen encoders, of images and of sentences; None where there are none.
         image_size: side of the dataset's stored images in pixels.
     """
 
@@ -35,6 +36,7 @@ class TrainedRun:
     folder: Path
     dataset: Path
     graphs: Path | None
+    features: tuple[Path | None, Path | None]
     image_size: int
 
     @property
@@ -82,7 +84,12 @@ def open_trained_run(folder: Path, dataset: Path | None = None) -> TrainedRun:
     if graphs is not None:
         with Graphs.open(graphs):
             check_sha256(graphs, provenance["graphs_sha256"], path)
-    return TrainedRun(checkpoint, file_sha256(path), folder, dataset, graphs, image_size)
+    image_features, text_features = (
+        path if name and (path := dataset.parent / "features" / name).is_file() else None
+        for name in provenance["features"]
+    )
+    features = (image_features, text_features)
+    return TrainedRun(checkpoint, file_sha256(path), folder, dataset, graphs, features, image_size)
 
 
 def check_sha256(path: Path, expected: str, checkpoint: Path) -> None:

@@ -119,6 +119,7 @@ def verify(run: TrainedRun, stored: StoredRun, device: torch.device, folder: Pat
         run.dataset,
         run.graphs,
         run.folds,
+        run.features,
         again,
         bank=_has_bank(stored.similarity_path),
         batch_size=batch_size,

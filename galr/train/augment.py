@@ -1,30 +1,13 @@
 """From stored uint8 images to the model's input, in batches on the device; regions follow their image."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
+from torch.nn.functional import grid_sample
 
+from galr.features.views import TURNS, ViewParams, resample_normalized
 from galr.graphs.detections import BOX_FEATURES, MIN_SIZE
 from galr.graphs.edges import EdgeConfig, adjacency_matrix
-from galr.model.galr import GraphBatch
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CPU_CHUNK = 4  # images a CPU resamples at a time; they stay in its cache, which halves the time
-
-
-class ViewParams(NamedTuple):
-    """Random rotation and crop of each image of a batch.
-
-    The point p of the crop, with coordinates from -1 to 1, shows the point
-    rotation · (crop_fraction · p + offset) of the image.
-    """
-
-    rotation: Tensor  # (B, 2, 2) float, rotation matrices
-    offset: Tensor  # (B, 2) float, the crop's centre in the rotated image, x and y from -1 to 1
-    crop_fraction: float  # side of the crop over side of the image, at most 1
+from galr.model.galr import GraphBatch, PixelStatistics
 
 
 def sample_views(
@@ -43,10 +26,30 @@ def sample_views(
     angle = torch.rand(count, generator=generator) * max_rotation * torch.pi / 180
     offset = (torch.rand(count, 2, generator=generator) * 2 - 1) * (1 - crop_fraction)
     rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1)
-    return ViewParams(rotation.view(-1, 2, 2), offset, crop_fraction)
+    return ViewParams(rotation.view(-1, 2, 2), offset, torch.full((count,), crop_fraction))
 
 
-def rotate_crop(images: Tensor, views: ViewParams, input_size: int) -> Tensor:
+def sample_turns(count: int, min_crop: float, generator: torch.Generator) -> ViewParams:
+    """Sample a quarter turn, mirrored or not, and a crop of any size for each image of a batch (our extension).
+
+    An aerial image has no upper side: turned and mirrored it is as likely as before, and a quarter turn uncovers
+    no corners.
+
+    Args:
+        count: B, images in the batch.
+        min_crop: smallest side of a crop over side of the image, in (0, 1].
+        generator: random generator on the CPU, whatever the device, so that all devices sample alike.
+    """
+    rotation = TURNS[torch.randint(len(TURNS), (count,), generator=generator)]
+    crop_fraction = min_crop + (1 - min_crop) * torch.rand(count, generator=generator)
+    free = (1 - crop_fraction).unsqueeze(1)
+    offset = (torch.rand(count, 2, generator=generator) * 2 - 1) * free
+    return ViewParams(rotation, offset, crop_fraction)
+
+
+def rotate_crop(
+    images: Tensor, views: ViewParams, input_size: int, statistics: PixelStatistics
+) -> Tensor:
     """Rotate, crop and normalize images, with a single resampling.
 
     Corners that the rotation uncovers are black before normalization. Computed in float32 whatever the
@@ -56,43 +59,22 @@ def rotate_crop(images: Tensor, views: ViewParams, input_size: int) -> Tensor:
         images: (B, 3, size, size) uint8.
         views: of the same B images, on the CPU.
         input_size: side of the result in pixels.
+        statistics: what to normalize by.
 
     Returns:
         (B, 3, input_size, input_size) float32, normalized, channels last in memory.
     """
     rotation, offset, crop_fraction = views
     centre = (rotation * offset.unsqueeze(1)).sum(dim=2, keepdim=True)  # (B, 2, 1), of the crop
-    affine = torch.cat([rotation * crop_fraction, centre], dim=2)
+    affine = torch.cat([rotation * crop_fraction.view(-1, 1, 1), centre], dim=2)
     affine = affine.to(images.device, non_blocking=True)
-    return _resample_normalized(
+    return resample_normalized(
         images,
         input_size,
         lambda chunk: grid_sample(
             images[chunk].float(), _sampling_grid(affine[chunk], input_size), align_corners=False
         ),
-    )
-
-
-def resize(images: Tensor, input_size: int) -> Tensor:
-    """Resize and normalize images, for validation and test.
-
-    Args:
-        images: (B, 3, size, size) uint8.
-        input_size: side of the result in pixels.
-
-    Returns:
-        (B, 3, input_size, input_size) float32, normalized, channels last in memory.
-    """
-    return _resample_normalized(
-        images,
-        input_size,
-        lambda chunk: interpolate(
-            images[chunk].float(),
-            size=(input_size, input_size),
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
-        ),
+        statistics,
     )
 
 
@@ -140,8 +122,9 @@ def transform_boxes(boxes: Tensor, views: ViewParams) -> Tensor:
     rotation, offset = views.rotation.to(boxes), views.offset.to(boxes)
     # A row times the rotation matrix rotates back.
     centre = (boxes[..., :2] * 2 - 1) @ rotation
-    centre = (centre - offset.unsqueeze(1)) / views.crop_fraction  # from -1 to 1 across the crop
-    half = boxes[..., 2:] @ rotation.abs() / views.crop_fraction
+    fraction = views.crop_fraction.to(boxes).view(-1, 1, 1)
+    centre = (centre - offset.unsqueeze(1)) / fraction  # from -1 to 1 across the crop
+    half = boxes[..., 2:] @ rotation.abs() / fraction
     low, high = (corner.clamp(-1, 1) for corner in (centre - half, centre + half))
     return torch.cat([(low + high + 2) / 4, (high - low) / 2], dim=-1)
 
@@ -162,32 +145,3 @@ def _sampling_grid(affine: Tensor, input_size: int) -> Tensor:
     centres = torch.linspace(-last, last, input_size, device=affine.device)
     by_x, by_y, origin = affine[:, None, None].unbind(-1)  # (B, 1, 1, 2) each
     return centres.view(1, 1, -1, 1) * by_x + (centres.view(1, -1, 1, 1) * by_y + origin)
-
-
-def _resample_normalized(
-    images: Tensor, input_size: int, resample: Callable[[slice], Tensor]
-) -> Tensor:
-    """Resample images in chunks, and normalize them by ImageNet's statistics.
-
-    Args:
-        images: (B, 3, size, size) uint8.
-        input_size: side of the result in pixels.
-        resample: gives the resampled images of a slice of the batch, (chunk, 3, input_size, input_size)
-            float32.
-
-    Returns:
-        (B, 3, input_size, input_size) float32, channels last in memory.
-    """
-    count, device = len(images), images.device
-    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    scale, shift = (
-        table.view(3, 1, 1).to(device, non_blocking=True)
-        for table in (1 / (255 * std), -mean / std)
-    )
-    shape = (count, 3, input_size, input_size)
-    result = torch.empty(shape, device=device, memory_format=torch.channels_last)
-    chunk = CPU_CHUNK if device.type == "cpu" else count
-    for start in range(0, count, chunk):
-        some = slice(start, start + chunk)
-        torch.addcmul(shift, resample(some), scale, out=result[some])
-    return result

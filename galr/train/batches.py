@@ -8,14 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galr.features.views import ViewParams, fixed_views
 from galr.graphs.edges import EdgeConfig
-from galr.model.galr import GraphBatch
+from galr.model.galr import GraphBatch, ImageFeatures, PixelStatistics
 from galr.model.text import pad_tokens
-from galr.train.augment import ViewParams, rotate_crop, sample_views, transform_graph
+from galr.train.augment import rotate_crop, sample_turns, sample_views, transform_graph
+from galr.train.feature_store import FeatureStore
 from galr.train.graph_store import GraphStore
 from galr.train.image_store import ImageStore
 from galr.train.loss import positive_mask
 from galr.train.splits import SplitData
+
+
+class TokenBatch(NamedTuple):
+    """The token ids of some sentences."""
+
+    token_ids: Tensor  # (P, L) int64, padded
+    lengths: Tensor  # (P,) int64, on the CPU
+
+
+class Augmentation(NamedTuple):
+    """How a training image is rotated and cropped."""
+
+    kind: str  # `rotate`, as released, or `turns`
+    max_rotation: float  # of `rotate`, degrees
+    min_crop: float  # of `turns`, smallest side of a crop over side of the image
 
 
 class Batch(NamedTuple):
@@ -25,12 +42,11 @@ class Batch(NamedTuple):
     `positive_mask`.
     """
 
-    pixels: (
-        Tensor  # (I, 3, input_size, input_size) float32, normalized; each image of the pairs once
-    )
+    # of each image of the pairs once: (I, 3, input_size, input_size) float32, normalized; or a frozen encoder's features
+    images: Tensor | ImageFeatures
     graph: GraphBatch  # of the I images
-    token_ids: Tensor  # (P, L) int64, padded
-    lengths: Tensor  # (P,) int64, on the CPU
+    # of the P sentences: their tokens; or a frozen encoder's features, (P, width) float32
+    sentences: TokenBatch | Tensor
     image_index: Tensor  # (P,) int64, each pair's image among the I
     positive_mask: Tensor  # (B, B) bool, pairs that are not negatives of each other
 
@@ -39,12 +55,14 @@ class PairBatches:
     """The batches of one epoch after another; an iteration can be stopped and resumed at any step.
 
     Args:
-        images: holds at least the rows of `split`.
+        images: holds at least the rows of `split`; stored features are taken under one of their fixed views, drawn
+            at random.
         graphs: of the whole dataset.
         split: images and sentences to train on.
-        token_ids: (sentences,) token ids of each sentence of `split`.
+        sentences: token ids of each sentence of `split`; or their features, (sentences, width) float.
         input_size: side of the model's input in pixels.
-        max_rotation: largest random rotation in degrees.
+        augmentation: how images are rotated and cropped; stored features have their own views.
+        statistics: what pixels are normalized by.
         batch_size: pairs in a step, over all processes.
         sentences_per_epoch: sentences sampled for each image and epoch; None takes all.
         group_by_image: see `sample_pairs`.
@@ -57,13 +75,14 @@ class PairBatches:
 
     def __init__(
         self,
-        images: ImageStore,
+        images: ImageStore | FeatureStore,
         graphs: GraphStore,
         split: SplitData,
-        token_ids: list[list[int]],
+        sentences: list[list[int]] | Tensor,
         *,
         input_size: int,
-        max_rotation: float,
+        augmentation: Augmentation,
+        statistics: PixelStatistics,
         batch_size: int,
         sentences_per_epoch: int | None,
         group_by_image: bool,
@@ -77,15 +96,20 @@ class PairBatches:
         self._graphs = graphs
         self._split = split
         self._rows = np.array(split.rows)
-        self._input_size, self._max_rotation = input_size, max_rotation
+        self._input_size, self._augmentation = input_size, augmentation
+        self._statistics = statistics
         self._batch_size, self._min_pairs = batch_size, max(2, world_size)
         self._sentences_per_epoch, self._group_by_image = sentences_per_epoch, group_by_image
         self._shared_negatives, self._edges = shared_negatives, edges
         self._rank, self._world_size = rank, world_size
         self._pair_rng = np.random.default_rng(seed)
         self._view_rng = torch.Generator().manual_seed(seed % 2**63)
-        padded, self._lengths = pad_tokens(token_ids)
-        self._token_ids = padded.to(images.device)
+        self._features: Tensor | None = None
+        if isinstance(sentences, Tensor):
+            self._features = sentences.to(images.device)
+        else:
+            padded, self._lengths = pad_tokens(sentences)
+            self._token_ids = padded.to(images.device)
         text_ids = np.unique(split.sentences, return_inverse=True)[1]
         self._text_ids = torch.from_numpy(text_ids).to(images.device)
         self._image_ids = torch.from_numpy(split.image_of_sentence).to(images.device)
@@ -120,10 +144,15 @@ class PairBatches:
         batches = list(split_batches(remaining, self._batch_size, self._min_pairs))
         shares = [self._process_share(pairs) for pairs in batches]
         images = [np.unique(self._split.image_of_sentence[share]) for share in shares]
-        pixels = self._images.batches(self._rows[index] for index in images)
-        for pairs, share, index, stored in zip(batches, shares, images, pixels, strict=True):
-            self._consumed += len(pairs)
-            yield self._build_batch(pairs, share, index, stored)
+        if isinstance(self._images, FeatureStore):
+            for pairs, share, index in zip(batches, shares, images, strict=True):
+                self._consumed += len(pairs)
+                yield self._build_batch(pairs, share, index, None)
+        else:
+            pixels = self._images.batches(self._rows[index] for index in images)
+            for pairs, share, index, stored in zip(batches, shares, images, pixels, strict=True):
+                self._consumed += len(pairs)
+                yield self._build_batch(pairs, share, index, stored)
         self._finished = True
 
     def state(self) -> dict[str, Any]:
@@ -158,7 +187,7 @@ class PairBatches:
         return pairs[self._rank * count : (self._rank + 1) * count]
 
     def _build_batch(
-        self, pairs: np.ndarray, share: np.ndarray, index: np.ndarray, stored: Tensor
+        self, pairs: np.ndarray, share: np.ndarray, index: np.ndarray, stored: Tensor | None
     ) -> Batch:
         """Build the batch of a step.
 
@@ -166,24 +195,28 @@ class PairBatches:
             pairs: (B or more,) int, the step's pairs in all processes.
             share: (P,) int, this process's pairs.
             index: (I,) int, distinct images of the share, as indices into the split's rows.
-            stored: (I, 3, size, size) uint8, these images.
+            stored: (I, 3, size, size) uint8, these images; None where features are stored.
         """
-        device = stored.device
-        views = self._sample_views(pairs, index)
+        device = self._images.device
+        images: Tensor | ImageFeatures
+        if isinstance(self._images, FeatureStore):
+            numbers = self._sample_fixed_views(pairs, index)
+            views = fixed_views(numbers)
+            images = self._images.batch(self._rows[index], numbers.numpy())
+        else:
+            assert stored is not None
+            views = self._sample_views(pairs, index, self._images.image_size)
+            images = rotate_crop(stored, views, self._input_size, self._statistics)
         graph = self._graphs.batch(self._rows[index])
         if self._edges is not None:
             graph = transform_graph(graph, views, self._edges)
         in_step = torch.from_numpy(pairs[: len(share) * self._world_size])
         in_step = in_step.to(device, non_blocking=True)
-        own = torch.from_numpy(share)
-        lengths = self._lengths[own]
-        token_ids = self._token_ids[own.to(device, non_blocking=True), : int(lengths.max())]
         image_index = np.searchsorted(index, self._split.image_of_sentence[share])
         return Batch(
-            rotate_crop(stored, views, self._input_size),
+            images,
             graph,
-            token_ids,
-            lengths,
+            self._batch_sentences(torch.from_numpy(share)),
             torch.from_numpy(image_index).to(device, non_blocking=True),
             positive_mask(
                 self._image_ids[in_step],
@@ -192,20 +225,35 @@ class PairBatches:
             ),
         )
 
-    def _sample_views(self, pairs: np.ndarray, index: np.ndarray) -> ViewParams:
+    def _batch_sentences(self, share: Tensor) -> TokenBatch | Tensor:
+        """Tokens or features of the sentences of a share, (P,) int64 on the CPU."""
+        on_device = share.to(self._images.device, non_blocking=True)
+        if self._features is not None:
+            return self._features[on_device]
+        lengths = self._lengths[share]
+        return TokenBatch(self._token_ids[on_device, : int(lengths.max())], lengths)
+
+    def _sample_views(self, pairs: np.ndarray, index: np.ndarray, image_size: int) -> ViewParams:
         """Sample the views of this process's images.
 
         Views are sampled for the images of all processes, so that the random states of all stay alike.
         """
         in_step = np.unique(self._split.image_of_sentence[pairs])
-        views = sample_views(
-            len(in_step),
-            self._input_size / self._images.image_size,
-            self._max_rotation,
-            self._view_rng,
-        )
+        kind, max_rotation, min_crop = self._augmentation
+        if kind == "turns":
+            views = sample_turns(len(in_step), min_crop, self._view_rng)
+        else:
+            crop_fraction = self._input_size / image_size
+            views = sample_views(len(in_step), crop_fraction, max_rotation, self._view_rng)
         own = torch.from_numpy(np.searchsorted(in_step, index))
-        return views._replace(rotation=views.rotation[own], offset=views.offset[own])
+        return ViewParams(*(table[own] for table in views))
+
+    def _sample_fixed_views(self, pairs: np.ndarray, index: np.ndarray) -> Tensor:
+        """Sample the number of the stored view of each of this process's images, (I,) int64."""
+        assert isinstance(self._images, FeatureStore)
+        in_step = np.unique(self._split.image_of_sentence[pairs])
+        numbers = torch.randint(self._images.views, (len(in_step),), generator=self._view_rng)
+        return numbers[torch.from_numpy(np.searchsorted(in_step, index))]
 
 
 def sample_pairs(

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from galr.errors import ConfigError
+from galr.features.options import MAX_VIEWS, ImageEncoderOptions, TextEncoderOptions
 from galr.options import OptionGroup, option
 
 LossName = Literal["triplet_sum", "triplet_hardest", "infonce"]
@@ -14,22 +15,22 @@ Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(OptionGroup):
+class ModelOptions(ImageEncoderOptions, TextEncoderOptions):
     """What the model is built from; config section `model`."""
 
-    backbone: str = option("torchvision's name of a network in stages, for example resnet18")
-    weights: str = option("imagenet, none, or a file with a state dict of the backbone")
-    input_size: int = option("height and width of the model's input, pixels; a multiple of 32")
     embed_dim: int = option("width of the common embedding space")
-    text_encoder: Literal["bigru", "skipthoughts"] = option("sentence encoder")
-    text_weights: str = option("none, or a folder with the weights of skip-thoughts")
+    head: Literal["mlp", "linear", "none"] = option(
+        "from a pretrained encoder's feature to the common space", default="mlp"
+    )
+    head_dim: int = option("inner width of the head mlp", default=1024)
+    head_dropout: float = option("dropout of the head mlp, in [0, 1)", default=0.3)
     word_dim: int = option("width of a word's embedding")
     gru_hidden: int = option("units of the GRU in each of its directions")
-    text_dropout: float = option("dropout of skipthoughts, in [0, 1); 0 with bigru")
+    text_dropout: float = option("dropout of skipthoughts, in [0, 1); 0 with the others")
     heads: int = option("attention heads of the fusion; a divisor of embed_dim")
     ffn_dim: int = option("inner width of the fusion's feed-forward layers")
     dropout: float = option("dropout of the fusion, in [0, 1)")
-    fusion: Literal["midf", "midf_released_bug", "sum"] = option(
+    fusion: Literal["midf", "midf_released_bug", "midf_gated", "sum"] = option(
         "how global and local image feature are fused"
     )
     branches: Literal["both", "global", "local"] = option("which image features are used")
@@ -77,7 +78,18 @@ class TrainOptions(OptionGroup):
     margin: float = option("margin of the triplet losses, cosine units in [0, 2]")
     temperature: float = option("initial temperature of infonce")
     grad_clip_norm: float | None = option("largest norm of the gradient; none clips nothing")
-    max_rotation: float = option("largest random rotation of a training image, degrees")
+    freeze: tuple[Literal["image", "text"], ...] = option(
+        "pretrained encoders that are not trained", default=()
+    )
+    augment: Literal["rotate", "turns"] = option(
+        "of training images: any rotation and a crop of one size, as released; or quarter turns, mirroring and"
+        " crops of any size",
+        default="rotate",
+    )
+    min_crop: float = option("with turns: smallest side of a crop, of the image's", default=0.7)
+    max_rotation: float = option(
+        "with rotate: largest random rotation of a training image, degrees"
+    )
     stop_words: bool = option("keep English stop words in the vocabulary")
     min_word_count: int = option("how often a word must occur to be in the vocabulary")
     max_words: int = option("longer sentences are cut, with a warning")
@@ -106,6 +118,8 @@ class TrainOptions(OptionGroup):
         for key in ("learning_rate", "encoder_learning_rate"):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise ConfigError(f"train.{key} must be over 0, got {value}")
+        if not 0 < self.min_crop <= 1:
+            raise ConfigError(f"train.min_crop must be in (0, 1], got {self.min_crop}")
         if not self.weight_decay >= 0:
             raise ConfigError(f"train.weight_decay must be at least 0, got {self.weight_decay}")
         if self.weight_decay and self.optimizer != "adamw":
@@ -134,14 +148,43 @@ class VariantOptions(ModelOptions, TrainOptions):
             raise ConfigError(
                 f"model.heads must divide model.embed_dim, got {self.heads} and {self.embed_dim}"
             )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.dropout must be in [0, 1), got {self.dropout}")
+        for key in ("dropout", "head_dropout"):
+            if not 0 <= (value := getattr(self, key)) < 1:
+                raise ConfigError(f"model.{key} must be in [0, 1), got {value}")
+        if not 1 <= self.views <= MAX_VIEWS:
+            raise ConfigError(f"model.views must be from 1 to {MAX_VIEWS}, got {self.views}")
+        self._check_freeze()
         self.check()
+
+    def _check_freeze(self) -> None:
+        """Check that what is frozen has pretrained weights.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if "image" in self.freeze and (self.weights == "none" or self.branches == "local"):
+            raise ConfigError(
+                "train.freeze has image, and the model has no pretrained image encoder (model.weights"
+                f" {self.weights}, model.branches {self.branches}); set model.weights, or leave image out"
+            )
+        if "text" in self.freeze and self.text_encoder != "transformer":
+            raise ConfigError(
+                f"train.freeze has text, and model.text_encoder {self.text_encoder} is trained from the beginning;"
+                " set text_encoder: transformer, or leave text out"
+            )
+        if self.text_encoder == "transformer" and self.text_weights == "none":
+            raise ConfigError(
+                "model.text_encoder transformer needs model.text_weights: package, a folder, or a name on the hub"
+            )
 
     def config(self) -> dict[str, Any]:
         """Both sections, by key."""
         names = {field.name for field in fields(VariantOptions)}
-        return {key: value for key, value in asdict(self).items() if key in names}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if key in names
+        }
 
 
 def check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:
@@ -155,6 +198,13 @@ def check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:
     """
     for name, sections in variants.items():
         try:
-            VariantOptions(**sections["model"], **sections["train"])
+            VariantOptions(**sections["model"], **_with_tuples(sections["train"]))
         except ConfigError as error:
             raise ConfigError(f"variant {name}: {error}") from error
+
+
+def _with_tuples(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section with its lists as tuples, as options have them."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in section.items()
+    }

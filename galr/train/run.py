@@ -1,26 +1,43 @@
 """One training run: its inputs, its model, its training, and the provenance of its result."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
+from galr.data.subwords import AnyVocabulary, SubwordVocabulary
 from galr.data.vocabulary import UnknownWords, Vocabulary
 from galr.errors import ConfigError
 from galr.io.csv_io import write_csv
-from galr.io.formats import Dataset, Graphs
+from galr.features.encoders import image_settings, text_settings
+from galr.io.formats import Dataset, Features, Graphs
 from galr.model.checkpoint import Checkpoint
 from galr.model.galr import GaLR
-from galr.model.pretrained import load_backbone, load_skipthoughts
+from galr.model.pretrained import (
+    PretrainedText,
+    load_backbone,
+    load_transformer,
+    read_transformer,
+)
+from galr.model.skipthoughts_weights import load_skipthoughts
 from galr.progress import TrainingLogger
 from galr.provenance import code_versions, file_sha256
-from galr.train.batches import PairBatches
+from galr.train.batches import Augmentation, PairBatches
 from galr.train.embed import validate
+from galr.train.feature_store import (
+    FeatureStore,
+    SentenceFeatureStore,
+    check_features,
+    open_image_features,
+)
 from galr.train.graph_store import GraphStore
-from galr.train.image_store import open_image_store
+from galr.train.image_store import ImageStore, Rows, open_image_store
 from galr.train.loop import TrainResult, fit, validate_untrained
 from galr.train.loss import build_loss
 from galr.train.optimizer import Schedule
@@ -38,15 +55,17 @@ class TrainInputs:
         images: (images, size, size, 3) uint8, in the open dataset.h5.
         splits: the splits `train`, `val` and `test` of the fold, by name.
         graphs: of all images.
-        vocabulary: built from the training sentences alone.
+        vocabulary: built from the training sentences alone, or the tokenizer of a pretrained encoder.
         unknown: what it does not know of each split.
+        pretrained_text: the pretrained sentence encoder; None for one that is trained from the beginning.
     """
 
     images: h5py.Dataset
     splits: Mapping[str, SplitData]
     graphs: GraphStore
-    vocabulary: Vocabulary
+    vocabulary: AnyVocabulary
     unknown: Mapping[str, UnknownWords]
+    pretrained_text: PretrainedText | None
 
     def warnings(self) -> list[str]:
         """What is wrong with the words of each split, one line each."""
@@ -91,23 +110,39 @@ def load_inputs(
             f"train.augment_regions needs graphs that DREA made here; the provenance of {graphs} does"
             " not hold how its edges were weighed; set augment_regions: false for this variant"
         )
-    vocabulary = Vocabulary.build(
-        splits["train"].sentences, options.min_word_count, stop_words=options.stop_words
-    )
+    pretrained_text: PretrainedText | None = None
+    if options.text_encoder == "transformer":
+        pretrained_text = read_transformer(options.text_weights)
+        longest = pretrained_text.config.get("max_position_embeddings", options.max_words)
+        if options.max_words > longest:
+            raise ConfigError(
+                f"train.max_words is {options.max_words}, and the transformer reads at most {longest} tokens;"
+                f" set max_words to {longest} or less"
+            )
+        vocabulary: AnyVocabulary = SubwordVocabulary(pretrained_text.tokenizer)
+    else:
+        vocabulary = Vocabulary.build(
+            splits["train"].sentences, options.min_word_count, stop_words=options.stop_words
+        )
     unknown = vocabulary.count_unknown(
         {name: split.sentences for name, split in splits.items()}, stop_words=options.stop_words
     )
-    return TrainInputs(dataset.images, splits, graph_store, vocabulary, unknown)
+    return TrainInputs(dataset.images, splits, graph_store, vocabulary, unknown, pretrained_text)
 
 
-def model_architecture(inputs: TrainInputs, options: ModelOptions) -> dict[str, Any]:
+def model_architecture(inputs: TrainInputs, options: VariantOptions) -> dict[str, Any]:
     """The arguments of `GaLR`: options, and sizes that follow from the data."""
     max_regions, node_dim = inputs.graphs.shape
-    sizes = {"vocab_size": len(inputs.vocabulary), "max_regions": max_regions, "node_dim": node_dim}
-    return options.architecture() | sizes
+    return options.architecture() | {
+        "vocab_size": len(inputs.vocabulary),
+        "max_regions": max_regions,
+        "node_dim": node_dim,
+        "text_config": inputs.pretrained_text and inputs.pretrained_text.config,
+        "freeze": list(options.freeze),
+    }
 
 
-def build_model(inputs: TrainInputs, options: ModelOptions) -> GaLR:
+def build_model(inputs: TrainInputs, options: VariantOptions) -> GaLR:
     """Build the model with its initial weights.
 
     Raises:
@@ -115,12 +150,92 @@ def build_model(inputs: TrainInputs, options: ModelOptions) -> GaLR:
     """
     model = GaLR(**model_architecture(inputs, options))
     if options.branches != "local":
-        load_backbone(model.global_branch.backbone, options.backbone, options.weights)
-    if options.text_weights != "none":
+        load_backbone(model.global_branch.backbone, options.weights)
+    if inputs.pretrained_text is not None:
+        load_transformer(model.text_encoder.network, inputs.pretrained_text)
+    elif options.text_weights != "none":
         words = inputs.vocabulary.tokens
         known = load_skipthoughts(model.text_encoder, words, Path(options.text_weights))
         print(f"skip-thoughts has vectors of {known} of the {len(words)} words", flush=True)
     return model
+
+
+@dataclass(frozen=True)
+class FeatureFiles:
+    """The stored features of frozen encoders, open.
+
+    Attributes:
+        image: of images; None where they are computed.
+        text: of sentences; None where they are computed.
+    """
+
+    image: Features | None = None
+    text: Features | None = None
+
+
+def open_features(
+    image: Path | None,
+    text: Path | None,
+    dataset_sha256: str,
+    model: GaLR,
+    options: VariantOptions,
+    stack: ExitStack,
+) -> FeatureFiles:
+    """Open stored features, and check that they are of this dataset and of the model's frozen encoders.
+
+    Args:
+        image: features.h5 of images; None computes them.
+        text: features.h5 of sentences; None computes them.
+        dataset_sha256: of dataset.h5.
+        model: with its pretrained weights.
+        options: the variant's options.
+        stack: closes the files.
+
+    Raises:
+        ConfigError: an encoder is trained, so its features change.
+        DataError: the features are of another dataset.
+        StoreError: they are of another encoder, or a file is damaged.
+    """
+    for part, path in (("image", image), ("text", text)):
+        if path is not None and part not in options.freeze:
+            raise ConfigError(
+                f"stored features of {part} were given, and train.freeze does not have {part}; leave them out, or"
+                f" freeze {part}"
+            )
+    opened = FeatureFiles(
+        image and stack.enter_context(Features.open(image)),
+        text and stack.enter_context(Features.open(text)),
+    )
+    if opened.image is not None:
+        settings = image_settings(options, model.global_branch.backbone)
+        check_features(opened.image.path, opened.image.provenance, dataset_sha256, settings)
+    if opened.text is not None:
+        settings = text_settings(options, model.text_encoder.network, options.max_words)
+        check_features(opened.text.path, opened.text.provenance, dataset_sha256, settings)
+    return opened
+
+
+def _open_images(
+    inputs: TrainInputs,
+    features: FeatureFiles,
+    rows: Rows,
+    device: torch.device,
+    *,
+    max_bytes: int,
+) -> ImageStore | FeatureStore:
+    """Open the stored features of images, or else their pixels."""
+    if features.image is not None:
+        return open_image_features(features.image, rows, device, max_bytes=max_bytes)
+    return open_image_store(inputs.images, rows, device, max_bytes=max_bytes)
+
+
+def _sentence_inputs(
+    inputs: TrainInputs, features: FeatureFiles, split: SplitData, max_words: int
+) -> list[list[int]] | Tensor:
+    """The stored features of a split's sentences, or else their token ids."""
+    if features.text is not None:
+        return SentenceFeatureStore(features.text).features(split.sentences)
+    return inputs.vocabulary.encode(split.sentences, max_words)
 
 
 def run_training(
@@ -129,6 +244,7 @@ def run_training(
     fabric: Fabric,
     resume: ResumeState,
     options: VariantOptions,
+    features: FeatureFiles,
     *,
     seed: int,
     cache_bytes: int,
@@ -142,6 +258,7 @@ def run_training(
         fabric: a launched one.
         resume: where the state of the unfinished training is saved.
         options: the variant's options.
+        features: the stored features of frozen encoders.
         seed: of shuffling, sampling and augmentation.
         cache_bytes: largest memory for images on the device; more are read ahead.
         events: folder for TensorBoard; None writes nothing there.
@@ -153,9 +270,9 @@ def run_training(
     """
     train, val = inputs.splits["train"], inputs.splits["val"]
     rows = [*(train.rows if options.epochs else ()), *val.rows]
-    images = open_image_store(inputs.images, rows, fabric.device, max_bytes=cache_bytes)
+    images = _open_images(inputs, features, rows, fabric.device, max_bytes=cache_bytes)
     graphs = inputs.graphs.to(fabric.device)
-    token_ids = inputs.vocabulary.encode(val.sentences, options.max_words)
+    val_sentences = _sentence_inputs(inputs, features, val, options.max_words)
     logger = TrainingLogger(events)
 
     def validate_epoch() -> dict[str, float]:
@@ -164,7 +281,7 @@ def run_training(
             images,
             graphs,
             val,
-            token_ids,
+            val_sentences,
             input_size=options.input_size,
             batch_size=options.batch,
         )
@@ -177,9 +294,10 @@ def run_training(
         images,
         graphs,
         train,
-        inputs.vocabulary.encode(train.sentences, options.max_words),
+        _sentence_inputs(inputs, features, train, options.max_words),
         input_size=options.input_size,
-        max_rotation=options.max_rotation,
+        augmentation=Augmentation(options.augment, options.max_rotation, options.min_crop),
+        statistics=model.pixel_statistics,
         batch_size=options.batch,
         sentences_per_epoch=options.sentences_per_epoch,
         group_by_image=options.group_by_image,
@@ -231,6 +349,7 @@ def run_provenance(
     dataset: Path,
     graphs: Path | None,
     folds: Path,
+    features: tuple[Path | None, Path | None],
     options: VariantOptions,
     *,
     variant: str,
@@ -245,6 +364,7 @@ def run_provenance(
         dataset: dataset.h5.
         graphs: graphs.h5; None for a model without a local branch.
         folds: folds.csv.
+        features: stored features of images and of sentences; None where they are computed.
         options: the variant's options.
         variant: its name.
         fold: which fold, from 0.
@@ -267,6 +387,7 @@ def run_provenance(
         "size": size,
         "pixels": pixels,
         "graphs": _graph_provenance(graphs),
+        "features": [path and path.name for path in features],
         "variant": variant,
         "fold": fold,
         "seed": seed,
@@ -289,6 +410,7 @@ def build_checkpoint(
         architecture=model_architecture(inputs, options),
         state_dict=result.state,
         vocabulary=list(inputs.vocabulary.tokens),
+        tokenizer=inputs.pretrained_text and inputs.pretrained_text.tokenizer,
         max_words=options.max_words,
         epoch=result.epoch,
         mr=result.mr,

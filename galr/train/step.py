@@ -7,9 +7,9 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from galr.model.galr import GaLR, GraphBatch
+from galr.model.galr import GaLR, GraphBatch, ImageFeatures
 from galr.train.average import WeightAverage
-from galr.train.batches import Batch
+from galr.train.batches import Batch, TokenBatch
 from galr.train.distributed import all_gather
 from galr.train.optimizer import Schedule, build_optimizer
 from galr.train.options import OptimizerName
@@ -93,7 +93,7 @@ class TrainStep:
         for group in self._adam.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self._optimizer.zero_grad(set_to_none=True)
-        images, sentences = self._encoder(batch.pixels, batch.graph, batch.token_ids, batch.lengths)
+        images, sentences = self._encoder(batch.images, batch.graph, batch.sentences)
         similarity = self._gather(images[batch.image_index]) @ self._gather(sentences).T
         loss = self._loss(similarity, batch.positive_mask)
         self._fabric.backward(loss)
@@ -153,21 +153,23 @@ class DualEncoder(nn.Module):
         self.model = model
 
     def forward(
-        self, pixels: Tensor, graph: GraphBatch, token_ids: Tensor, lengths: Tensor
+        self, images: Tensor | ImageFeatures, graph: GraphBatch, sentences: TokenBatch | Tensor
     ) -> tuple[Tensor, Tensor]:
         """Encode images and sentences.
 
         Args:
-            pixels: (I, 3, input_size, input_size) float32, normalized.
+            images: (I, 3, input_size, input_size) float32, normalized; or a frozen encoder's features of them.
             graph: of the I images.
-            token_ids: (P, L) int64, padded.
-            lengths: (P,) int64, on the CPU.
+            sentences: tokens of the P sentences; or a frozen encoder's features, (P, width) float32.
 
         Returns:
             (I, embed_dim) and (P, embed_dim), unit rows.
         """
-        images = self.model.encode_images(pixels, graph)
-        return images, self.model.encode_sentences(token_ids, lengths)
+        if isinstance(images, Tensor):
+            images = self.model.image_features(images)
+        if not isinstance(sentences, Tensor):
+            sentences = self.model.sentence_features(*sentences)
+        return self.model.embed_images(images, graph), self.model.embed_sentences(sentences)
 
 
 def compile_image_encoder(model: GaLR) -> None:
@@ -175,3 +177,5 @@ def compile_image_encoder(model: GaLR) -> None:
     for name, module in model.named_children():
         if name != "text_encoder":
             module.compile(dynamic=True)  # the number of images varies from step to step
+    if model.branches != "local":
+        model.global_branch.backbone.compile(dynamic=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from galr.config import check_schema, load_variants, load_yaml
 from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import ConfigError, GalrError
+from galr.features.options import features_name, frozen_encoders
 from galr.regions.detector_spec import load_detector, read_detector_spec
 from galr.targets import one_of, read_specs, unknown_target
 from galr.train.options import check_variants
@@ -25,9 +26,10 @@ CODE_VERSION = {  # raise a rule's number when its code would give other numbers
     "import_regions": 2,
     "graphs": 2,
     "import_graphs": 2,
+    "features": 1,
     "folds": 1,
     "train": 3,
-    "similarity": 3,
+    "similarity": 4,
     "evaluate": 4,
     "aggregate": 1,
     "report": 3,
@@ -74,12 +76,18 @@ except GalrError as error:
     stop(error)
 
 FOLDS = range(config["folds"]["count"])
+ENCODERS = {  # the frozen encoders of all variants, by the name of their features
+    features_name(part, options): {"part": part} | options
+    for variant in VARIANTS.values()
+    for part, options in frozen_encoders(variant).items()
+}
 
 
 wildcard_constraints:
     dataset=one_of(DATASETS),
     detector=one_of(DETECTORS),
     variant=one_of(VARIANTS),
+    encoder=one_of(ENCODERS),
     fold=one_of(str(fold) for fold in FOLDS),
     unknown=unknown_target(DATASETS, DETECTORS, VARIANTS, len(FOLDS)),
 

@@ -208,10 +208,36 @@ def all_graphs(wildcards):
     )
 
 
-def text_weights_of(wildcards):
-    """The weights that a variant's sentence encoder starts from, if any."""
-    folder = VARIANTS[wildcards.variant]["model"]["text_weights"]
-    return [] if folder == "none" else folder
+def weights_of(wildcards):
+    """The files and folders of the user's that a variant's encoders start from, if any."""
+    model = VARIANTS[wildcards.variant]["model"]
+    return own_weights(model["weights"], model["text_weights"])
+
+
+def weights_of_encoder(wildcards):
+    """The file or folder of the user's that a frozen encoder's weights lie in, if any."""
+    encoder = ENCODERS[wildcards.encoder]
+    return own_weights(encoder.get("weights"), encoder.get("text_weights"))
+
+
+def own_weights(*named):
+    """Those of some weights that are files or folders of the user's."""
+    return [
+        path
+        for path in named
+        if path not in (None, "none", "package", "pretrained") and Path(path).exists()
+    ]
+
+
+def features_of(part):
+    """An input function: the stored features of a variant's frozen encoder of images or of text, if it is frozen."""
+
+    def stored(wildcards):
+        options = frozen_encoders(VARIANTS[wildcards.variant]).get(part)
+        name = options and features_name(part, options)
+        return f"results/{wildcards.dataset}/features/{name}.h5" if name else []
+
+    return stored
 
 
 def all_folds(file):

@@ -126,6 +126,23 @@ def graphs_flag(wildcards):
     return as_flag("--graphs", graphs.format(**wildcards) if graphs else None)
 
 
+def features_flags(wildcards, input):
+    """The paths of the stored features of a variant's frozen encoders, if there are any."""
+    return " ".join(
+        as_flag(flag, str(path))
+        for flag, path in (
+            ("--image-features", input.image_features),
+            ("--text-features", input.text_features),
+        )
+        if path
+    )
+
+
+def encoder_flags(wildcards):
+    """What a frozen encoder's features follow from."""
+    return as_flags(ENCODERS[wildcards.encoder])
+
+
 def all_graphs_flag(wildcards):
     """The paths of the graphs of all variants, if there are any."""
     graphs = all_graphs(wildcards)

@@ -12,6 +12,8 @@ rule similarity:
         checkpoint="results/{dataset}/{variant}/fold{fold}/checkpoint.pt",
         dataset="results/{dataset}/dataset.h5",
         graphs=graphs_of,
+        image_features=features_of("image"),
+        text_features=features_of("text"),
         folds="results/{dataset}/folds.csv",
     output:
         similarity="results/{dataset}/{variant}/fold{fold}/similarity.h5",
@@ -29,6 +31,7 @@ rule similarity:
         runtime="1h",
     params:
         graphs=graphs_flag,
+        features=features_flags,
         code_version=CODE_VERSION["similarity"],
     shell:
         "python -m galr similarity"
@@ -39,4 +42,5 @@ rule similarity:
         " --device {resources.device:q}"
         " --threads {threads}"
         " {params.graphs}"
+        " {params.features}"
         " 2> {log:q}"

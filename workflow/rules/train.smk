@@ -36,8 +36,10 @@ rule train:
     input:
         dataset="results/{dataset}/dataset.h5",
         graphs=graphs_of,
+        image_features=features_of("image"),
+        text_features=features_of("text"),
         folds="results/{dataset}/folds.csv",
-        text_weights=text_weights_of,
+        weights=weights_of,
     output:
         checkpoint="results/{dataset}/{variant}/fold{fold}/checkpoint.pt",
         history=report(
@@ -61,6 +63,7 @@ rule train:
         runtime="12h",
     params:
         graphs=graphs_flag,
+        features=features_flags,
         record="results/{dataset}/{variant}/fold{fold}/run.json",
         events="results/{dataset}/{variant}/fold{fold}/events",
         flags=train_flags,
@@ -79,5 +82,6 @@ rule train:
         " --processes {resources.processes}"
         " --threads {threads}"
         " {params.graphs}"
+        " {params.features}"
         " {params.flags}"
         " > {log:q} 2>&1"

@@ -1,0 +1,1 @@
+"""What frozen encoders say of every image and sentence, computed once."""
