@@ -238,6 +238,10 @@ def describe_result(options: Options, result: "QueryResult") -> list[str]:
         words = ", ".join(printable(word, 60) for word in unknown[:SHOWN_WORDS])
         more = f" and {len(unknown) - SHOWN_WORDS} more" if len(unknown) > SHOWN_WORDS else ""
         notes.append(f"not in the model's vocabulary: {words}{more}")
+    notes += [
+        f"only the beginning of '{printable(text, 60)}' is read; it is longer than any sentence of the training"
+        for text in result.cut
+    ]
     if options.json:
         return notes
     if not result.hits:
@@ -332,7 +336,8 @@ def search_sentences(
         min_score=options.min_score,
         merge=options.merge,
     )
-    return QueryResult(query, None, encoder.unknown_words(query), options.rerank, hits)
+    unknown, cut = encoder.unknown_words(query), encoder.cut_sentences(query)
+    return QueryResult(query, None, unknown, options.rerank, hits, cut=cut)
 
 
 def embed_image(

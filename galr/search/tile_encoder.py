@@ -21,7 +21,7 @@ from galr.io.pixel_values import ReadingSummary
 from galr.model.galr import GaLR, GraphBatch
 from galr.regions.detector import Detector, concatenate_ragged, find_regions, open_detector
 from galr.regions.detector_spec import DetectorSpec
-from galr.search.index import Index, check_run_folder, check_same_run
+from galr.search.index import Index, check_same_run
 from galr.similarity.runs import TrainedRun, open_trained_run
 from galr.train.embed import embed_images_in_memory
 from galr.train.graph_store import empty_graphs
@@ -180,14 +180,13 @@ def embed_query_image(
         (embed_dim,) float32 of length 1.
 
     Raises:
-        ConfigError: the run is missing, or the run or the detector is another one.
+        ConfigError: the run or the detector is another one.
         DataError: the image cannot be decoded, or a file is missing or another one.
     """
     with open_image(image, pixels) as opened:  # first, since loading the model takes long
         rgb = read_whole(opened, image)
     readings.add(opened.reading)
     readings.look_at(image.name, np.asarray(rgb))
-    check_run_folder(run, index.folder)
     trained_run = open_trained_run(run)
     check_same_run(trained_run, index.manifest, index.folder)
     resolved = resolve_device(device)

@@ -25,7 +25,6 @@ from .conftest import (  # isort: skip
     galr,
     loaded_modules,
     write_geotiff,
-    write_image,
 )
 import itertools
 
@@ -102,8 +101,10 @@ def test_a_query_of_several_sentences_may_be_several_words(make_index, folder, r
 
 def test_one_word_may_begin_with_a_dash_and_is_no_flag(make_index, folder, run_search):
     index = make_index(folder)
-    document = run_search(index, "squares", "-bar", "-host", "--json").documents[0]
-    assert document["query"] == "squares -bar -host"
+    document = run_search(index, "squares", "-bar", "--json", "-field").documents[0]
+    assert document["query"] == "squares -bar -field"
+    with pytest.raises(ConfigError, match="knows no word of 'host'"):  # neither is -h of it
+        run_search(index, "squares", "-host")
 
 
 class Tiles:
@@ -343,7 +344,8 @@ def test_an_image_that_cannot_be_decoded_is_refused_before_the_model_is_opened(
 
 
 def test_an_image_query_merges_copies_of_the_image(make_index, folder, run_search):
-    write_image(folder / "copy.bmp", 100)  # the pixels of a.png
+    with Image.open(folder / "a.png") as image:
+        image.save(folder / "copy.tif")  # other bytes, the same pixels
     result = run_search(
         make_index(folder), "--image", folder / "a.png", "--k", 1, "--device", "cpu"
     )
