@@ -12,8 +12,9 @@ class WeightAverage:
     """The average of a model's weights and statistics, which is validated and kept instead of them.
 
     After each step a ← d a + (1 - d) w, with d = min(decay, (1 + n) / (10 + n)) in step n, counted from 0: a
-    short training then forgets its random start too. Floating-point weights and buffers are averaged, integer
-    buffers (counts of batches) copied. Weights that are not trained are left out.
+    short training then forgets its random start too. Floating-point weights and buffers are averaged; integer
+    buffers (counts of batches) and those that hold infinities (masks) are copied. Weights that are not trained
+    are left out.
 
     Args:
         model: on the device it is trained on; its tensors are read again after each step.
@@ -30,18 +31,22 @@ class WeightAverage:
         }
         self._live: dict[str, Tensor] = {name: value.detach() for name, value in live.items()}
         self._average = {name: value.clone() for name, value in self._live.items()}
+        self._averaged = [
+            name
+            for name, value in self._live.items()
+            if value.is_floating_point() and value.isfinite().all()
+        ]
 
     @torch.no_grad()
     def update(self) -> None:
         """Add the model's weights after a step."""
         decay = min(self._decay, (1 + self._num_updates) / (10 + self._num_updates))
-        averaged = [name for name, value in self._live.items() if value.is_floating_point()]
         torch._foreach_lerp_(  # one call for all tensors, as torch.optim.swa_utils does
-            [self._average[name] for name in averaged],
-            [self._live[name] for name in averaged],
+            [self._average[name] for name in self._averaged],
+            [self._live[name] for name in self._averaged],
             1 - decay,
         )
-        for name in self._live.keys() - averaged:
+        for name in self._live.keys() - self._averaged:
             self._average[name].copy_(self._live[name])
         self._num_updates += 1
 

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from galr.errors import ConfigError
+from galr.train.average import WeightAverage
 from galr.train.loss import build_loss
 from galr.train.optimizer import Schedule
 from galr.train.step import TrainStep
@@ -112,6 +113,16 @@ def test_the_average_is_that_of_plain_loops(toy):
     with pytest.raises(KeyboardInterrupt), train_step.kept_weights():
         raise KeyboardInterrupt
     assert all(torch.equal(value, weights[-1][name]) for name, value in model.state_dict().items())
+
+
+def test_a_mask_of_infinities_stays_as_it_is_in_the_average():
+    module = torch.nn.Linear(2, 2)
+    module.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    average = WeightAverage(module, 0.5)
+    for _ in range(3):
+        average.update()
+    with average.applied():
+        assert module.mask.tolist() == [0.0, -torch.inf]
 
 
 def test_frozen_weights_are_neither_trained_nor_clipped_nor_averaged(toy):
