@@ -159,9 +159,15 @@ class Raster:
         return present
 
     def _find_limits(self, options: PixelOptions) -> list[tuple[float, float]] | None:
-        """For each band the values that become black and white; None for 8 bits and for colour maps."""
-        if self._dtype == np.uint8 or self._palette is not None:
+        """For each band the values that become black and white; None for 8 bits and for colour maps.
+
+        All values that less than 8 bits can hold are used.
+        """
+        if self._palette is not None:
             return None
+        if self._dtype == np.uint8:
+            bits = int(self._dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
+            return None if bits == 8 else [(0, 2**bits - 1)] * len(self._bands)
         if options.range is not None:
             return [(options.range[0], options.range[1])] * len(self._bands)
         parts: list[list[np.ndarray]] = [[] for _ in self._bands]
@@ -188,7 +194,7 @@ class Raster:
         if self._opacity is not None:
             kind += f", band {self._opacity.band} as opacity"
         limits = None
-        if self._limits is not None:
+        if self._limits is not None and self._dtype != np.uint8:
             limits = (min(low for low, _ in self._limits), max(high for _, high in self._limits))
         whole = len(self._bands) + (self._opacity is not None) == count
         plain = limits is None and whole and options.bands is None and not notes
@@ -214,16 +220,15 @@ def open_dataset(path: Path, driver: str, stack: ExitStack) -> rasterio.DatasetR
 def is_for_pillow(dataset: rasterio.DatasetReader) -> bool:
     """Whether Pillow is to read an open file.
 
-    That is a JPEG 2000 of 8 bits, and TIFFs whose colours Pillow converts better: of less than 8 bits, CMYK, Lab
-    and YCbCr. Where YCbCr is compressed as JPEG, the codec itself converts it.
+    That is a JPEG 2000 of 8 bits, and TIFFs whose colours Pillow converts better: CMYK, Lab and YCbCr. Where YCbCr
+    is compressed as JPEG, the codec itself converts it.
     """
     if dataset.driver != "GTiff":
         return set(dataset.dtypes) == {"uint8"}
     structure = dataset.tags(ns="IMAGE_STRUCTURE")
-    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
     model = structure.get("SOURCE_COLOR_SPACE", "RGB")
     other_model = model != "RGB" and "JPEG" not in structure.get("COMPRESSION", "")
-    return bits < 8 or other_model or bool(OTHER_MODELS & set(color_tags(dataset)))
+    return other_model or bool(OTHER_MODELS & set(color_tags(dataset)))
 
 
 def read_geo_transform(dataset: rasterio.DatasetReader) -> GeoTransform | None:

@@ -158,6 +158,23 @@ def test_12_bits_and_half_floats_are_read_by_their_own_range(tmp_path):
     assert np.array_equal(read_whole(tmp_path / "half.tif"), stretched(half))
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 5])
+@pytest.mark.parametrize("options", [{}, {"photometric": "MINISWHITE"}, {"tiled": True}])
+def test_less_than_8_bits_use_all_their_values(tmp_path, bits, options):
+    blocks = {"blockxsize": 16, "blockysize": 16} if "tiled" in options else {}
+    values = random_pixels((1, *SHAPE), high=2**bits - 1)
+    path = write_geotiff(tmp_path / "a.tif", values, nbits=bits, **options, **blocks)
+    grey = np.round(values[0].astype(int) * 255 / (2**bits - 1)).astype(np.uint8)
+    if "photometric" in options:
+        grey = 255 - grey
+    pixels = read_whole(path).astype(int)
+    assert np.abs(pixels - grey[..., None]).max() <= (bits == 5)  # GDAL cuts 164.5, we round it
+    if bits != 5:  # which Pillow does not know
+        with Image.open(path) as opened:
+            assert np.array_equal(np.asarray(to_rgb(opened)), read_whole(path))
+    assert "stretched" not in describe_image(path)
+
+
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "float32"])
 def test_values_that_mark_missing_data_are_black_and_stretch_nothing(tmp_path, dtype):
     nodata = 65_535 if dtype == "uint16" else -9999

@@ -206,7 +206,10 @@ def test_unreadable_images_are_skipped_and_listed(make_index, folder, capsys):
     with (index / "skipped.csv").open() as file:
         reasons = {row["name"]: row["reason"] for row in csv.DictReader(file)}
     assert set(reasons) == {"broken.jpg", "deep/pointer.tif", "gone.png", "cut.png"}
-    assert "pointer of Git LFS" in reasons["deep/pointer.tif"] and "No such file" in reasons["gone.png"]
+    assert (
+        "pointer of Git LFS" in reasons["deep/pointer.tif"]
+        and "No such file" in reasons["gone.png"]
+    )
     assert len(embeddings_by_name(index)) == 5
     write_image(folder / "cut.png", 400)  # a repaired image is not skipped again
     make_index(folder)
