@@ -64,7 +64,9 @@ class OptionGroup:
     def from_args(cls, args: argparse.Namespace) -> Self:
         """Build the options from parsed arguments; arguments of other groups are ignored."""
         values = {field_.name: getattr(args, field_.name) for field_ in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        lists = {k: tuple(v) for k, v in values.items() if isinstance(v, list) and v != [None]}
+        nones = {k: None for k, v in values.items() if v == [None]}
+        return cls(**values | lists | nones)
 
 
 def as_flags(section: Mapping[str, Any]) -> str:

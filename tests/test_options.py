@@ -15,6 +15,7 @@ class Options(OptionGroup):
     path: Path | None = option("a path", default=None)
     choice: Literal["one", "two"] = option("a choice", default="one")
     many: tuple[float, ...] = option("numbers", default=(1.0,))
+    some: tuple[int, ...] | None = option("numbers, or none", default=None)
     yes_no: bool = option("a switch", default=False)
 
 
@@ -44,6 +45,8 @@ def test_a_field_is_a_flag():
         number=3, fraction=None, path=Path("a/b"), choice="two", many=(1.0, 2.5), yes_no=True
     )
     assert parse("--number", "3", "--no-yes-no").yes_no is False
+    assert parse("--number", "3", "--some", "4", "5").some == (4, 5)
+    assert parse("--number", "3", "--some", "none").some is None
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ OUT  a folder: index.json, which describes it; embeddings.npy, vectors.faiss and
 An image with a longer side of more than --max-untiled pixels is cut into overlapping tiles; smaller ones are
 embedded whole. A GeoTIFF is read tile by tile, and its coordinates are kept. Images of more than 8 bits are
 stretched between percentiles 2 and 98 of each band, all tiles of an image alike, or between the values of
---range; a line says what was done, and the index remembers --bands and --range. Regions are detected by the same detector and linked by DREA with the same settings as in training; the hashes of all
-files are checked. The detector's files are found in the run's workflow, whatever the current folder is.
+--range; a line says what was done, and the index remembers --bands and --range.
+
+Regions are detected by the same detector and linked by DREA with the same settings as in training; the hashes of
+all files are checked. The detector's files are found in the run's workflow, whatever the current folder is.
 
 An index that exists is brought up to date with the same source: new and changed images are embedded, missing
 ones are removed, all others are kept. With another tiling all images count as changed. A second folder is added

@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from galr.errors import ConfigError, DataError, GalrError, printable
+from galr.io.pixel_options import PixelOptions
 from galr.options import OptionGroup, option
 from galr.search import check_index_exists
 from galr.search.session import is_terminal, read_lines
@@ -47,7 +48,6 @@ from galr.search.session import is_terminal, read_lines
 if TYPE_CHECKING:  # so that --help starts without torch
     import numpy as np
 
-    from galr.io.pixel_options import PixelOptions
     from galr.search.index import Index
     from galr.search.query import QueryRerank, QueryResult
     from galr.search.text_query import TextEncoder
@@ -105,6 +105,7 @@ class Options(OptionGroup):
 
     def __post_init__(self) -> None:
         """Check values against each other."""
+        PixelOptions(self.bands, self.range)
         if self.k < 1:
             raise ConfigError(f"--k must be at least 1, got {self.k}")
         if self.threads < 1:
@@ -341,7 +342,7 @@ def search_sentences(
 
 
 def embed_image(
-    options: Options, index: "Index", image: Path, pixels: "PixelOptions"
+    options: Options, index: "Index", image: Path, pixels: PixelOptions
 ) -> "np.ndarray":
     """Embed an image with the model that made the index: (embed_dim,) float32."""
     from galr.io.pixel_values import ReadingSummary

@@ -25,14 +25,16 @@ class PixelOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.bands is not None and (len(self.bands) not in (1, 3) or min(self.bands) < 1):
+        if self.bands is not None and (
+            len(self.bands) not in (1, 3) or not all(band and band > 0 for band in self.bands)
+        ):
             raise ConfigError(
                 "bands are three numbers for red, green and blue, or one for grey, counted from 1;"
                 f" got {' '.join(map(str, self.bands))}"
             )
         if self.range is not None and not (
             len(self.range) == 2
-            and all(map(math.isfinite, self.range))
+            and all(limit is not None and math.isfinite(limit) for limit in self.range)
             and self.range[0] < self.range[1]
         ):
             raise ConfigError(

@@ -330,10 +330,10 @@ def test_the_users_bands_and_range_replace_the_files(tmp_path):
 
 
 def test_bands_and_range_that_mean_nothing_are_refused():
-    for bands in ((1, 2), (0,), (1, 2, 3, 4)):
+    for bands in ((1, 2), (0,), (1, 2, 3, 4), (1, None, 3)):
         with pytest.raises(ConfigError, match="bands are three numbers"):
             PixelOptions(bands=bands)
-    for limits in ((1.0,), (3.0, 3.0), (5.0, 1.0), (0.0, float("nan"))):
+    for limits in ((1.0,), (3.0, 3.0), (5.0, 1.0), (0.0, float("nan")), (None, 1.0)):
         with pytest.raises(ConfigError, match="range is two numbers"):
             PixelOptions(range=limits)
 
