@@ -12,8 +12,8 @@ from PIL import Image
 from galr.devices import resolve_device
 from galr.errors import ConfigError
 from galr.graphs.detections import Detections
-from galr.graphs.edges import EdgeConfig
 from galr.graphs.drea import build_graphs, build_kwargs
+from galr.graphs.edges import EdgeConfig
 from galr.io.formats import Graphs
 from galr.io.images import open_image, read_whole
 from galr.io.pixel_options import PixelOptions
@@ -103,7 +103,7 @@ class TileEncoder:
             self.model,
             resized,
             graphs,
-            edges=self.region_detector and self.region_detector.edges,
+            edges=None if self.region_detector is None else self.region_detector.edges,
             input_size=self.input_size,
             device=self.device,
         )
