@@ -1,5 +1,6 @@
 """Sentences as token ids of a pretrained tokenizer, with the interface of `galr.data.vocabulary.Vocabulary`."""
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from galr.data.vocabulary import UnknownWords, Vocabulary, tokenize
 from galr.errors import ConfigError, printable
 
 if TYPE_CHECKING:
+    from open_clip.tokenizer import SimpleTokenizer
     from tokenizers import Tokenizer
+
+CLIP_KEY = "open_clip"  # of the JSON of a CLIP's tokenizer
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,72 @@ class SubwordVocabulary:
         return any(token != self.unknown_id for token in ids)
 
 
+@dataclass(frozen=True)
+class ClipVocabulary(SubwordVocabulary):
+    """The tokenizer of CLIP, which comes with open_clip, over sentences in one or several templates.
+
+    It splits words into parts down to single bytes, so it knows every word.
+
+    Attributes:
+        json: a JSON object with the templates, `{"open_clip": {"prompts": ["{}"]}}`; `{}` is the sentence.
+    """
+
+    @classmethod
+    def of_prompts(cls, prompts: Sequence[str]) -> "ClipVocabulary":
+        """The tokenizer over sentences in some templates."""
+        return cls(json.dumps({CLIP_KEY: {"prompts": list(prompts)}}, ensure_ascii=False))
+
+    @cached_property
+    def prompts(self) -> list[str]:
+        """The templates of a sentence, each with `{}` once."""
+        return list(json.loads(self.json)[CLIP_KEY]["prompts"])
+
+    @cached_property
+    def clip_tokenizer(self) -> "SimpleTokenizer":
+        """The tokenizer of open_clip."""
+        from open_clip.tokenizer import SimpleTokenizer
+
+        return SimpleTokenizer()
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return int(self.clip_tokenizer.vocab_size)
+
+    def encode(self, sentences: Sequence[str], max_words: int) -> list[list[int]]:
+        """Turn sentences into token ids.
+
+        Args:
+            sentences: the sentences.
+            max_words: the largest number of tokens of a template, its first and last included; longer ones are cut
+                before the last, with one warning that counts the sentences.
+
+        Returns:
+            Token ids of each sentence: those of the single template; or, with P of them, those of each, filled up with
+            0 to `max_words`, one after the other.
+        """
+        first, last = self.clip_tokenizer.sot_token_id, self.clip_tokenizer.eot_token_id
+        rows, cut = [], 0
+        for sentence in sentences:
+            parts = [
+                [first, *self.clip_tokenizer.encode(prompt.replace("{}", sentence)), last]
+                for prompt in self.prompts
+            ]
+            cut += any(len(part) > max_words for part in parts)
+            parts = [
+                part if len(part) <= max_words else [*part[: max_words - 1], last] for part in parts
+            ]
+            if len(parts) > 1:
+                parts = [part + [0] * (max_words - len(part)) for part in parts]
+            rows.append([token for part in parts for token in part])
+        if cut:
+            warnings.warn(f"{cut} sentences of more than {max_words} tokens were cut", stacklevel=2)
+        return rows
+
+    def _knows(self, word: str) -> bool:
+        """Whether a part of a word has a token: always."""
+        return True
+
+
 AnyVocabulary = Vocabulary | SubwordVocabulary
 
 
@@ -110,7 +180,8 @@ def open_vocabulary(tokens: Sequence[str], tokenizer: str | None) -> AnyVocabula
     """
     if tokenizer is None:
         return Vocabulary(tuple(tokens))
-    vocabulary = SubwordVocabulary(tokenizer)
+    is_clip = tokenizer.startswith(f'{{"{CLIP_KEY}"')
+    vocabulary = ClipVocabulary(tokenizer) if is_clip else SubwordVocabulary(tokenizer)
     try:
         len(vocabulary)
     except Exception as error:  # the library raises bare exceptions
