@@ -4,15 +4,19 @@ The model has no batch normalization, because its statistics are those of one pr
 """
 
 import sys
+from pathlib import Path
 
 import torch
 
 from galr.model.galr import GaLR, GraphBatch
-from galr.train.batches import Batch
+from galr.train.batches import Batch, TokenBatch
 from galr.train.distributed import all_gather, launch_fabric
 from galr.train.loss import build_loss
 from galr.train.optimizer import Schedule
 from galr.train.step import TrainStep
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program, not a part of the tests
+from architecture import SMALL_GALR
 
 PAIRS, REGIONS, FEATURES = 12, 3, 4
 
@@ -21,11 +25,8 @@ def main(processes: int, output: str) -> None:
     """Train on random graphs and sentences; process 0 writes."""
     fabric = launch_fabric(torch.device("cpu"), processes, "fp32")
     torch.manual_seed(0)
-    model = GaLR(
-        backbone="resnet18", input_size=32, max_regions=REGIONS, node_dim=FEATURES, vocab_size=30,
-        embed_dim=16, text_encoder="bigru", word_dim=8, gru_hidden=8, text_dropout=0.0, heads=2,
-        ffn_dim=8, dropout=0.0, fusion="midf", branches="local",
-    )  # fmt: skip
+    sizes = {"max_regions": REGIONS, "node_dim": FEATURES, "vocab_size": 30}
+    model = GaLR(**SMALL_GALR | sizes | {"dropout": 0.0, "branches": "local"})
     train_step = TrainStep(
         model, build_loss("infonce", 0.2, 0.07, soft_targets=True), fabric,
         learning_rate=1e-2,
@@ -59,8 +60,7 @@ def process_share(random: torch.Generator, fabric) -> Batch:
     return Batch(
         torch.zeros(count, 3, 32, 32),
         GraphBatch(graphs[share], adjacency, mask),
-        token_ids[share],
-        torch.full((count,), 6),
+        TokenBatch(token_ids[share], torch.full((count,), 6)),
         torch.arange(count),
         text_ids[:, None] == text_ids,
     )
