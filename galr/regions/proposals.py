@@ -31,7 +31,6 @@ import numpy as np
 from PIL import Image
 from skimage.color import rgb2lab
 from skimage.graph import RAG, merge_hierarchical
-from skimage.measure import regionprops
 from skimage.segmentation import felzenszwalb
 
 from galr.graphs.detections import overlap_areas
@@ -128,7 +127,7 @@ def propose(image: Image.Image, config: ProposalConfig) -> ImageDetections:
         box_areas <= config.max_area * width * height
     )
     boxes, scores = boxes[usable], scores[usable]
-    rows = suppress_overlapping(boxes, scores, config.overlap)[: config.regions]
+    rows = suppress_overlapping(boxes, scores, config.overlap, config.regions)
     in_pixels = boxes[rows] * np.tile(np.divide(image.size, (width, height)), 2)
     return ImageDetections(
         np.minimum(in_pixels, np.tile(image.size, 2)).astype(np.float32),
@@ -197,19 +196,24 @@ def neighbouring_pairs(labels: np.ndarray) -> np.ndarray:
     return np.stack([first, second], axis=1)[first != second]
 
 
-def suppress_overlapping(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> np.ndarray:
+def suppress_overlapping(
+    boxes: np.ndarray, scores: np.ndarray, max_iou: float, max_regions: int
+) -> np.ndarray:
     """Return the rows of boxes that non-maximum suppression keeps, best first; equal scores keep their order.
 
     Args:
         boxes: (boxes, 4) float, x1 y1 x2 y2.
         scores: (boxes,) float.
         max_iou: of two boxes whose intersection over union is larger, the one with the lower score goes.
+        max_regions: the best are kept, at most so many.
     """
     sides = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1).T
     common, union, _ = overlap_areas(sides[:, :, None], sides[:, None])
     overlapping = common > max_iou * union
     kept: list[int] = []
     for row in np.argsort(-scores, kind="stable").tolist():
+        if len(kept) == max_regions:
+            break
         if not overlapping[row, kept].any():
             kept.append(row)
     return np.array(kept, np.int64)
@@ -220,12 +224,14 @@ def _first_segments(labels: np.ndarray, lab: np.ndarray) -> list[Segment]:
     flat = labels.ravel()
     areas = np.bincount(flat)
     colours = [np.bincount(flat, channel.ravel()) / areas for channel in np.moveaxis(lab, -1, 0)]
-    boxes = [each.bbox for each in regionprops(labels + 1)]  # it takes 0 for the background
+    boxes = np.tile([[labels.size], [labels.size], [0], [0]], len(areas))
+    for axis, positions in enumerate(np.indices(labels.shape)[::-1]):  # x, then y
+        np.minimum.at(boxes[axis], flat, positions.ravel())
+        np.maximum.at(boxes[axis + 2], flat, positions.ravel() + 1)
+    rows = (table.tolist() for table in (boxes.T, areas, np.stack(colours, axis=1)))
     return [
-        Segment((left, top, right, bottom), area, colour, birth=0.0)
-        for (top, left, bottom, right), area, colour in zip(
-            boxes, areas.tolist(), np.stack(colours, axis=1).tolist(), strict=True
-        )
+        Segment(tuple(box), area, tuple(colour), birth=0.0)
+        for box, area, colour in zip(*rows, strict=True)
     ]
 
 
