@@ -17,6 +17,8 @@ from galr.model.galr import GaLR
 from galr.provenance import file_sha256
 from galr.similarity.encode import write_similarity
 
+from .architecture import SMALL_GALR
+
 IMAGES, SIZE = 16, 40
 SPLITS = ["train"] * 8 + ["val"] * 3 + ["test"] * 5
 WORDS = ("two", "white", "planes", "beside", "a", "bar", "dark", "field", "one", "three")
@@ -25,10 +27,7 @@ GRAPH_OPTIONS = {
     "min_score": 0.3, "max_regions": 4, "similarity": "cosine", "similarity_threshold": 0.98,
     "proximity": "gaussian", "bandwidth": 0.2, "salience": True, "self_loops": True, "normalisation": "symmetric",
 }  # fmt: skip
-ARCHITECTURE = {
-    "backbone": "resnet18", "input_size": 32, "embed_dim": 16, "text_encoder": "bigru", "word_dim": 8,
-    "gru_hidden": 8, "text_dropout": 0.0, "heads": 2, "ffn_dim": 16, "dropout": 0.1, "fusion": "midf",
-}  # fmt: skip
+ARCHITECTURE = SMALL_GALR | {"gru_hidden": 8, "heads": 2, "ffn_dim": 16}
 RERANK_FLAGS = "--rerank none mr-paper qbnorm --k 3 5 --w1 0.3 --w2 0.7 1.1"
 NAMES = [f"{number:02}" for number in range(IMAGES)]
 
@@ -148,6 +147,7 @@ def write_checkpoint(
             architecture=architecture,
             state_dict=GaLR(**architecture).state_dict(),
             vocabulary=list(vocabulary.tokens),
+            tokenizer=None,
             max_words=20,
             epoch=1,
             mr=50.0,
@@ -171,6 +171,7 @@ def encode(run, batch_size=4):
         dataset,
         graphs if graphs.exists() else None,
         dataset.with_name("folds.csv"),
+        (None, None),
         run / "similarity.h5",
         bank=True,
         batch_size=batch_size,

@@ -22,11 +22,7 @@ from galr.model.checkpoint import (
 from galr.model.galr import GaLR, GraphBatch
 from galr.model.text import pad_tokens
 
-ARCHITECTURE = {
-    "backbone": "resnet18", "input_size": 32, "max_regions": 3, "node_dim": 4, "vocab_size": 20,
-    "embed_dim": 16, "text_encoder": "bigru", "word_dim": 8, "gru_hidden": 12, "text_dropout": 0.0,
-    "heads": 4, "ffn_dim": 8, "dropout": 0.1, "fusion": "midf", "branches": "both",
-}  # fmt: skip
+from ..architecture import SMALL_GALR  # isort: skip
 
 
 def similarity(model):
@@ -43,10 +39,10 @@ def similarity(model):
 def make_checkpoint(**changes):
     """Make a model with statistics of a batch, and its checkpoint."""
     torch.manual_seed(0)
-    model = GaLR(**ARCHITECTURE)
+    model = GaLR(**SMALL_GALR)
     similarity(model.train())
     values = {
-        "architecture": ARCHITECTURE, "state_dict": model.state_dict(), "vocabulary": ["plane", "été"],
+        "architecture": SMALL_GALR, "state_dict": model.state_dict(), "vocabulary": ["plane", "été"], "tokenizer": None,
         "max_words": 9, "epoch": 3, "mr": math.pi,
         "provenance": {"fold": 0, "settings": {"grad_clip_norm": None}},
     }  # fmt: skip
@@ -110,12 +106,12 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
 def test_checkpoints_of_other_versions_or_shapes_are_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
     torch.save({"kind": "checkpoint", "version": 2, "architecture": {}}, path)
-    with pytest.raises(StoreError, match="format 2 of checkpoint, this code reads 3; delete it"):
+    with pytest.raises(StoreError, match="format 2 of checkpoint, this code reads 4; delete it"):
         load_checkpoint(path)
     torch.save({"kind": "checkpoint", "version": VERSION, "vocabulary": []}, path)
     with pytest.raises(StoreError, match=r"lacks a field, or holds weights .*'architecture'"):
         load_checkpoint(path)
-    save_checkpoint(path, make_checkpoint(architecture=ARCHITECTURE | {"embed_dim": 32})[1])
+    save_checkpoint(path, make_checkpoint(architecture=SMALL_GALR | {"embed_dim": 32})[1])
     with pytest.raises(
         StoreError, match=r"weights of other shapes than its architecture .*size mismatch"
     ):
@@ -154,7 +150,7 @@ def test_foreign_and_damaged_exports_are_refused(tmp_path):
         metadata = file.metadata()
     tensors = load_file(path)
     for changes, message in (
-        ({"version": "2"}, "format 2 of checkpoint, this code reads 3; write it again with galr"),
+        ({"version": "2"}, "format 2 of checkpoint, this code reads 4; write it again with galr"),
         ({"version": ""}, "is damaged"),
         ({"vocabulary": "[1"}, "is damaged"),
         ({"kind": "other"}, "does not say what its weights belong to"),

@@ -10,29 +10,17 @@ from galr.model.galr import GaLR, GraphBatch, count_parameters
 from galr.model.regions import RegionGCN
 from galr.model.text import pad_tokens
 
-ARCHITECTURE = {
-    "backbone": "resnet18",
-    "input_size": 32,
-    "max_regions": 6,
-    "node_dim": 8,
-    "vocab_size": 20,
-    "embed_dim": 16,
-    "text_encoder": "bigru",
-    "word_dim": 8,
-    "gru_hidden": 12,
-    "text_dropout": 0.0,
-    "heads": 4,
-    "ffn_dim": 32,
-    "dropout": 0.1,
-    "fusion": "midf",
-    "branches": "both",
-}
+from ..architecture import SMALL_GALR  # isort: skip
+
+ARCHITECTURE = SMALL_GALR | {"max_regions": 6, "node_dim": 8}
 VARIANTS = {
     "global": {"branches": "global"},
     "local": {"branches": "local"},
     "sum": {"fusion": "sum"},
     "midf": {"fusion": "midf"},
     "midf_released_bug": {"fusion": "midf_released_bug"},
+    "midf_gated": {"fusion": "midf_gated"},
+    "pooled": {"global_feature": "pooled", "fusion": "midf_gated"},
 }
 TEXT_ENCODERS = {
     "bigru": {"text_encoder": "bigru"},
@@ -137,7 +125,10 @@ def test_an_embedding_depends_on_the_inputs_of_its_branches_and_no_other(variant
 
 def test_in_a_sum_both_features_have_the_same_weight():
     model, (pixels, graphs, _, _) = build("sum").eval(), batch()
-    g, l = model.global_branch(pixels), model.local_branch(*graphs)
+    g, l = (
+        model.global_branch(*model.image_features(pixels)),
+        model.local_branch(*graphs),
+    )
     v = model.encode_images(pixels, graphs)
     torch.testing.assert_close((v * g).sum(1), (v * l).sum(1))
     angles = [(one * two).sum(1).acos() for one, two in ((g, v), (v, l), (g, l))]
@@ -193,18 +184,18 @@ def test_the_published_model_has_as_many_parameters_as_the_paper_says():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "resnet19"}, r"model.backbone 'resnet19' is unknown; choose from.*resnet18"),
+        ({"backbone": "resnet19"}, r"timm has no network 'resnet19'; did you mean .*resnet"),
         ({"input_size": 65}, "model.input_size must be a multiple of 32, got 65"),
         ({"branches": "locl"}, "model.branches 'locl' is unknown; choose from both, global, local"),
         (
             {"fusion": "mean"},
-            "model.fusion 'mean' is unknown; choose from midf, midf_released_bug, sum",
+            "model.fusion 'mean' is unknown; choose from midf, midf_released_bug, midf_gated, sum",
         ),
         (
             {"text_encoder": "lstm"},
-            "model.text_encoder 'lstm' is unknown; choose from bigru, skipthoughts",
+            "model.text_encoder 'lstm' is unknown; choose from bigru, skipthoughts, transformer",
         ),
-        ({"text_dropout": 0.1}, "is 0.1 and model.text_encoder bigru, which has no dropout"),
+        ({"text_dropout": 0.1}, "is 0.1 and model.text_encoder bigru, which has no such dropout"),
         ({"text_encoder": "skipthoughts", "text_dropout": 1.0}, r"must be in \[0, 1\), got 1.0"),
     ],
 )

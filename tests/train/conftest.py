@@ -8,15 +8,18 @@ import pytest
 import torch
 
 from galr.data.vocabulary import Vocabulary
-from galr.model.galr import GaLR
-from galr.train.batches import PairBatches
+from galr.model.galr import IMAGENET_MEAN, IMAGENET_STD, GaLR, PixelStatistics
+from galr.train.batches import Augmentation, PairBatches
 from galr.train.graph_store import GraphStore
 from galr.train.image_store import ImageStore, InMemoryImages
 from galr.train.splits import SplitData, select
 
+from ..architecture import SMALL_GALR  # isort: skip
+
 COLOURS = ["red", "green", "blue", "grey", "white", "black"]
 RGB = [(220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128), (240, 240, 240), (15, 15, 15)]
 SIZE = 36
+IMAGENET = PixelStatistics(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,29 @@ class ToyDataset:
     token_ids: list[list[int]]
     vocabulary: Vocabulary
 
-    def batches(self, **changes):
+    def batches(self, max_rotation=0.0, images=None, sentences=None, **changes):
         options = {
-            "input_size": 32, "max_rotation": 0.0, "batch_size": 24, "sentences_per_epoch": None,
+            "input_size": 32, "augmentation": Augmentation("rotate", max_rotation, 1.0),
+            "statistics": IMAGENET, "batch_size": 24, "sentences_per_epoch": None,
             "group_by_image": True, "shared_negatives": False, "edges": None, "seed": 3,
         }  # fmt: skip
         return PairBatches(
-            self.images, self.graphs, self.split, self.token_ids, **options | changes
+            images or self.images,
+            self.graphs,
+            self.split,
+            self.token_ids if sentences is None else sentences,
+            **options | changes,
         )
 
     def build_model(self, **changes):
         torch.manual_seed(0)
-        architecture = {
-            "backbone": "resnet18", "input_size": 32, "max_regions": 3, "node_dim": 4,
-            "vocab_size": len(self.vocabulary), "embed_dim": 32, "text_encoder": "bigru", "word_dim": 16,
-            "gru_hidden": 32, "text_dropout": 0.0, "heads": 4, "ffn_dim": 32, "dropout": 0.0,
-            "fusion": "midf", "branches": "both",
-        }  # fmt: skip
+        architecture = SMALL_GALR | {
+            "vocab_size": len(self.vocabulary),
+            "embed_dim": 32,
+            "word_dim": 16,
+            "gru_hidden": 32,
+            "dropout": 0.0,
+        }
         return GaLR(**architecture | changes)
 
 

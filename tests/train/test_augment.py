@@ -12,19 +12,17 @@ from PIL import Image
 from galr.graphs.detections import Detections
 from galr.graphs.drea import build_graphs
 from galr.graphs.edges import EdgeConfig
-from galr.model.galr import GraphBatch
+from galr.features.views import CPU_CHUNK, TURNS, ViewParams, fixed_views, resize, show_view
+from galr.model.galr import IMAGENET_MEAN, IMAGENET_STD, GraphBatch, PixelStatistics
 from galr.train.augment import (
-    CPU_CHUNK,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    ViewParams,
-    resize,
     rotate_crop,
+    sample_turns,
     sample_views,
     transform_boxes,
     transform_graph,
 )
 
+IMAGENET = PixelStatistics(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
 VIEWS = sample_views(2 * CPU_CHUNK + 1, 24 / 40, 90, torch.Generator().manual_seed(1))
 SIZE, CROP, CLASSES, MAX_REGIONS = 40, 30, 3, 6
 
@@ -46,7 +44,7 @@ def smooth_images(count=2, size=40):
 
 def random_crop(images, crop, max_rotation, generator):
     views = sample_views(len(images), crop / images.shape[2], max_rotation, generator)
-    return rotate_crop(images, views, crop)
+    return rotate_crop(images, views, crop, IMAGENET)
 
 
 def test_images_are_rotated_about_the_centre_and_then_cropped(monkeypatch):
@@ -83,64 +81,64 @@ def test_resizing_agrees_with_pillow():
     images = smooth_images(1, 96)
     image = Image.fromarray(images[0].permute(1, 2, 0).numpy())
     expected = np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR), dtype=float)
-    resized = denormalize(resize(images, 64))[0].permute(1, 2, 0).numpy()
+    resized = denormalize(resize(images, 64, IMAGENET))[0].permute(1, 2, 0).numpy()
     assert np.abs(expected - resized).max() <= 1.5  # Pillow rounds to whole values twice
 
 
 def test_normalization_is_imagenets():
-    black = resize(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), 2)
+    black = resize(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), 2, IMAGENET)
     assert black[0, :, 0, 0].tolist() == pytest.approx(
         [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     )
 
 
-both_ways = pytest.mark.parametrize(
-    "resample", [resize, lambda images, crop: rotate_crop(images, VIEWS, crop)]
-)
+both_ways = pytest.mark.parametrize("views", [None, VIEWS], ids=["resized", "rotated"])
+
+
+def resample(images, views):
+    if views is None:
+        return resize(images, 24, IMAGENET)
+    return rotate_crop(images, views, 24, IMAGENET)
 
 
 @both_ways
-def test_many_images_are_each_as_if_alone_and_channels_last(resample):
+def test_many_images_are_each_as_if_alone_and_channels_last(views):
     images = smooth_images(2 * CPU_CHUNK + 1)
-    together = resample(images, 24)
+    together = resample(images, views)
     assert together.is_contiguous(memory_format=torch.channels_last)
     for row in range(len(images)):
-        one = images[row : row + 1]
-        views = ViewParams(
-            VIEWS.rotation[row : row + 1], VIEWS.offset[row : row + 1], VIEWS.crop_fraction
-        )
-        alone = resize(one, 24) if resample is resize else rotate_crop(one, views, 24)
-        assert torch.equal(together[row : row + 1], alone)
+        own = views and ViewParams(*(table[row : row + 1] for table in views))
+        assert torch.equal(together[row : row + 1], resample(images[row : row + 1], own))
 
 
 @both_ways
-def test_training_in_bfloat16_gets_the_same_pixels(resample):
+def test_training_in_bfloat16_gets_the_same_pixels(views):
     images = smooth_images(2 * CPU_CHUNK + 1)
     with torch.autocast("cpu", torch.bfloat16):
-        pixels = resample(images, 24)
-    assert torch.equal(pixels, resample(images, 24))
+        pixels = resample(images, views)
+    assert torch.equal(pixels, resample(images, views))
 
 
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @both_ways
-def test_a_gpu_gives_the_same_pixels_without_waiting(resample):
+def test_a_gpu_gives_the_same_pixels_without_waiting(views):
     images = smooth_images(2 * CPU_CHUNK + 1)
     on_gpu = images.cuda()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        pixels = resample(on_gpu, 24)
+        pixels = resample(on_gpu, views)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert pixels.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(pixels.cpu(), resample(images, 24), atol=1e-3, rtol=0)
+    torch.testing.assert_close(pixels.cpu(), resample(images, views), atol=1e-3, rtol=0)
 
 
 def one_view(degrees, across, down, crop_fraction=CROP / SIZE):
     """One view: rotated by an angle, the crop's centre at (across, down) of the rotated image."""
     angle = radians(degrees)
     rotation = torch.tensor([[[cos(angle), -sin(angle)], [sin(angle), cos(angle)]]])
-    return ViewParams(rotation, torch.tensor([[across, down]]), crop_fraction)
+    return ViewParams(rotation, torch.tensor([[across, down]]), torch.tensor([crop_fraction]))
 
 
 def slow_box(box, degrees, across, down):
@@ -232,7 +230,7 @@ def test_boxes_follow_the_pixels():
     generator = torch.Generator().manual_seed(3)
     for _ in range(20):
         views = sample_views(1, 48 / 64, 90, generator)
-        crop = rotate_crop(image, views, 48)[0, 0]
+        crop = rotate_crop(image, views, 48, IMAGENET)[0, 0]
         bright = (crop - crop.min()) > (crop.max() - crop.min()) / 2
         rows, columns = (side.nonzero().flatten() for side in (bright.any(1), bright.any(0)))
         x, y, w, h = (transform_boxes(box, views)[0, 0] * 48).tolist()

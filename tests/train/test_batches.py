@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from galr.train.augment import IMAGENET_MEAN, IMAGENET_STD
+from galr.model.galr import IMAGENET_MEAN, IMAGENET_STD
 from galr.train.batches import sample_pairs, split_batches
 
 
@@ -18,12 +18,12 @@ def sentence_of(token_ids, vocabulary):
 def test_a_batch_holds_every_pair_with_its_own_image_and_graph(toy, group_by_image):
     sentences = []
     for batch in toy.batches(batch_size=7, group_by_image=group_by_image).epoch():
-        assert len(batch.pixels) == len(batch.image_index.unique()) == len(batch.graph.mask)
-        colours = batch.pixels.mean(dim=(2, 3)) * torch.tensor(IMAGENET_STD)
+        assert len(batch.images) == len(batch.image_index.unique()) == len(batch.graph.mask)
+        colours = batch.images.mean(dim=(2, 3)) * torch.tensor(IMAGENET_STD)
         colours += torch.tensor(IMAGENET_MEAN)
-        for pair, token_ids in enumerate(batch.token_ids):
+        for pair, token_ids in enumerate(batch.sentences.token_ids):
             sentence = sentence_of(token_ids, toy.vocabulary)
-            assert batch.lengths[pair] == len(sentence.split())
+            assert batch.sentences.lengths[pair] == len(sentence.split())
             sentences.append(sentence)
             image = batch.image_index[pair]
             rgb = tuple((colours[image] * 255).round().int().tolist())
@@ -35,7 +35,7 @@ def test_a_batch_holds_every_pair_with_its_own_image_and_graph(toy, group_by_ima
 
 def test_pairs_of_the_same_image_or_sentence_are_no_negatives(toy):
     (batch,) = toy.batches().epoch()
-    sentences = [sentence_of(token_ids, toy.vocabulary) for token_ids in batch.token_ids]
+    sentences = [sentence_of(token_ids, toy.vocabulary) for token_ids in batch.sentences.token_ids]
     for one in range(24):
         for other in range(24):
             same_image = batch.image_index[one] == batch.image_index[other]
@@ -46,7 +46,9 @@ def test_pairs_of_the_same_image_or_sentence_are_no_negatives(toy):
 
 
 def equal(one, other):
-    tensors = [[batch.pixels, *batch.graph, *batch[2:]] for batch in (one, other)]
+    tensors = [
+        [batch.images, *batch.graph, *batch.sentences, *batch[3:]] for batch in (one, other)
+    ]
     return all(torch.equal(a, b) for a, b in zip(*tensors, strict=True))
 
 
@@ -74,9 +76,9 @@ def test_two_processes_together_have_the_pairs_of_one(toy):
     shares = [list(toy.batches(**options, rank=rank, world_size=2).epoch()) for rank in range(2)]
     for one, parts in zip(alone, zip(*shares, strict=True), strict=True):
         assert all(torch.equal(part.positive_mask, one.positive_mask) for part in parts)
-        together = torch.cat([part.pixels[part.image_index] for part in parts])
-        assert torch.equal(together, one.pixels[one.image_index])
-        assert torch.equal(torch.cat([part.lengths for part in parts]), one.lengths)
+        together = torch.cat([part.images[part.image_index] for part in parts])
+        assert torch.equal(together, one.images[one.image_index])
+        assert torch.equal(torch.cat([part.sentences.lengths for part in parts]), one.sentences.lengths)
 
 
 @pytest.mark.parametrize("group_by_image", [True, False])
@@ -103,7 +105,14 @@ def test_many_epochs_sample_every_sentence_equally_often():
 @pytest.mark.parametrize("sentences", [None, 1, 2])
 def test_the_number_of_pairs_of_an_epoch_is_known(toy, sentences):
     batches = toy.batches(batch_size=6, sentences_per_epoch=sentences)
-    assert sum(len(batch.token_ids) for batch in batches.epoch()) == batches.num_pairs
+    assert sum(len(batch.sentences.token_ids) for batch in batches.epoch()) == batches.num_pairs
+    for batch_size in (5, 7, 23):  # of 24 pairs; a last batch of one pair is left out
+        batches = toy.batches(batch_size=batch_size)
+        assert (
+            sum(1 for _ in batches.epoch())
+            == batches.num_steps
+            == 24 // batch_size + (batch_size != 23)
+        )
 
 
 def test_a_last_batch_that_is_too_small_is_left_out():

@@ -56,7 +56,8 @@ def options(request):
         "weights": "none",
         "text_weights": "none",
     }
-    return VariantOptions(**config["model"] | config["train"] | small)
+    sections = config["model"] | config["train"] | small
+    return VariantOptions(**sections | {"freeze": tuple(sections["freeze"])})
 
 
 def load(folder, dataset, options, graphs="graphs.h5"):
@@ -117,7 +118,7 @@ def test_the_checkpoint_builds_the_trained_model_again(folder, dataset, options,
 
 def test_provenance_names_all_that_the_weights_follow_from(folder, options):
     provenance = run_provenance(
-        folder / "dataset.h5", folder / "graphs.h5", folder / "folds.csv", options,
+        folder / "dataset.h5", folder / "graphs.h5", folder / "folds.csv", (None, folder / "text.h5"), options,
         variant="corrected", fold=0, seed=5, fabric=Fabric(accelerator="cpu", devices=1), threads=3,
     )  # fmt: skip
     for name in ("dataset.h5", "graphs.h5", "folds.csv"):
