@@ -60,8 +60,16 @@ class Checkpoint:
         """Build the model in evaluation mode on the CPU; it shares its memory with `state_dict`."""
         with torch.device("meta"):  # draws no random weights that would only be replaced
             model = GaLR(**self.architecture)
+        if any(table.is_meta for table in _unsaved_buffers(model)):  # they follow from no weights
+            model = GaLR(**self.architecture)
         model.load_state_dict(self.state_dict, assign=True)
         return model.eval()
+
+
+def _unsaved_buffers(model: GaLR) -> list[torch.Tensor]:
+    """Tables that a network computes when it is built, and that no state dict has."""
+    saved = model.state_dict().keys()
+    return [table for name, table in model.named_buffers() if name not in saved]
 
 
 METADATA = tuple(field.name for field in fields(Checkpoint) if field.name != "state_dict")

@@ -32,6 +32,7 @@ class ClipImageTower(nn.Module):
         channels: D alone.
         pixel_mean: (3,) float, mean of each colour in [0, 1] that the weights expect.
         pixel_std: (3,) float, its standard deviation.
+        gives_map: False: a vector is all it says.
 
     Raises:
         ConfigError: the tower reads images of another size.
@@ -44,6 +45,7 @@ class ClipImageTower(nn.Module):
         super().__init__()
         check_input_size(name, dict(config), input_size)
         self.name = name
+        self.gives_map = False
         self.network = build_image_tower(config)
         self.channels: tuple[int, ...] = (config["embed_dim"],)
         mean, std = pixel_statistics(name)
@@ -145,6 +147,8 @@ class ClipTextTower(nn.Module):
         # Where tokens read those before them alone, what follows a sentence's end changes nothing.
         causal = not settings.get("no_causal_mask", False)
         self._trimmed = causal and settings.get("pool_type", "argmax") == "argmax"
+        self._causal = causal
+        self.network.attn_mask = None  # of one length alone, and in no state dict: made in each call
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Compute CLIP's feature of each sentence.
@@ -161,6 +165,9 @@ class ClipTextTower(nn.Module):
             ids = ids[:, : int(ids.argmax(dim=1).max()) + 1]
         else:
             ids = pad(ids, (0, self._context_length - ids.shape[1]))
+        if self._causal:
+            blank = torch.full((ids.shape[1], ids.shape[1]), float("-inf"), device=ids.device)
+            self.network.attn_mask = blank.triu_(1)
         features = normalize(self.network(ids))
         if self.num_prompts == 1:
             return features

@@ -14,6 +14,7 @@ from typing import Any
 from galr.errors import ConfigError, ExtraError
 
 PLAIN_PROMPT = "{}"
+TAG_PREFIX = "pretrained:"  # of weights that open_clip knows by a tag
 CONTEXT_LENGTH = 77  # of text towers whose architecture does not say
 _SECTIONS = ("embed_dim", "vision_cfg", "text_cfg")
 
@@ -121,6 +122,19 @@ def check_max_words(backbone: str, config: dict[str, Any], max_words: int) -> No
         raise ConfigError(
             f"train.max_words is {max_words}, and the text tower of {backbone} reads at most {longest} tokens;"
             f" set max_words to {longest} or less"
+        )
+
+
+def check_weights(backbone: str, weights: str) -> None:
+    """Check the form of `model.weights` for a CLIP; nothing is read.
+
+    Raises:
+        ConfigError: it is of other encoders.
+    """
+    if weights in ("package", "pretrained", TAG_PREFIX):
+        raise ConfigError(
+            f"model.weights {weights} is not for a CLIP; give {TAG_PREFIX}TAG with a tag of open_clip for {backbone},"
+            f" for example {TAG_PREFIX}openai, or a file with its weights"
         )
 
 

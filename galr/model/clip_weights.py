@@ -19,8 +19,8 @@ from galr.model.clip import (
     build_text_tower,
     pixel_statistics,
 )
+from galr.model.clip_config import TAG_PREFIX, check_weights
 
-TAG_PREFIX = "pretrained:"
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module")  # keys that hold the weights of a file
 _PREFIXES = ("module.", "_orig_mod.", "model.", "clip.")  # of all names, by the library that trained the model
 _TEXT_PARTS = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection")
@@ -28,19 +28,6 @@ _TEXT_PARTS = ("transformer.", "token_embedding.", "positional_embedding", "ln_f
 _OTHER = (
     "logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size", "attn_mask", "text.attn_mask",
 )  # fmt: skip
-
-
-def check_clip_weights(backbone: str, weights: str) -> None:
-    """Check the form of `model.weights` for a CLIP; nothing is read.
-
-    Raises:
-        ConfigError: it is of other encoders.
-    """
-    if weights in ("package", "pretrained", TAG_PREFIX):
-        raise ConfigError(
-            f"model.weights {weights} is not for a CLIP; give {TAG_PREFIX}TAG with a tag of open_clip for {backbone},"
-            f" for example {TAG_PREFIX}openai, or a file with its weights"
-        )
 
 
 def load_clip(
@@ -64,7 +51,7 @@ def load_clip(
         ConfigError: the weights do not exist or cannot be downloaded; the message says what to do.
         StoreError: the file is damaged, or holds weights of another network.
     """
-    check_clip_weights(name, weights)
+    check_weights(name, weights)
     if weights == "none":
         return
     tag = weights.removeprefix(TAG_PREFIX) if weights.startswith(TAG_PREFIX) else None

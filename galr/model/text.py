@@ -1,4 +1,4 @@
-"""Sentence encoders: the paper's bidirectional GRU, the released code's skip-thoughts GRU, and transformers.
+"""Sentence encoders: the paper's bidirectional GRU, the released code's skip-thoughts GRU, and pretrained ones.
 
 Each has two parts. `features` takes token ids (B, L) int64, 0 where padding, and their lengths (B,) int64 on the
 CPU, each at least 1, and returns a feature of each sentence: what can be computed once where the encoder is frozen.
@@ -13,6 +13,7 @@ from torch.nn.functional import dropout, normalize
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from galr.errors import ConfigError
+from galr.model.clip import ClipText
 from galr.model.heads import ProjectionHead
 
 
@@ -304,7 +305,7 @@ class TransformerText(nn.Module):
         return normalize(self.head(features))
 
 
-SentenceEncoder = BiGRU | SkipThoughts | TransformerText
+SentenceEncoder = BiGRU | SkipThoughts | TransformerText | ClipText
 
 
 def build_text_encoder(
@@ -323,14 +324,14 @@ def build_text_encoder(
     """Build the sentence encoder of a name.
 
     Args:
-        text_encoder: `bigru`, as in the paper's figure; `skipthoughts`, as in the released code; `transformer`.
-        text_config: configuration of the transformer; None for the others.
+        text_encoder: `bigru`, as in the paper's figure; `skipthoughts`, as in the released code; `transformer`; `clip`.
+        text_config: configuration of the transformer, or of CLIP's text tower; None for the others.
         vocab_size: size of the vocabulary, padding included.
         word_dim: width of a word's embedding.
         gru_hidden: units of the GRU, each direction.
         text_dropout: fraction that `skipthoughts` drops in training, in [0, 1); 0 with the others.
         embed_dim: width of the output.
-        head: of the transformer, see `ProjectionHead`.
+        head: of the transformer or CLIP, see `ProjectionHead`.
         head_dim: inner width of that head.
         head_dropout: fraction dropped in that head, in [0, 1).
 
@@ -352,8 +353,10 @@ def build_text_encoder(
         return TransformerText(
             text_config, embed_dim, head=head, head_dim=head_dim, dropout=head_dropout
         )
+    if text_encoder == "clip" and text_config is not None:
+        return ClipText(text_config, embed_dim, head=head, head_dim=head_dim, dropout=head_dropout)
     raise ConfigError(
-        f"model.text_encoder '{text_encoder}' is unknown; choose from bigru, skipthoughts, transformer"
+        f"model.text_encoder '{text_encoder}' is unknown; choose from bigru, skipthoughts, transformer, clip"
     )
 
 
