@@ -76,8 +76,14 @@ class PooledFeatures(TableGroup):
     """One table of numbers for each view of each image."""
 
     pooled = Table(
-        "float16", ("images", "views", "width"), "average and maximum of the channels of the last map"
+        "float16", ("images", "views", "width"), "average and maximum of the channels of the last map, or CLIP's feature"
     )
+
+
+class LastMap(TableGroup):
+    """One map for each view of each image."""
+
+    map = Table("float16", ("images", "views", "c", "s", "s"), "map after the network's last stage")
 
 
 class FeatureMaps(TableGroup):
@@ -104,7 +110,10 @@ class Features(HDF5File):
     made_by = "galr features"
 
     names = Strings(("images",), "names of the images, as in dataset.h5")
-    pooled = OptionalGroup(PooledFeatures, "of an image encoder whose last map is pooled")
+    pooled = OptionalGroup(PooledFeatures, "of an image encoder whose last map is pooled, or of a CLIP")
+    last_map = OptionalGroup(
+        LastMap, "beside pooled, for a model with model.appearance or model.attention"
+    )
     maps = OptionalGroup(FeatureMaps, "of an image encoder under MVSA")
     text = OptionalGroup(SentenceFeatures, "of a sentence encoder")
 

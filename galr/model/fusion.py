@@ -1,8 +1,18 @@
 """Multilevel information dynamic fusion (MIDF) of the global and the local feature."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
+
+
+class AttentionSequences(NamedTuple):
+    """What follows the two features of an image in MIDF's sequences (our extension)."""
+
+    cells: Tensor  # (B, cells, embed_dim) float, of the backbone's last map
+    regions: Tensor  # (B, n, embed_dim) float
+    mask: Tensor  # (B, n) bool, False where a region is padding
 
 
 class MIDF(nn.Module):
@@ -18,8 +28,10 @@ class MIDF(nn.Module):
         g' = \sigma(l)\,g,\quad l' = g + l,\quad \gamma = softmax(W_2\,\sigma(W_1(g' + l'))),\quad
         v = \gamma_0 g' + \gamma_1 l'
 
-    A feature is a sequence of length 1, as in the released code, so every attention weight is 1.
-    Source: figure 5 of the paper; `docs/how/figure.md`, section Fusion.
+    A feature is a sequence of length 1, as in the released code, so every attention weight is 1. With `sequences`
+    (our extension) the cells of the map follow the global feature and the regions the local one, and the attention
+    has something to choose from; the first of each sequence is then fused as before.
+    Source: figure 5 of the paper; `docs/how/figure.md`, section Fusion; `docs/how/extensions.md`.
 
     Shapes:
         - **global_feature**, **local_feature:** :math:`(B, embed\_dim)` float
@@ -50,21 +62,33 @@ class MIDF(nn.Module):
         )
         self.released_bug = released_bug
 
-    def forward(self, global_feature: Tensor, local_feature: Tensor) -> Tensor:
+    def forward(
+        self,
+        global_feature: Tensor,
+        local_feature: Tensor,
+        sequences: AttentionSequences | None = None,
+    ) -> Tensor:
         """Fuse two features of each image.
 
         Args:
             global_feature: (B, embed_dim) float.
             local_feature: (B, embed_dim) float.
+            sequences: what follows each feature; None leaves them alone, as released.
 
         Returns:
             (B, embed_dim) float, not normalised.
         """
-        g = self.global_self(global_feature.unsqueeze(1))  # (B, 1, embed_dim)
-        l = self.local_self(local_feature.unsqueeze(1))
-        l = self.local_cross(l, g)
-        g = self.global_cross(g, l)
-        g, l = g.squeeze(1), l.squeeze(1)
+        g, l = global_feature.unsqueeze(1), local_feature.unsqueeze(1)  # (B, 1, embed_dim)
+        padding: Tensor | None = None
+        if sequences is not None:
+            g, l = torch.cat([g, sequences.cells], dim=1), torch.cat([l, sequences.regions], dim=1)
+            # The feature itself is never masked: attention has a key even where an image has no regions.
+            padding = pad(~sequences.mask, (1, 0))
+        g = self.global_self(g)
+        l = self.local_self(l, src_key_padding_mask=padding)
+        l = self.local_cross(l, g, tgt_key_padding_mask=padding)
+        g = self.global_cross(g, l, memory_key_padding_mask=padding)
+        g, l = g[:, 0], l[:, 0]
         candidates = torch.stack([l.sigmoid() * g, g + l], dim=1)  # (B, 2, embed_dim)
         weights = self.gate(candidates.sum(dim=1)).softmax(dim=-1)  # (B, 2)
         if self.released_bug:
@@ -98,17 +122,24 @@ class GatedMIDF(nn.Module):
         self.midf = MIDF(embed_dim, heads, ffn_dim, dropout, released_bug=False)
         self.scale = nn.Parameter(torch.full((embed_dim,), self.INITIAL_GATE))
 
-    def forward(self, global_feature: Tensor, local_feature: Tensor) -> Tensor:
+    def forward(
+        self,
+        global_feature: Tensor,
+        local_feature: Tensor,
+        sequences: AttentionSequences | None = None,
+    ) -> Tensor:
         """Fuse two features of each image.
 
         Args:
             global_feature: (B, embed_dim) float, rows of length 1.
             local_feature: (B, embed_dim) float.
+            sequences: of `MIDF`.
 
         Returns:
             (B, embed_dim) float, not normalised.
         """
-        return global_feature + self.scale * normalize(self.midf(global_feature, local_feature))
+        fused = self.midf(global_feature, local_feature, sequences)
+        return global_feature + self.scale * normalize(fused)
 
 
 def _self_attention(embed_dim: int, heads: int, ffn_dim: int, dropout: float) -> nn.Module:

@@ -1,6 +1,7 @@
 """Global branch: a timm network, and one feature of the image out of its maps (MVSA, or the pooled last map)."""
 
 import difflib
+from typing import Any
 
 import timm
 import torch
@@ -107,17 +108,25 @@ class PooledFeature(nn.Module):
         head: `mlp`, `linear` or `none`, see `ProjectionHead`.
         head_dim: inner width of the head `mlp`.
         dropout: fraction dropped in the head, in [0, 1).
+        last_map: whether `features` has the backbone's last map, too.
 
     Raises:
         ConfigError: the network does not exist.
     """
 
     def __init__(
-        self, backbone: str, embed_dim: int, *, head: str, head_dim: int, dropout: float
+        self,
+        backbone: str,
+        embed_dim: int,
+        *,
+        head: str,
+        head_dim: int,
+        dropout: float,
+        last_map: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = Backbone(backbone, pyramid=False)
-        width = 2 * self.backbone.channels[-1]
+        self.backbone = Backbone(backbone, pyramid=False, last_map=last_map)
+        width = 2 * self.backbone.channels[0]
         self.head = ProjectionHead(
             width, embed_dim, kind=head, hidden_dim=head_dim, dropout=dropout, standardise=True
         )
@@ -129,15 +138,17 @@ class PooledFeature(nn.Module):
             pixels: (B, 3, S, S) float, normalised by the backbone's statistics.
 
         Returns:
-            One table (B, 2 C) float: the average of each channel of the last map, then its maximum.
+            One table (B, 2 C) float: the average of each channel of the last map, then its maximum; with `last_map`
+            also a map, see `Backbone`.
         """
         return self.backbone(pixels)
 
-    def forward(self, pooled: Tensor) -> Tensor:
+    def forward(self, pooled: Tensor, _last_map: Tensor | None = None) -> Tensor:
         """Compute the global feature of each image.
 
         Args:
             pooled: (B, 2 C) float, of `features`.
+            _last_map: the map of `features`; not read.
 
         Returns:
             (B, embed_dim) float, rows of length 1.
@@ -153,15 +164,21 @@ class Backbone(nn.Module):
 
     Shapes:
         - **pixels:** :math:`(B, 3, S, S)` float, normalised by `pixel_mean` and `pixel_std`
-        - **output:** maps :math:`(B, C_k, S/2^{k+1}, S/2^{k+1})`, k = 1..4; or one table :math:`(B, 2 C)`
+        - **output:** maps :math:`(B, C_k, S/2^{k+1}, S/2^{k+1})`, k = 1..4; or one table :math:`(B, 2 C)`, and with
+          `last_map` a map :math:`(B, C', s, s)`
 
     Args:
         name: timm's name of the network.
         pyramid: whether to give the four maps; what comes after them is then left out.
+        last_map: whether to give, beside the pooled table, the map after the last stage. Some networks widen it before
+            they pool it: tf_efficientnet_lite0 from 320 channels to 1,280, which say no more and take four times the
+            space.
 
     Attributes:
         name: as given.
-        channels: of the maps, or of the last one.
+        channels: of the maps; or of what is pooled.
+        map_channels: of the last map that is given; 0 where none is.
+        gives_map: whether the last map is given beside the pooled table.
         pixel_mean: (3,) float, mean of each colour in [0, 1] that the weights expect.
         pixel_std: (3,) float, its standard deviation.
 
@@ -172,7 +189,7 @@ class Backbone(nn.Module):
     pixel_mean: Tensor
     pixel_std: Tensor
 
-    def __init__(self, name: str, *, pyramid: bool) -> None:
+    def __init__(self, name: str, *, pyramid: bool, last_map: bool = False) -> None:
         super().__init__()
         self.name = name
         self.network = build_network(name)
@@ -191,8 +208,19 @@ class Backbone(nn.Module):
             self._indices = list(self._indices)
             self.network.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
             self.channels: tuple[int, ...] = channels
+            self.map_channels = channels[-1]
         else:
             self.channels = (self.network.num_features,)
+            self.map_channels = 0
+        self.gives_map = last_map and not pyramid
+        if self.gives_map:
+            if not (listed := _stages(self.network)):
+                raise ConfigError(
+                    f"model.backbone '{name}' does not list its maps, and model.appearance roi and model.attention"
+                    " regions read the last one; take a network in stages"
+                )
+            self._last_stage = len(listed) - 1
+            self.map_channels = listed[-1]["num_chs"]
         config = self.network.pretrained_cfg
         self.register_buffer("pixel_mean", torch.tensor(config["mean"], dtype=torch.float32))
         self.register_buffer("pixel_std", torch.tensor(config["std"], dtype=torch.float32))
@@ -205,7 +233,8 @@ class Backbone(nn.Module):
 
         Returns:
             (B, C_k, S / 2**(k+1), S / 2**(k+1)) float for k = 1..4; or one table (B, 2 C) float: the average of each
-            channel of the last map, then its maximum.
+            channel of the last map, then its maximum; with `last_map` also (B, C', s, s) float, the map after the
+            last stage.
         """
         if self._indices is not None:
             return tuple(
@@ -213,12 +242,45 @@ class Backbone(nn.Module):
                     pixels, indices=self._indices, intermediates_only=True, output_fmt="NCHW"
                 )
             )
-        last = self.network.forward_features(pixels)
+        maps: list[Tensor] = []
+        if self.gives_map:
+            last, maps = self.network.forward_intermediates(
+                pixels, indices=[self._last_stage], output_fmt="NCHW"
+            )
+        else:
+            last = self.network.forward_features(pixels)
         if last.ndim == 3:  # a vision transformer's tokens: (B, N, C)
             last = last[:, getattr(self.network, "num_prefix_tokens", 0) :].mT.unsqueeze(-1)
         elif last.shape[1] != self.channels[0]:  # some networks keep channels last
             last = last.movedim(-1, 1)
-        return (torch.cat([last.mean(dim=(2, 3)), last.amax(dim=(2, 3))], dim=1),)
+        return (torch.cat([last.mean(dim=(2, 3)), last.amax(dim=(2, 3))], dim=1), *maps)
+
+
+def early_layers(backbone: Backbone, reduction: int) -> list[nn.Module]:
+    """The layers of a network up to its map of 1/`reduction` of the image, in the order of the computation.
+
+    Raises:
+        ConfigError: the network has no such map.
+    """
+    stages = _stages(backbone.network)
+    last = next((stage for stage in stages if stage["reduction"] == reduction), None)
+    if last is None:
+        known = ", ".join(str(stage["reduction"]) for stage in stages)
+        raise ConfigError(
+            f"train.freeze_until is {reduction}, and {backbone.name} has maps of 1/ {known or 'nothing'} of the image;"
+            " choose one of them, or none"
+        )
+    leaves = [
+        (name, layer)
+        for name, layer in backbone.network.named_modules()
+        if not any(layer.children())
+    ]
+    inside = [
+        number
+        for number, (name, _) in enumerate(leaves)
+        if f"{name}.".startswith(f"{last['module']}.")
+    ]
+    return [layer for _, layer in leaves[: inside[-1] + 1]]
 
 
 def build_network(name: str) -> nn.Module:
@@ -239,7 +301,7 @@ def build_network(name: str) -> nn.Module:
         ) from error
 
 
-def _stages(network: nn.Module) -> list[dict[str, int]]:
-    """The network's stages, each with `reduction` and `num_chs`; none where timm does not list them."""
+def _stages(network: nn.Module) -> list[dict[str, Any]]:
+    """The network's stages, each with `reduction`, `num_chs` and `module`; none where timm does not list them."""
     info = getattr(network, "feature_info", [])
     return info if isinstance(info, list) else info.get_dicts()

@@ -84,7 +84,10 @@ def open_image_features(
         StoreError: the file has none.
     """
     if file.pooled is not None:
-        return FeatureStore([file.pooled.pooled], rows, device, max_bytes=max_bytes)
+        tables = [file.pooled.pooled]
+        if file.last_map is not None:
+            tables.append(file.last_map.map)
+        return FeatureStore(tables, rows, device, max_bytes=max_bytes)
     if file.maps is None:
         raise StoreError(f"{file.path} holds no features of images; {file.remake_hint(file.path)}")
     maps = (file.maps.map4, file.maps.map8, file.maps.map16, file.maps.map32)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import cosine_similarity, normalize, pad
 
-from galr.model.fusion import MIDF
+from galr.model.fusion import MIDF, AttentionSequences, GatedMIDF
 
 
 def build_fusion(*, released_bug):
@@ -114,3 +114,86 @@ def test_images_of_a_batch_do_not_influence_each_other(features):
     fusion = build_fusion(released_bug=False)
     alone = torch.cat([fusion(g[None], l[None]) for g, l in zip(*features, strict=True)])
     torch.testing.assert_close(fusion(*features), alone)
+
+
+def build_gated():
+    torch.manual_seed(0)
+    return GatedMIDF(embed_dim=16, heads=4, ffn_dim=32, dropout=0.0).double().eval()
+
+
+def test_a_gated_fusion_is_the_global_feature_where_its_gate_is_zero(features):
+    fusion = build_gated()
+    torch.nn.init.zeros_(fusion.scale)
+    assert torch.equal(fusion(*features), features[0])
+
+
+def test_a_gated_fusion_adds_midfs_direction_number_by_number(features):
+    fusion = build_gated()
+    torch.nn.init.normal_(fusion.scale)
+    with torch.no_grad():
+        direction = normalize(fusion.midf(*features))
+        torch.testing.assert_close(fusion(*features), features[0] + fusion.scale * direction)
+
+
+def test_a_gated_fusion_begins_near_the_global_feature_and_its_gate_learns(features):
+    fusion = build_gated()
+    sentences = torch.randn(5, 16, dtype=torch.float64)
+    fused = fusion(*features)
+    assert (cosine_similarity(fused, features[0]) > 0.99).all()
+    assert not torch.allclose(fused, features[0], atol=1e-3)
+    cosine_similarity(fused, sentences).sum().backward()
+    assert (fusion.scale.grad.abs() > 0).all()
+    of_midf = [weight.grad.abs().max() for weight in fusion.midf.parameters()]
+    assert min(of_midf) > 0  # what is added learns from the first step, too
+
+
+def random_sequences(cells=4, regions=3, kept=(3, 0, 1, 2, 3)):
+    torch.manual_seed(2)
+    mask = torch.arange(regions) < torch.tensor(kept)[:, None]
+    return AttentionSequences(
+        normalize(torch.randn(5, cells, 16, dtype=torch.float64), dim=-1),
+        normalize(torch.randn(5, regions, 16, dtype=torch.float64), dim=-1),
+        mask,
+    )
+
+
+@pytest.mark.parametrize("grad", [False, True])  # without a gradient, PyTorch takes a faster path
+def test_sequences_of_nothing_are_length_one_to_the_bit(features, grad):
+    fusion = build_fusion(released_bug=False)
+    empty = AttentionSequences(
+        torch.zeros(5, 0, 16).double(), torch.zeros(5, 0, 16).double(), torch.ones(5, 0).bool()
+    )
+    with torch.set_grad_enabled(grad):
+        alone = fusion(*features)
+        torch.testing.assert_close(fusion(*features, empty), alone, atol=1e-15, rtol=1e-12)
+        no_regions = random_sequences(cells=0, kept=(0,) * 5)
+        torch.testing.assert_close(fusion(*features, no_regions), alone, atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_padding_regions_of_a_sequence_change_nothing(features, grad):
+    fusion, sequences = build_fusion(released_bug=False), random_sequences()
+    noise = sequences.regions + 9 * torch.randn_like(sequences.regions)
+    noisy = torch.where(sequences.mask.unsqueeze(-1), sequences.regions, noise)
+    longer = AttentionSequences(
+        sequences.cells, pad(noisy, (0, 0, 0, 2), value=5.0), pad(sequences.mask, (0, 2))
+    )
+    with torch.set_grad_enabled(grad):
+        fused = fusion(*features, sequences)
+        assert fused.isfinite().all()
+        torch.testing.assert_close(fusion(*features, longer), fused)
+
+
+def test_attention_reads_cells_and_regions_in_any_order(features):
+    fusion, sequences = build_fusion(released_bug=False), random_sequences()
+    fused = fusion(*features, sequences)
+    permuted = AttentionSequences(
+        sequences.cells.flip(1), sequences.regions.flip(1), sequences.mask.flip(1)
+    )
+    torch.testing.assert_close(fusion(*features, permuted), fused)
+    with_region = sequences.mask.any(dim=1)
+    other_regions = fusion(*features, sequences._replace(regions=-sequences.regions))
+    changed = (other_regions - fused).abs().amax(dim=1) > 1e-4
+    assert torch.equal(changed, with_region)
+    other_cells = fusion(*features, sequences._replace(cells=-sequences.cells))
+    assert ((other_cells - fused).abs().amax(dim=1) > 1e-4).all()
