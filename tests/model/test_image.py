@@ -1,12 +1,19 @@
-"""Global branch: feature maps of several backbones, and MVSA over them."""
+"""Global branch: feature maps of timm's networks, MVSA over them, and the pooled last map."""
 
 import pytest
+import timm
 import torch
 
-from galr.model import image
-from galr.model.image import MVSA, Backbone
+from galr.errors import ConfigError
+from galr.model.image import MVSA, Backbone, PooledFeature
 
-ONE_OF_EACH_FAMILY = ("resnet50", "regnet_x_400mf", "convnext_tiny", "efficientnet_b1")
+IN_STAGES = ("resnet50", "regnetx_002", "convnext_atto", "tf_efficientnet_lite0")
+WITH_A_LAST_MAP = {  # one with channels last, one with tokens, some of them no image's, one without maps
+    "swin_tiny_patch4_window7_224": 224,
+    "vit_tiny_patch16_224": 224,
+    "test_vit": 160,
+    "tf_efficientnet_lite0": 64,
+}
 
 
 def test_global_branch_is_the_formula():
@@ -27,7 +34,8 @@ def test_global_branch_is_the_formula():
     u, a = branch.spatial_value(z), branch.spatial_attention(z).sigmoid()
     gate = torch.sigmoid(branch.gate((u * a).reshape(2, -1)))
     v = branch.global_proj(f4.mean(-1).mean(-1)) * gate
-    torch.testing.assert_close(branch(pixels), v / v.norm(dim=1, keepdim=True))
+    expected = v / v.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(branch(*branch.features(pixels)), expected)
 
 
 def repeat(maps):
@@ -50,23 +58,22 @@ def strided_convolution(layer, maps):
 def test_low_and_high_levels_have_one_grid_at_every_input_size(size):
     with torch.device("meta"):
         branch = MVSA("resnet18", input_size=size, embed_dim=16)
-        f1, f2, _, _ = branch.backbone(torch.zeros(2, 3, size, size))
-        assert branch(torch.zeros(2, 3, size, size)).shape == (2, 16)
+        f1, f2, f3, f4 = branch.features(torch.zeros(2, 3, size, size))
+        assert branch(f1, f2, f3, f4).shape == (2, 16)
         low = branch.low_level(torch.cat([f1, repeat(f2)], 1))
     assert low.shape == (2, 3, size // 16, size // 16)
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
-def test_networks_of_every_family_have_four_maps(name):
+@pytest.mark.parametrize("name", IN_STAGES)
+def test_networks_in_stages_have_four_maps_and_no_unused_weight(name):
     torch.manual_seed(0)
-    backbone = Backbone(name)
+    backbone = Backbone(name, pyramid=True)
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(module.weight)  # timm's residual blocks begin as the identity
     maps = backbone(torch.randn(2, 3, 64, 64))
-    assert [tuple(feature_map.shape[2:]) for feature_map in maps] == [
-        (16, 16),
-        (8, 8),
-        (4, 4),
-        (2, 2),
-    ]
+    sides = [tuple(feature_map.shape[2:]) for feature_map in maps]
+    assert sides == [(16, 16), (8, 8), (4, 4), (2, 2)]
     assert backbone.channels == tuple(feature_map.shape[1] for feature_map in maps)
     (maps[3] * torch.randn_like(maps[3])).sum().backward()
     unused = {name for name, weight in backbone.named_parameters() if weight.grad is None}
@@ -75,8 +82,9 @@ def test_networks_of_every_family_have_four_maps(name):
 
 def test_maps_are_those_of_the_whole_network():
     torch.manual_seed(0)
-    backbone = Backbone("resnet18").eval()
-    network, outputs = backbone.network, {}
+    backbone = Backbone("resnet18", pyramid=True).eval()
+    network, outputs = timm.create_model("resnet18", num_classes=0).eval(), {}
+    network.load_state_dict(backbone.network.state_dict())
     for name in ("layer1", "layer2", "layer3", "layer4"):
         getattr(network, name).register_forward_hook(
             lambda _, __, output, name=name: outputs.update({name: output})
@@ -87,28 +95,63 @@ def test_maps_are_those_of_the_whole_network():
         assert torch.equal(map_, output)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])
-def test_recomputing_the_stem_changes_no_gradient_and_no_statistics(name):
+@pytest.mark.parametrize(("name", "size"), WITH_A_LAST_MAP.items())
+def test_any_network_has_average_and_maximum_of_its_last_map(name, size):
     torch.manual_seed(0)
-    checkpointed, plain = Backbone(name), Backbone(name)
-    plain.load_state_dict(checkpointed.state_dict())
-    plain._checkpointed_stem = plain._stem
-    pixels = torch.randn(3, 3, 64, 64)
-    for backbone in (checkpointed, plain):
-        torch.manual_seed(1)  # EfficientNet leaves out blocks at random
-        sum(feature_map.square().mean() for feature_map in backbone(pixels)).backward()
-    for (key, one), two in zip(checkpointed.named_parameters(), plain.parameters(), strict=True):
-        assert torch.equal(one.grad, two.grad), key
-    for (key, one), two in zip(checkpointed.named_buffers(), plain.buffers(), strict=True):
-        assert torch.equal(one, two), key
+    backbone = Backbone(name, pyramid=False).eval()
+    pixels = torch.randn(2, 3, size, size)
+    (pooled,) = backbone(pixels)
+    channels = backbone.channels[-1]
+    assert pooled.shape == (2, 2 * channels)
+    last = backbone.network.forward_features(pixels)
+    if last.ndim == 3:
+        tokens = last[:, -((size // 16) ** 2) :]  # an image's patches; before them stands no place
+    else:
+        tokens = (last if last.shape[-1] == channels else last.movedim(1, -1)).flatten(1, 2)
+    assert tokens.shape[2] == channels and tokens.shape[1] == (size // (16 if last.ndim == 3 else 32)) ** 2
+    torch.testing.assert_close(pooled[:, :channels], tokens.mean(1))
+    torch.testing.assert_close(pooled[:, channels:], tokens.max(1).values)
 
 
-def test_a_compiled_backbone_does_not_recompute_its_stem(monkeypatch):
-    """In training it compiles to one graph without a break, whose output is that of the plain one."""
+def test_a_pooled_feature_is_its_head_on_standardised_numbers():
     torch.manual_seed(0)
-    backbone, pixels = Backbone("resnet18").train(), torch.randn(2, 3, 32, 32)
-    expected = backbone(pixels)
-    monkeypatch.setattr(image, "checkpoint", None)
-    compiled = torch.compile(backbone, backend="eager", fullgraph=True)
-    for one, two in zip(compiled(pixels), expected, strict=True):
-        torch.testing.assert_close(one, two)
+    branch = PooledFeature("resnet18", 16, head="mlp", head_dim=24, dropout=0.0).eval()
+    (pooled,) = branch.features(torch.randn(3, 3, 64, 64))
+    mean, variance = torch.rand(1024), torch.rand(1024) + 0.5
+    branch.head.standardise.running_mean.copy_(mean)
+    branch.head.standardise.running_var.copy_(variance)
+    x = (pooled - mean) / (variance + 1e-5).sqrt()
+    norm, _, first, _, _, second = branch.head.project
+    x = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + norm.eps).sqrt()
+    x = x @ first.weight.T + first.bias
+    x = x * (1 + torch.erf(x / 2**0.5)) / 2 @ second.weight.T + second.bias  # GELU
+    torch.testing.assert_close(branch(pooled), x / x.norm(dim=1, keepdim=True))
+
+
+def test_normalisation_is_that_of_the_weights():
+    assert Backbone("resnet18.tv_in1k", pyramid=True).pixel_mean.tolist() == pytest.approx(
+        [0.485, 0.456, 0.406]
+    )
+    assert Backbone("vit_tiny_patch16_224", pyramid=False).pixel_std.tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet81", "timm has no network 'resnet81'; did you mean .*resnet"),
+        ("zzzzzzzz", r"timm has no network 'zzzzzzzz'; see timm.list_models\(\)"),
+        ("vit_tiny_patch16_224", "has no map of 1/4 of the image, and MVSA reads .*pooled"),
+        ("resnet18.nobody", "model.backbone 'resnet18.nobody': .*nobody.*; correct what follows"),
+    ],
+)
+def test_a_network_that_does_not_exist_or_has_no_maps_is_one_line(name, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        Backbone(name, pyramid=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_width_of_a_head_is_one_line():
+    with pytest.raises(ConfigError, match=r"head none keeps the encoder's 1024 numbers, .*is 16"):
+        PooledFeature("resnet18", 16, head="none", head_dim=24, dropout=0.0)
+    with pytest.raises(ConfigError, match="model.head 'conv' is unknown; choose from mlp, linear"):
+        PooledFeature("resnet18", 16, head="conv", head_dim=24, dropout=0.0)

