@@ -145,22 +145,10 @@ class TextEncoder:
         self.vocabulary.check_query(sentence)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it is cut, see `cut_sentences`
-            with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it is cut, see `cut_sentences`
             token_ids, lengths = pad_tokens(self.vocabulary.encode([sentence], self.max_words))
         with torch.inference_mode():
             features = self.network.features(token_ids, lengths)
             return self.network(features)[0].numpy()
-
-    def cut_sentences(self, query: str) -> list[str]:
-        """The sentences of a query that are too long, so that the model reads their beginning alone."""
-        cut = []
-        for term in parse_query(query):
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                self.vocabulary.encode([term.sentence], self.max_words)
-            cut += [term.sentence] if caught else []
-        return cut
 
     def cut_sentences(self, query: str) -> list[str]:
         """The sentences of a query that are too long, so that the model reads their beginning alone."""
