@@ -61,6 +61,8 @@ TEXT_PACKAGE = WeightPackage(
     "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 )
 
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")  # count from padding's id on
+
 
 def load_backbone(backbone: Backbone, weights: str) -> None:
     """Load pretrained weights into a backbone, in place, with the statistics that they expect of pixels.
@@ -229,34 +231,76 @@ def read_transformer(source: str) -> PretrainedText:
             tokenizer, or a name on the hub.
 
     Raises:
-        ConfigError: there is no such folder or name, or it has no tokenizer.
-        StoreError: the files are damaged.
+        ConfigError: there is no such folder or name, or it has no tokenizer of its own.
+        StoreError: the weights are not all there, or are not the published ones.
         ExtraError: the package is not installed.
     """
     # Imported here: other encoders do not wait for it.
+    from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     with _transformer_folder(source) as folder:
         try:
-            network = AutoModel.from_pretrained(folder)
+            network, loaded = AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,  # whatever precision they are stored in
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
         except Exception as error:  # the library raises whatever it meets
             raise ConfigError(
                 f"model.text_weights: no transformer can be read from {source} ({_first_line(error)}); give package,"
                 " a folder with config.json and model.safetensors, or a name on the hub and a network"
             ) from error
+        # The library fills what is missing with random numbers.
+        if missing := sorted(name for name in loaded["missing_keys"] if "pooler." not in name):
+            raise StoreError(
+                f"model.text_weights: {source} holds weights of another network: {len(missing)} of the"
+                f" {len(network.state_dict())} tensors of its config.json are missing, first {missing[0]};"
+                " give config.json and weights of the same network"
+            )
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+            known = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = known.backend_tokenizer
         except Exception as error:
             raise ConfigError(
                 f"model.text_weights: {source} has no tokenizer ({_first_line(error)}); put its tokenizer.json there"
             ) from error
+    if set(known.get_vocab()) <= set(known.all_special_tokens):  # the library makes up an empty one
+        raise ConfigError(
+            f"model.text_weights: {source} has no tokenizer; put its tokenizer.json there"
+        )
+    if tokenizer.get_vocab_size() > network.config.vocab_size:
+        raise ConfigError(
+            f"model.text_weights: the tokenizer of {source} has {tokenizer.get_vocab_size()} tokens, and its network"
+            f" knows {network.config.vocab_size}; put the network's own tokenizer.json there"
+        )
     tokenizer.no_padding()
     tokenizer.no_truncation()
     config = json.loads(network.config.to_json_string(use_diff=False))
+    config.pop("_name_or_path", None)  # where it lay says nothing of what it is
     return PretrainedText(config, tokenizer.to_str(), dict(network.state_dict()))
+
+
+def check_max_tokens(pretrained: PretrainedText, max_words: int) -> None:
+    """Check that a transformer reads sentences of as many tokens.
+
+    Raises:
+        ConfigError: it has fewer positions.
+    """
+    config = pretrained.config
+    positions = config.get("max_position_embeddings") or max_words
+    if config.get("model_type") in _OFFSET_POSITIONS:
+        positions -= config["pad_token_id"] + 1
+    if max_words > positions:
+        raise ConfigError(
+            f"train.max_words is {max_words}, and the transformer reads at most {positions} tokens;"
+            f" set max_words to {positions} or less"
+        )
 
 
 def load_transformer(network: MeanTransformer, pretrained: PretrainedText) -> None:
