@@ -7,19 +7,20 @@ import h5py
 import numpy as np
 import torch
 
-from galr.data.subwords import SubwordVocabulary
+from galr.data.subwords import open_vocabulary
 from galr.errors import ConfigError, OutputError
 from galr.features.encoders import (
+    ImageEncoder,
     build_image_encoder,
     build_sentence_encoder,
     image_settings,
     text_settings,
 )
+from galr.features.fold_norms import fold_norms
 from galr.features.options import MAX_VIEWS, ImageEncoderOptions, TextEncoderOptions
 from galr.features.views import resize, show_view
-from galr.io.formats import Dataset, FeatureMaps, Features, PooledFeatures
+from galr.io.formats import Dataset, FeatureMaps, Features, LastMap, PooledFeatures
 from galr.model.galr import PixelStatistics
-from galr.model.image import Backbone
 from galr.model.text import pad_tokens
 from galr.progress import ProgressBar
 from galr.provenance import code_versions, file_sha256
@@ -35,6 +36,7 @@ def write_image_features(
     *,
     batch_size: int,
     device: torch.device,
+    last_map: bool = False,
 ) -> None:
     """Compute what an image encoder says of every image under each fixed view.
 
@@ -44,6 +46,7 @@ def write_image_features(
         output: features.h5 to write.
         batch_size: images at a time.
         device: where to compute.
+        last_map: whether to store the last map as well, for `model.appearance` and `model.attention`.
 
     Raises:
         ConfigError: an option is unknown, or the stored images are smaller than the encoder's input.
@@ -52,7 +55,7 @@ def write_image_features(
     """
     if not 1 <= options.views <= MAX_VIEWS:
         raise ConfigError(f"model.views must be from 1 to {MAX_VIEWS}, got {options.views}")
-    encoder = build_image_encoder(options).to(device)
+    encoder = build_image_encoder(options, last_map=last_map).to(device)
     statistics = PixelStatistics(encoder.pixel_mean, encoder.pixel_std)
     with Dataset.open(dataset) as data:
         names, images = data.names, data.images
@@ -78,6 +81,8 @@ def write_image_features(
             "batch": batch_size,
             "versions": code_versions(),
         }
+        example = torch.randn(2, 3, options.input_size, options.input_size, device=device)
+        folded = fold_norms(encoder, example)
         with Features.create(output, provenance) as file:
             file.write(names=names)
             tables = _create_tables(file, len(names), options.views, shapes)
@@ -90,7 +95,7 @@ def write_image_features(
                     parts: list[list[np.ndarray]] = [[] for _ in tables]
                     for view in range(options.views):
                         shown = resize(show_view(pixels, view), options.input_size, statistics)
-                        for part, values in zip(parts, encoder(shown), strict=True):
+                        for part, values in zip(parts, folded(shown), strict=True):
                             part.append(values.half().cpu().numpy())
                         bar.update(stop - start)
                     for table, part in zip(tables, parts, strict=True):
@@ -122,11 +127,11 @@ def write_text_features(
         OutputError: the file cannot be written.
         StoreError: a file is damaged.
     """
-    encoder, tokenizer = build_sentence_encoder(options)
+    encoder, tokenizer = build_sentence_encoder(options, max_words)
     encoder = encoder.to(device)
     with Dataset.open(dataset) as data:
         names, sentences = data.names, list(dict.fromkeys(data.sentences))
-    rows = SubwordVocabulary(tokenizer).encode(sentences, max_words)
+    rows = open_vocabulary((), tokenizer).encode(sentences, max_words)
     features = torch.empty(len(rows), encoder.width, dtype=torch.float16)
     by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
     for start in ProgressBar(
@@ -164,7 +169,7 @@ def check_space(output: Path, size: int) -> None:
         )
 
 
-def _shapes(encoder: Backbone, input_size: int, device: torch.device) -> list[tuple[int, ...]]:
+def _shapes(encoder: ImageEncoder, input_size: int, device: torch.device) -> list[tuple[int, ...]]:
     """Shapes of the features of one image under one view."""
     blank = torch.zeros(1, 3, input_size, input_size, device=device)
     return [tuple(table.shape[1:]) for table in encoder(blank)]
@@ -173,12 +178,15 @@ def _shapes(encoder: Backbone, input_size: int, device: torch.device) -> list[tu
 def _create_tables(
     file: Features, num_images: int, views: int, shapes: list[tuple[int, ...]]
 ) -> list[h5py.Dataset]:
-    """Create one table, or one for each of the four maps."""
-    if len(shapes) == 1:
-        group: PooledFeatures | FeatureMaps = Features.pooled.create(file)
+    """Create a table for each of the four maps; or one for what is pooled, and one for the last map if there is one."""
+    groups: list[PooledFeatures | FeatureMaps | LastMap]
+    if len(shapes) > 2:
+        groups = [Features.maps.create(file)]
     else:
-        group = Features.maps.create(file)
+        groups = [Features.pooled.create(file)]
+        groups += [Features.last_map.create(file) for _ in shapes[1:]]
+    tables = [(group, table) for group in groups for table in group.tables().values()]
     return [
         group.allocate(table, (num_images, views, *shape))
-        for table, shape in zip(group.tables().values(), shapes, strict=True)
+        for (group, table), shape in zip(tables, shapes, strict=True)
     ]
