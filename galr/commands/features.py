@@ -20,18 +20,28 @@ class Options(OptionGroup):
 
     dataset: Path = option("dataset.h5")
     part: Literal["image", "text"] = option("of what the features are")
-    backbone: str | None = option("of images: timm's name of a network", default=None)
+    backbone: str | None = option(
+        "of images: timm's name of a network; of a CLIP: open_clip's name", default=None
+    )
     weights: str = option(
-        "of images: pretrained, package, or a file with a state dict", default="package"
+        "of images: pretrained, package, or a file with a state dict; of a CLIP: pretrained:TAG or a file",
+        default="package",
     )
     input_size: int = option("of images: height and width of the network's input", default=224)
     views: int = option("of images: number of fixed views", default=1)
-    global_feature: Literal["mvsa", "pooled"] = option(
-        "of images: four maps, or average and maximum of the last", default="pooled"
+    global_feature: Literal["mvsa", "pooled", "clip"] = option(
+        "of images: four maps, average and maximum of the last, or the image tower of a CLIP",
+        default="pooled",
     )
-    text_encoder: Literal["transformer"] = option("of sentences", default="transformer")
+    last_map: bool = option(
+        "of images: store the last map too, for appearance roi and attention regions", default=False
+    )
+    text_encoder: Literal["transformer", "clip"] = option("of sentences", default="transformer")
     text_weights: str = option(
         "of sentences: package, a folder or a name on the hub", default="package"
+    )
+    prompts: tuple[str, ...] = option(
+        "of sentences, with clip: templates of a sentence, which stands at {}", default=("{}",)
     )
     max_words: int = option("of sentences: longer ones are cut", default=100)
     batch: int = option("images or sentences at a time", default=32)
@@ -41,8 +51,9 @@ class Options(OptionGroup):
 
     def __post_init__(self) -> None:
         """Check values against each other."""
-        if self.part == "image" and self.backbone is None:
-            raise ConfigError("--part image needs --backbone; got none")
+        if self.backbone is None and (self.part == "image" or self.text_encoder == "clip"):
+            needs = "--part image" if self.part == "image" else "--text-encoder clip"
+            raise ConfigError(f"{needs} needs --backbone; got none")
 
 
 def run(options: Options) -> None:
@@ -68,11 +79,18 @@ def run(options: Options) -> None:
             options.output,
             batch_size=options.batch,
             device=device,
+            last_map=options.last_map,
         )
         return
     write_text_features(
         options.dataset,
-        TextEncoderOptions(text_encoder=options.text_encoder, text_weights=options.text_weights),
+        TextEncoderOptions(
+            text_encoder=options.text_encoder,
+            text_weights=options.text_weights,
+            backbone=options.backbone or "",
+            weights=options.weights,
+            prompts=options.prompts,
+        ),
         options.output,
         max_words=options.max_words,
         batch_size=options.batch,

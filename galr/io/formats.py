@@ -168,13 +168,22 @@ class RerankRanks(TableGroup):
         unit="in [0, 1]",
     )
     t2i_hits = Table("float64", ("sentences", 3), "the same of each sentence", unit="in [0, 1]")
+    i2t_expected_hits = Table(
+        "float64",
+        ("images", 3),
+        "the hits with ties broken at random, whatever the tie rule of the others is",
+        unit="in [0, 1]",
+    )
+    t2i_expected_hits = Table(
+        "float64", ("sentences", 3), "the same of each sentence", unit="in [0, 1]"
+    )
 
 
 class Ranks(HDF5File):
     """The ranks of all queries of the test split, for each rerank."""
 
     kind = "ranks"
-    version = 1
+    version = 2
     made_by = "galr evaluate"
     shared_axes = ("images", "sentences")
 

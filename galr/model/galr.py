@@ -11,7 +11,7 @@ where they are frozen, what they say of an image and of a sentence is computed o
 Source: Yuan and others, IEEE TGRS 2022 (arXiv 2204.09860); `docs/how/figure.md`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -19,15 +19,18 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from galr.errors import ConfigError
+from galr.model.clip import ClipFeature
 from galr.model.fusion import MIDF, GatedMIDF
-from galr.model.image import MVSA, PooledFeature
-from galr.model.regions import RegionGCN
+from galr.model.image import MVSA, Backbone, PooledFeature, early_layers
+from galr.model.regions import RegionAppearance, RegionGCN, RegionSequences
 from galr.model.text import build_text_encoder
 
 BRANCHES = ("both", "global", "local")
 FUSIONS = ("midf", "midf_released_bug", "midf_gated", "sum")
-GLOBAL_FEATURES = ("mvsa", "pooled")
-FREEZABLE = ("image", "text")
+GLOBAL_FEATURES = ("mvsa", "pooled", "clip")
+APPEARANCES = ("none", "roi")
+ATTENTIONS = ("length1", "regions")
+FREEZABLE = ("image", "text", "norms")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 ImageFeatures = tuple[Tensor, ...]  # of a batch of images, what `GaLR.image_features` returns
@@ -54,10 +57,10 @@ class GaLR(nn.Module):
     A part that an ablation does not use is not built.
 
     Args:
-        backbone: timm's name of a network, see `galr.model.image.Backbone`.
-        input_size: height and width of the images in pixels, a multiple of 32.
+        backbone: timm's name of a network, see `galr.model.image.Backbone`; or open_clip's name of an architecture.
+        input_size: height and width of the images in pixels; with `mvsa` a multiple of 32.
         views: number of fixed views of an image, whose embeddings are averaged (`galr.train.views`); at least 1.
-        global_feature: `mvsa`, the paper's, or `pooled`, the last map's average and maximum.
+        global_feature: `mvsa`, the paper's; `pooled`, the last map's average and maximum; `clip`, that of a CLIP.
         max_regions: n, rows of a graph.
         node_dim: d, features of a region.
         vocab_size: size of the vocabulary, padding included.
@@ -65,8 +68,8 @@ class GaLR(nn.Module):
         head: of pretrained encoders, see `galr.model.heads.ProjectionHead`.
         head_dim: inner width of the head `mlp`.
         head_dropout: fraction dropped in the head, in [0, 1).
-        text_encoder: `bigru`, the paper's sentence encoder; `skipthoughts`, the released code's; `transformer`.
-        text_config: configuration of the transformer; None for the others.
+        text_encoder: `bigru`, the paper's sentence encoder; `skipthoughts`, the released code's; `transformer`; `clip`.
+        text_config: configuration of the transformer, or of CLIP's text tower; None for the others.
         word_dim: width of a word's embedding.
         gru_hidden: units of the GRU, each direction.
         text_dropout: fraction dropped in `skipthoughts`, in [0, 1); 0 with the others.
@@ -76,8 +79,15 @@ class GaLR(nn.Module):
         fusion: how `both` branches become one: `midf`, the paper's; `midf_released_bug`, with the released
             code's defect; `midf_gated`, which begins as the global feature; `sum`, the sum, without parameters.
         branches: `both`, or the ablations `global` and `local`.
+        appearance: `roi` puts each region's look before the features of its row, see `RegionAppearance`; `none`, the
+            paper's, does not.
+        attention: what MIDF attends to: `length1`, as released, nothing but the two features; `regions`, the cells of
+            the last map and the regions, see `RegionSequences`.
         freeze: `image`, `text` or both: the pretrained encoders that are not trained. What they say of an image or
-            a sentence is rounded to half precision, as it is stored.
+            a sentence is rounded to half precision, as it is stored. `norms`: the statistics of the image encoder's
+            batch normalisation stay as they are.
+        freeze_until: the layers up to the map of 1/`freeze_until` of the image are not trained; None trains all.
+        image_config: with `clip`, configuration of its image tower; None for the others.
 
     Raises:
         ConfigError: a name is unknown, or a size does not fit.
@@ -108,28 +118,65 @@ class GaLR(nn.Module):
         fusion: str,
         branches: str,
         freeze: Sequence[str],
+        freeze_until: int | None = None,
+        appearance: str = "none",
+        attention: str = "length1",
+        image_config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         for key, value, choices in (
             ("branches", branches, BRANCHES),
             ("fusion", fusion, FUSIONS),
             ("global_feature", global_feature, GLOBAL_FEATURES),
+            ("appearance", appearance, APPEARANCES),
+            ("attention", attention, ATTENTIONS),
         ):
             if value not in choices:
                 raise ConfigError(
                     f"model.{key} '{value}' is unknown; choose from {', '.join(choices)}"
                 )
+        midf = branches == "both" and fusion != "sum"
+        has_look = branches != "global" and appearance == "roi"
+        has_sequences = midf and attention == "regions"
+        if has_look and branches == "local":
+            raise ConfigError(
+                "model.appearance roi reads the backbone's map, and the model of model.branches local has no backbone;"
+                " set appearance: none for it"
+            )
         if branches != "local" and global_feature == "mvsa":
-            self.global_branch: MVSA | PooledFeature = MVSA(backbone, input_size, embed_dim)
+            self.global_branch: MVSA | PooledFeature | ClipFeature = MVSA(
+                backbone, input_size, embed_dim
+            )
+        elif branches != "local" and global_feature == "clip":
+            if has_look or has_sequences:
+                raise ConfigError(
+                    "model.global_feature clip gives no map of the image; set appearance: none and attention: length1"
+                )
+            self.global_branch = ClipFeature(
+                backbone,
+                image_config or {},
+                input_size,
+                embed_dim,
+                head=head,
+                head_dim=head_dim,
+                dropout=head_dropout,
+            )
         elif branches != "local":
             self.global_branch = PooledFeature(
-                backbone, embed_dim, head=head, head_dim=head_dim, dropout=head_dropout
+                backbone,
+                embed_dim,
+                head=head,
+                head_dim=head_dim,
+                dropout=head_dropout,
+                last_map=has_look or has_sequences,
             )
+        if has_look:
+            node_dim += RegionAppearance.DIM
         if branches != "global":
             self.local_branch = RegionGCN(max_regions, node_dim, embed_dim)
-        if branches == "both" and fusion == "midf_gated":
+        if midf and fusion == "midf_gated":
             self.fusion: nn.Module = GatedMIDF(embed_dim, heads, ffn_dim, dropout)
-        elif branches == "both" and fusion != "sum":
+        elif midf:
             released_bug = fusion == "midf_released_bug"
             self.fusion = MIDF(embed_dim, heads, ffn_dim, dropout, released_bug=released_bug)
         self.text_encoder = build_text_encoder(
@@ -144,10 +191,19 @@ class GaLR(nn.Module):
             head_dim=head_dim,
             head_dropout=head_dropout,
         )
+        # Built last: all else begins with the same weights as without them.
+        self.appearance: RegionAppearance | None = None
+        self.sequences: RegionSequences | None = None
+        if has_look:
+            self.appearance = RegionAppearance(self.global_branch.backbone.map_channels)
+        if has_sequences:
+            channels = self.global_branch.backbone.map_channels
+            self.sequences = RegionSequences(channels, node_dim, embed_dim)
         self.branches = branches
         self.views = views
         self.sum_fusion = fusion == "sum"
         self.freeze = frozenset(freeze)
+        self.freeze_until = freeze_until
         for module in self._frozen_modules():
             module.requires_grad_(False)
 
@@ -170,6 +226,10 @@ class GaLR(nn.Module):
         super().train(mode)
         for module in self._frozen_modules():
             module.eval()
+        if "norms" in self.freeze and self.branches != "local":
+            for module in self.global_branch.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         return self
 
     def image_features(self, pixels: Tensor) -> ImageFeatures:
@@ -180,7 +240,8 @@ class GaLR(nn.Module):
                 ablation `local`.
 
         Returns:
-            Tensors of B rows, float: MVSA's four maps, or one table; none for the ablation `local`.
+            Tensors of B rows, float: MVSA's four maps, or one table, after it the last map where `appearance` or
+            `attention` reads it; none for the ablation `local`.
         """
         if self.branches == "local":
             return ()
@@ -218,7 +279,16 @@ class GaLR(nn.Module):
             return self.global_branch(*features)
         if self.branches == "local":
             return self.local_branch(*graph)
-        global_feature, local_feature = self.global_branch(*features), self.local_branch(*graph)
+        if self.appearance is not None:
+            rows = self.appearance(features[-1], graph.representation, graph.mask)
+            graph = graph._replace(representation=rows)
+        global_feature = self.global_branch(*features)
+        if self.sequences is not None:
+            nodes = self.local_branch.nodes(*graph)
+            sequences = self.sequences(features[-1], nodes, graph.mask)
+            local_feature = self.local_branch.read_out(nodes)
+            return normalize(self.fusion(global_feature, local_feature, sequences))
+        local_feature = self.local_branch(*graph)
         if self.sum_fusion:
             return normalize(global_feature + local_feature)
         return normalize(self.fusion(global_feature, local_feature))
@@ -279,6 +349,12 @@ class GaLR(nn.Module):
         frozen: list[nn.Module] = []
         if "image" in self.freeze and self.branches != "local":
             frozen.append(self.global_branch.backbone)
+        elif (
+            self.freeze_until is not None
+            and self.branches != "local"
+            and isinstance(self.global_branch.backbone, Backbone)
+        ):
+            frozen += early_layers(self.global_branch.backbone, self.freeze_until)
         if "text" in self.freeze:
             frozen += _pretrained_text(self.text_encoder)
         return frozen

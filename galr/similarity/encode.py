@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from galr.data.subwords import open_vocabulary
+from galr.data.subwords import ClipVocabulary, open_vocabulary
 from galr.errors import StoreError
 from galr.evaluate.tiled_products import compute_similarity
-from galr.features.encoders import state_sha256
+from galr.features.encoders import map_settings, state_sha256
 from galr.io.formats import Dataset, Features, Similarity, SplitSimilarity
 from galr.model.checkpoint import load_checkpoint
 from galr.provenance import file_sha256
@@ -89,13 +89,20 @@ def write_similarity(
         )  # each is used once
         if image_features is not None:
             stored = stack.enter_context(Features.open(image_features))
-            check_features(image_features, stored.provenance, file_sha256(dataset), {})
-            _check_state(image_features, stored, model.global_branch.backbone)
+            backbone = model.global_branch.backbone
+            settings = map_settings(backbone) | {
+                key: trained.architecture[key] for key in ("input_size", "views", "global_feature")
+            }
+            check_features(image_features, stored.provenance, file_sha256(dataset), settings)
+            _check_state(image_features, stored, backbone)
             images = open_image_features(stored, [], device, max_bytes=-1)
         sentence_store: SentenceFeatureStore | None = None
         if text_features is not None:
             stored = stack.enter_context(Features.open(text_features))
-            check_features(text_features, stored.provenance, file_sha256(dataset), {})
+            settings = {"max_words": trained.max_words}
+            if isinstance(vocabulary, ClipVocabulary):
+                settings |= {"prompts": vocabulary.prompts}
+            check_features(text_features, stored.provenance, file_sha256(dataset), settings)
             _check_state(text_features, stored, model.text_encoder.network)
             sentence_store = SentenceFeatureStore(stored)
 

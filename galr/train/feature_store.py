@@ -57,7 +57,7 @@ class FeatureStore:
         chosen = np.broadcast_to(np.asarray(views, np.int64), index.shape)
         if self._kept is not None:
             at = torch.from_numpy(self._index[index]).to(self.device)
-            view = torch.from_numpy(np.ascontiguousarray(chosen)).to(self.device)
+            view = torch.from_numpy(np.array(chosen)).to(self.device)
             return tuple(table[at, view].float() for table in self._kept)
         return tuple(
             torch.from_numpy(

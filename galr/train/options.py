@@ -6,6 +6,15 @@ from typing import Any, Literal
 
 from galr.errors import ConfigError
 from galr.features.options import MAX_VIEWS, ImageEncoderOptions, TextEncoderOptions
+from galr.model.clip_config import (
+    PLAIN_PROMPT,
+    check_input_size,
+    check_max_words,
+    check_prompts,
+    check_text_tower,
+    check_weights,
+    read_clip_config,
+)
 from galr.options import OptionGroup, option
 
 LossName = Literal["triplet_sum", "triplet_hardest", "infonce"]
@@ -34,13 +43,19 @@ class ModelOptions(ImageEncoderOptions, TextEncoderOptions):
         "how global and local image feature are fused"
     )
     branches: Literal["both", "global", "local"] = option("which image features are used")
+    appearance: Literal["none", "roi"] = option(
+        "whether a region's row has its look, by RoIAlign over the last map", default="none"
+    )
+    attention: Literal["length1", "regions"] = option(
+        "what the fusion attends to: the two features alone, as released, or regions and cells of the last map",
+        default="length1",
+    )
 
     def architecture(self) -> dict[str, Any]:
         """The arguments of the model itself, by name; initial weights are loaded separately."""
         names = [field.name for field in fields(ModelOptions)]
-        return {
-            name: getattr(self, name) for name in names if name not in ("weights", "text_weights")
-        }
+        apart = ("weights", "text_weights", "prompts")
+        return {name: getattr(self, name) for name in names if name not in apart}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +93,12 @@ class TrainOptions(OptionGroup):
     margin: float = option("margin of the triplet losses, cosine units in [0, 2]")
     temperature: float = option("initial temperature of infonce")
     grad_clip_norm: float | None = option("largest norm of the gradient; none clips nothing")
-    freeze: tuple[Literal["image", "text"], ...] = option(
-        "pretrained encoders that are not trained", default=()
+    freeze: tuple[Literal["image", "text", "norms"], ...] = option(
+        "pretrained encoders that are not trained; norms: statistics of the image encoder's batch normalisation",
+        default=(),
+    )
+    freeze_until: int | None = option(
+        "layers up to the map of 1/N of the image are not trained; none trains all", default=None
     )
     augment: Literal["rotate", "turns"] = option(
         "of training images: any rotation and a crop of one size, as released; or quarter turns, mirroring and"
@@ -153,8 +172,75 @@ class VariantOptions(ModelOptions, TrainOptions):
                 raise ConfigError(f"model.{key} must be in [0, 1), got {value}")
         if not 1 <= self.views <= MAX_VIEWS:
             raise ConfigError(f"model.views must be from 1 to {MAX_VIEWS}, got {self.views}")
+        reads_maps = self.global_feature == "mvsa" and self.branches != "local"
+        if reads_maps and self.input_size % 32:
+            raise ConfigError(f"model.input_size must be a multiple of 32, got {self.input_size}")
+        self._check_appearance()
+        self._check_clip()
         self._check_freeze()
         self.check()
+
+    def _check_appearance(self) -> None:
+        """Check that the look of regions can be read at their boxes.
+
+        Raises:
+            ConfigError: there is no map, or the boxes do not follow their image.
+        """
+        if self.appearance == "none" or self.branches == "global":
+            return
+        if self.branches == "local":
+            raise ConfigError(
+                "model.appearance roi reads the backbone's map, and the model of model.branches local has no backbone;"
+                " set appearance: none for this variant"
+            )
+        if not self.augment_regions:
+            raise ConfigError(
+                "model.appearance roi reads the map at each region's box, and train.augment_regions false leaves boxes"
+                " where they were before the image was rotated and cropped; set augment_regions: true"
+            )
+
+    def _check_clip(self) -> None:
+        """Check that a CLIP exists and reads what it is given.
+
+        Raises:
+            ConfigError: it does not, or an option is of other encoders.
+            ExtraError: open_clip is not installed.
+        """
+        both = self.global_feature == "clip" and self.text_encoder == "clip"
+        if self.text_encoder != "clip" and self.prompts != (PLAIN_PROMPT,):
+            raise ConfigError(
+                f"model.prompts are for model.text_encoder clip, and it is {self.text_encoder}; set prompts:"
+                f' ["{PLAIN_PROMPT}"]'
+            )
+        if self.text_encoder == "clip" and not both:
+            raise ConfigError(
+                f"model.text_encoder is clip and model.global_feature {self.global_feature}; both towers are of the"
+                " architecture of model.backbone: set global_feature: clip, or another text_encoder"
+            )
+        if self.global_feature != "clip":
+            return
+        config = read_clip_config(self.backbone)
+        check_weights(self.backbone, self.weights)
+        if self.branches != "local":
+            check_input_size(self.backbone, config, self.input_size)
+        if self.appearance != "none" or (self.attention != "length1" and self.branches == "both"):
+            raise ConfigError(
+                "model.global_feature clip gives no map of the image; set appearance: none and attention: length1"
+            )
+        if both:
+            check_text_tower(self.backbone, config)
+            check_max_words(self.backbone, config, self.max_words)
+            check_prompts(self.prompts)
+            if self.text_weights != "none":
+                raise ConfigError(
+                    f"model.text_weights is {self.text_weights}, and a CLIP has the weights of both towers in"
+                    " model.weights; set text_weights: none"
+                )
+        if self.head == "none" and self.embed_dim != config["embed_dim"]:
+            raise ConfigError(
+                f"model.head none keeps the {config['embed_dim']} numbers of {self.backbone}, and model.embed_dim is"
+                f" {self.embed_dim}; set embed_dim to {config['embed_dim']}, or head to linear or mlp"
+            )
 
     def _check_freeze(self) -> None:
         """Check that what is frozen has pretrained weights.
@@ -167,10 +253,15 @@ class VariantOptions(ModelOptions, TrainOptions):
                 "train.freeze has image, and the model has no pretrained image encoder (model.weights"
                 f" {self.weights}, model.branches {self.branches}); set model.weights, or leave image out"
             )
-        if "text" in self.freeze and self.text_encoder != "transformer":
+        if "text" in self.freeze and self.text_encoder not in ("transformer", "clip"):
             raise ConfigError(
                 f"train.freeze has text, and model.text_encoder {self.text_encoder} is trained from the beginning;"
-                " set text_encoder: transformer, or leave text out"
+                " set text_encoder: transformer or clip, or leave text out"
+            )
+        if "text" in self.freeze and self.text_encoder == "clip" and self.weights == "none":
+            raise ConfigError(
+                "train.freeze has text, and model.weights is none; set model.weights to those of the CLIP, or leave text"
+                " out"
             )
         if self.text_encoder == "transformer" and self.text_weights == "none":
             raise ConfigError(
@@ -198,7 +289,7 @@ def check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:
     """
     for name, sections in variants.items():
         try:
-            VariantOptions(**sections["model"], **_with_tuples(sections["train"]))
+            VariantOptions(**_with_tuples(sections["model"]), **_with_tuples(sections["train"]))
         except ConfigError as error:
             raise ConfigError(f"variant {name}: {error}") from error
 

@@ -11,16 +11,19 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from galr.data.subwords import AnyVocabulary, SubwordVocabulary
+from galr.data.subwords import AnyVocabulary, ClipVocabulary, SubwordVocabulary
 from galr.data.vocabulary import UnknownWords, Vocabulary
 from galr.errors import ConfigError
-from galr.io.csv_io import write_csv
 from galr.features.encoders import image_settings, text_settings
+from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset, Features, Graphs
 from galr.model.checkpoint import Checkpoint
+from galr.model.clip_config import image_tower_config, read_clip_config, text_tower_config
+from galr.model.clip_weights import load_clip
 from galr.model.galr import GaLR
 from galr.model.pretrained import (
     PretrainedText,
+    check_max_tokens,
     load_backbone,
     load_transformer,
     read_transformer,
@@ -41,7 +44,7 @@ from galr.train.image_store import ImageStore, Rows, open_image_store
 from galr.train.loop import TrainResult, fit, validate_untrained
 from galr.train.loss import build_loss
 from galr.train.optimizer import Schedule
-from galr.train.options import ModelOptions, VariantOptions
+from galr.train.options import VariantOptions
 from galr.train.resume import ResumeState
 from galr.train.splits import SplitData, read_folds, split_by_fold
 from galr.train.step import TrainStep
@@ -113,13 +116,10 @@ def load_inputs(
     pretrained_text: PretrainedText | None = None
     if options.text_encoder == "transformer":
         pretrained_text = read_transformer(options.text_weights)
-        longest = pretrained_text.config.get("max_position_embeddings", options.max_words)
-        if options.max_words > longest:
-            raise ConfigError(
-                f"train.max_words is {options.max_words}, and the transformer reads at most {longest} tokens;"
-                f" set max_words to {longest} or less"
-            )
+        check_max_tokens(pretrained_text, options.max_words)
         vocabulary: AnyVocabulary = SubwordVocabulary(pretrained_text.tokenizer)
+    elif options.text_encoder == "clip":
+        vocabulary = ClipVocabulary.of_prompts(options.prompts)
     else:
         vocabulary = Vocabulary.build(
             splits["train"].sentences, options.min_word_count, stop_words=options.stop_words
@@ -133,12 +133,20 @@ def load_inputs(
 def model_architecture(inputs: TrainInputs, options: VariantOptions) -> dict[str, Any]:
     """The arguments of `GaLR`: options, and sizes that follow from the data."""
     max_regions, node_dim = inputs.graphs.shape
-    return options.architecture() | {
+    text_config = inputs.pretrained_text and inputs.pretrained_text.config
+    clip: dict[str, Any] = {}
+    if options.global_feature == "clip":
+        config = read_clip_config(options.backbone)
+        clip = {"image_config": image_tower_config(config)}
+        if options.text_encoder == "clip":
+            text_config = text_tower_config(config, options.prompts)
+    return options.architecture() | clip | {
         "vocab_size": len(inputs.vocabulary),
         "max_regions": max_regions,
         "node_dim": node_dim,
-        "text_config": inputs.pretrained_text and inputs.pretrained_text.config,
+        "text_config": text_config,
         "freeze": list(options.freeze),
+        "freeze_until": options.freeze_until,
     }
 
 
@@ -149,7 +157,16 @@ def build_model(inputs: TrainInputs, options: VariantOptions) -> GaLR:
         ConfigError: weights do not exist or do not fit.
     """
     model = GaLR(**model_architecture(inputs, options))
-    if options.branches != "local":
+    has_image = options.branches != "local"
+    if options.global_feature == "clip":
+        load_clip(
+            options.weights,
+            options.backbone,
+            read_clip_config(options.backbone),
+            image=model.global_branch.backbone if has_image else None,
+            text=model.text_encoder.network if options.text_encoder == "clip" else None,
+        )
+    elif has_image:
         load_backbone(model.global_branch.backbone, options.weights)
     if inputs.pretrained_text is not None:
         load_transformer(model.text_encoder.network, inputs.pretrained_text)
@@ -410,7 +427,7 @@ def build_checkpoint(
         architecture=model_architecture(inputs, options),
         state_dict=result.state,
         vocabulary=list(inputs.vocabulary.tokens),
-        tokenizer=inputs.pretrained_text and inputs.pretrained_text.tokenizer,
+        tokenizer=getattr(inputs.vocabulary, "json", None),
         max_words=options.max_words,
         epoch=result.epoch,
         mr=result.mr,

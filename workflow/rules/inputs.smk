@@ -211,13 +211,24 @@ def all_graphs(wildcards):
 def weights_of(wildcards):
     """The files and folders of the user's that a variant's encoders start from, if any."""
     model = VARIANTS[wildcards.variant]["model"]
-    return own_weights(model["weights"], model["text_weights"])
+    return own_weights(
+        own_architecture(model["backbone"]), model["weights"], model["text_weights"]
+    )
 
 
 def weights_of_encoder(wildcards):
     """The file or folder of the user's that a frozen encoder's weights lie in, if any."""
     encoder = ENCODERS[wildcards.encoder]
-    return own_weights(encoder.get("weights"), encoder.get("text_weights"))
+    return own_weights(
+        own_architecture(encoder.get("backbone")),
+        encoder.get("weights"),
+        encoder.get("text_weights"),
+    )
+
+
+def own_architecture(backbone):
+    """The file of the user's that describes an architecture, if it is not of a library."""
+    return backbone if backbone and backbone.endswith(".json") else None
 
 
 def own_weights(*named):
