@@ -24,8 +24,8 @@ from train_workload import (
     synthetic_token_ids,
 )
 
-from galr.model.galr import GraphBatch
-from galr.train.batches import PairBatches
+from galr.model.galr import IMAGENET_MEAN, IMAGENET_STD, GraphBatch, PixelStatistics
+from galr.train.batches import Augmentation, PairBatches
 from galr.train.distributed import launch_fabric
 from galr.train.embed import validate
 from galr.train.image_store import InMemoryImages, open_image_store
@@ -48,7 +48,7 @@ def train_ours(group_by_image: bool, work: Workload) -> Callable[[int], Turn]:
         start, shapes = time.perf_counter(), []
         for batch in islice(endless, steps):
             train_step.step(batch)
-            shapes.append(StepShape(len(batch.pixels), batch.lengths))
+            shapes.append(StepShape(len(batch.images), batch.sentences.lengths))
         return Turn(seconds_since(start, device), shapes)
 
     return turn
@@ -104,7 +104,8 @@ def build_batches(
         synthetic_split(images),
         synthetic_token_ids(images * SENTENCES_PER_IMAGE),
         input_size=work.input_size,
-        max_rotation=90,
+        augmentation=Augmentation("rotate", max_rotation=90, min_crop=1),
+        statistics=PixelStatistics(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)),
         batch_size=work.batch_size,
         sentences_per_epoch=sentences,
         group_by_image=group_by_image,
