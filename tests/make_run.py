@@ -157,6 +157,7 @@ def write_checkpoint(
                 "graphs_sha256": file_sha256(graphs) if graphs else None,
                 "variant": run.parent.name,
                 "fold": 0,
+                "features": [None, None],
                 **provenance,
             },
         ),
