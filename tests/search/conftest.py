@@ -24,7 +24,7 @@ from ..make_run import write_checkpoint  # isort: skip
 
 NUM_IMAGES, SIZE = 12, 40
 QUERY = "two white squares beside a bar"
-DETECTION = {"mmdet", "mmcv", "mmengine"}
+DETECTION = {"mmdet", "mmcv", "mmengine", "skimage"}
 WORDS = ("two", "white", "squares", "beside", "a", "bar", "dark", "field", "one", "three")
 DETECTOR = {
     "title": "random weights: its regions are arbitrary, and always the same",
