@@ -20,11 +20,13 @@ from contextlib import contextmanager
 # Packages that `pip install galr` alone does not bring: name of the import -> extra of the project.
 EXTRAS = {
     "faiss": "search",
+    "huggingface_hub": "pretrained",
     "imagehash": "workflow",
     "lightning_fabric": "train",
     "mmcv": "detect",
     "mmdet": "detect",
     "mmengine": "detect",
+    "open_clip": "pretrained",
     "pkg_resources": "detect",
     "pyarrow": "workflow",
     "requests": "workflow",
@@ -33,9 +35,12 @@ EXTRAS = {
     "sklearn": "train",
     "snakemake": "workflow",
     "tensorboard": "train",
+    "timm": "train",
+    "tokenizers": "pretrained",
     "torch": "train",
     "torch_geometric": "train",
     "torchvision": "train",
+    "transformers": "pretrained",
     "urllib3": "workflow",
 }
 

@@ -126,15 +126,20 @@ def check_max_words(backbone: str, config: dict[str, Any], max_words: int) -> No
 
 
 def check_weights(backbone: str, weights: str) -> None:
-    """Check the form of `model.weights` for a CLIP; nothing is read.
+    """Check the form of `model.weights` for a CLIP, and that a file is there; nothing is read.
 
     Raises:
-        ConfigError: it is of other encoders.
+        ConfigError: it is of other encoders, or there is no such file.
     """
     if weights in ("package", "pretrained", TAG_PREFIX):
         raise ConfigError(
             f"model.weights {weights} is not for a CLIP; give {TAG_PREFIX}TAG with a tag of open_clip for {backbone},"
             f" for example {TAG_PREFIX}openai, or a file with its weights"
+        )
+    if weights != "none" and not weights.startswith(TAG_PREFIX) and not Path(weights).is_file():
+        raise ConfigError(
+            f"model.weights: no file {weights}; download it and put it there, or give {TAG_PREFIX}TAG with a tag of"
+            " open_clip"
         )
 
 

@@ -70,20 +70,14 @@ def read_clip_file(path: Path) -> dict[str, Tensor]:
     """Read the weights of a CLIP from a file of the user's; no code in it is run.
 
     Args:
-        path: `.safetensors`, or PyTorch's own format: a state dict, or a larger dict that holds one.
+        path: an existing `.safetensors`, or PyTorch's own format: a state dict, or a larger dict that holds one.
 
     Returns:
         The tensors; names begin with `visual.` and `text.`.
 
     Raises:
-        ConfigError: there is no such file.
         StoreError: it is damaged or holds something else.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"model.weights: no file {path}; download it and put it there, or give {TAG_PREFIX}TAG with a tag of"
-            " open_clip"
-        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

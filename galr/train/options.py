@@ -223,6 +223,10 @@ class VariantOptions(ModelOptions, TrainOptions):
         check_weights(self.backbone, self.weights)
         if self.branches != "local":
             check_input_size(self.backbone, config, self.input_size)
+        if self.freeze_until is not None:
+            raise ConfigError(
+                "train.freeze_until counts maps of the image, and a CLIP has none; set freeze_until: null, or freeze image"
+            )
         if self.appearance != "none" or (self.attention != "length1" and self.branches == "both"):
             raise ConfigError(
                 "model.global_feature clip gives no map of the image; set appearance: none and attention: length1"
