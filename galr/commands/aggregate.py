@@ -2,7 +2,9 @@
 
 IN   ranks.h5 …     one for each variant and fold, as `galr evaluate` writes them
 OUT  metrics.csv    a row for each variant, fold and rerank; then the rows `mean` (with an interval of a joint
-                    bootstrap) and `std` over folds. Recalls and mr are percentages; ranks count from 1.
+                    bootstrap) and `std` over folds. Recalls, mr and mr_expected are percentages; ranks count from 1.
+
+mr_expected is mR with ties broken at random (its exact expectation), whatever the tie rule of the other columns is.
 
 The columns after `seed` are the parameters that validation chose and the mR there, the tie rule, the mR of a random order, the
 largest recalls that sentences shared by several images leave possible, and the confidence of the intervals.

@@ -5,7 +5,8 @@ IN   S.npy          (images, sentences), larger is more similar; or a similarity
                     that grows with images plus sentences
      I.npy          (sentences,) integers, the row of each sentence's image; without it a similarity.h5 has its
                     own, and in a .npy each image has an equal block of neighbouring sentences
-OUT  metrics.csv    a row, or with --rerank a row for each; recalls and mr in percent, ranks from 1; also printed
+OUT  metrics.csv    a row, or with --rerank a row for each; recalls, mr and mr_expected (mR with ties
+                    broken at random, whatever --ties is) in percent, ranks from 1; also printed
      ranks.h5       the rank of each query, from 0 (for `galr aggregate`)
 
   galr evaluate --similarity S.npy --output metrics.csv

@@ -19,6 +19,12 @@ def recalls(ranks: RetrievalRanks) -> dict[str, float]:
     return dict(zip(RECALL_NAMES, (100 * fractions).tolist(), strict=True))
 
 
+def expected_mr(ranks: RetrievalRanks) -> float:
+    """The mR with ties broken at random, in percent: its exact expectation, whatever the tie rule of the ranks is."""
+    hits = ranks.i2t_expected_hits, ranks.t2i_expected_hits
+    return float(100 * np.concatenate([table.mean(axis=0) for table in hits]).mean())
+
+
 def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
     """All metrics of a set of ranks (docs/how/ranks.md).
 

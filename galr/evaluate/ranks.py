@@ -119,7 +119,7 @@ class RankCounts:
 
 @dataclass(frozen=True, eq=False)
 class RetrievalRanks:
-    """The ranks of both directions under one tie rule.
+    """The ranks of both directions under one tie rule, and what ties that are broken at random would hit.
 
     Attributes:
         i2t: (images,) float64, rank from 0 of the best of the image's own sentences.
@@ -127,12 +127,16 @@ class RetrievalRanks:
         i2t_hits: (images, cutoffs) float64, probability that the rank is below 1, 5 and 10: 0 or 1 unless ties
             are `expected`.
         t2i_hits: (sentences, cutoffs) float64, likewise.
+        i2t_expected_hits: (images, cutoffs) float64, the hits under `expected` ties, whatever the tie rule is.
+        t2i_expected_hits: (sentences, cutoffs) float64, likewise.
     """
 
     i2t: np.ndarray
     t2i: np.ndarray
     i2t_hits: np.ndarray
     t2i_hits: np.ndarray
+    i2t_expected_hits: np.ndarray
+    t2i_expected_hits: np.ndarray
 
     @classmethod
     def from_counts(cls, i2t: RankCounts, t2i: RankCounts, ties: str) -> Self:
@@ -141,12 +145,20 @@ class RetrievalRanks:
         Raises:
             ConfigError: the tie rule is unknown.
         """
-        return cls(i2t.ranks(ties), t2i.ranks(ties), i2t.hits(ties), t2i.hits(ties))
+        return cls(
+            i2t.ranks(ties),
+            t2i.ranks(ties),
+            i2t.hits(ties),
+            t2i.hits(ties),
+            i2t.hits("expected"),
+            t2i.hits("expected"),
+        )
 
     @classmethod
     def from_ranks(cls, i2t: np.ndarray, t2i: np.ndarray) -> Self:
         """Take ranks (images,) and (sentences,) from 0 in which all ties are already broken."""
-        return cls(i2t, t2i, hits_at_cutoffs(i2t), hits_at_cutoffs(t2i))
+        hits = hits_at_cutoffs(i2t), hits_at_cutoffs(t2i)
+        return cls(i2t, t2i, *hits, *hits)
 
 
 def hits_at_cutoffs(ranks: np.ndarray) -> np.ndarray:

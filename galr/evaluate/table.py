@@ -9,10 +9,12 @@ import numpy as np
 
 from galr.errors import DataError
 from galr.evaluate.bootstrap import bootstrap_interval
-from galr.evaluate.metrics import RECALL_NAMES, random_metrics, retrieval_metrics
+from galr.evaluate.metrics import RECALL_NAMES, expected_mr, random_metrics, retrieval_metrics
 from galr.evaluate.ranks import CUTOFFS, RetrievalRanks
 
-METRIC_COLUMNS = (*RECALL_NAMES, "mr", "i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr")
+MR_NAMES = ("mr", "mr_expected")
+METRIC_COLUMNS = (*RECALL_NAMES, *MR_NAMES, "i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr")
+EXPECTED_NOTE = "The column 'expected' is mR with ties broken at random, whatever the tie rule of the others is."
 PARAMETER_COLUMNS = ("k", "w1", "w2", "xi", "beta", "validation_mr")
 
 
@@ -97,10 +99,15 @@ def metrics_row(
         ConfigError: no resamples, a confidence outside (0, 1), or a negative bootstrap seed.
         ShapeError: no folds, or folds of other images.
     """
-    metrics = [retrieval_metrics(fold) for fold in folds]
+    metrics = [_fold_metrics(fold) for fold in folds]
     interval = bootstrap_interval(folds, image_of_sentence, resamples, confidence, bootstrap_seed)
     mean = {name: float(np.mean([fold[name] for fold in metrics])) for name in METRIC_COLUMNS}
     return _ordered_columns(mean, interval, image_of_sentence, seed)
+
+
+def _fold_metrics(ranks: RetrievalRanks) -> dict[str, float]:
+    """The columns of `METRIC_COLUMNS` of one fold."""
+    return retrieval_metrics(ranks) | {"mr_expected": expected_mr(ranks)}
 
 
 def format_rows(
@@ -127,6 +134,7 @@ def format_rows(
             "",
             *format_lines(("rerank",), numbers, chance=chance, ranks=True),
             "Percentages, and ranks from 1; the interval is of mR, by bootstrap over images.",
+            EXPECTED_NOTE,
             *chance_notes(numbers.values(), chance),
         )
     )
@@ -156,12 +164,13 @@ def format_lines(
         [recalls, recalls],
     )
     columns.append(f"{'mR':>6}" + (f" {'std':>5}" if stds is not None else ""))
+    columns.append("expected")
     intervals = {key: f"{row['mr_low']:.2f} to {row['mr_high']:.2f}" for key, row in rows.items()}
     interval_width = max(map(len, intervals.values()))
     columns.append(f"{'interval':<{interval_width}}")
     if ranks:
         groups += [
-            " " * len(f"{columns[2]}  {columns[3]}"),
+            " " * len("  ".join(columns[2:])),
             f"{'median rank':^15}",
             f"{'mean rank':^15}",
         ]
@@ -178,6 +187,7 @@ def format_lines(
         if stds is not None:
             spread = f" {'-' if isnan(stds[row_names]) else format(stds[row_names], '.2f'):>5}"
         cells.append(f"{row['mr']:>6.2f}{spread}")
+        cells.append(f"{row['mr_expected']:>8.2f}")
         cells.append(f"{intervals[row_names]:<{interval_width}}")
         if ranks:
             for kind in ("medr", "meanr"):
@@ -238,7 +248,7 @@ def _std_row(folds: Sequence[FoldResult], rerank: str) -> dict[str, Any]:
     first = folds[0]
     std: dict[str, float | None] = dict.fromkeys(METRIC_COLUMNS)
     if len(folds) > 1:
-        metrics = [retrieval_metrics(fold.ranks[rerank]) for fold in folds]
+        metrics = [_fold_metrics(fold.ranks[rerank]) for fold in folds]
         std = {
             name: float(np.std([fold[name] for fold in metrics], ddof=1)) for name in METRIC_COLUMNS
         }
@@ -253,7 +263,7 @@ def _ordered_columns(
     seed: int,
 ) -> dict[str, float | int | None]:
     """The columns from `i2t_r1` to `seed` in their order."""
-    recalls = {name: metrics[name] for name in (*RECALL_NAMES, "mr")}
+    recalls = {name: metrics[name] for name in (*RECALL_NAMES, *MR_NAMES)}
     ranks = {name: metrics[name] for name in METRIC_COLUMNS if name not in recalls}
     low, high = interval
     sizes = {"images": int(image_of_sentence.max()) + 1, "sentences": len(image_of_sentence)}

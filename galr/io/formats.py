@@ -76,7 +76,9 @@ class PooledFeatures(TableGroup):
     """One table of numbers for each view of each image."""
 
     pooled = Table(
-        "float16", ("images", "views", "width"), "average and maximum of the channels of the last map, or CLIP's feature"
+        "float16",
+        ("images", "views", "width"),
+        "average and maximum of the channels of the last map, or CLIP's feature",
     )
 
 
@@ -110,7 +112,9 @@ class Features(HDF5File):
     made_by = "galr features"
 
     names = Strings(("images",), "names of the images, as in dataset.h5")
-    pooled = OptionalGroup(PooledFeatures, "of an image encoder whose last map is pooled, or of a CLIP")
+    pooled = OptionalGroup(
+        PooledFeatures, "of an image encoder whose last map is pooled, or of a CLIP"
+    )
     last_map = OptionalGroup(
         LastMap, "beside pooled, for a model with model.appearance or model.attention"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from galr.errors import DataError
 from galr.evaluate.metrics import RECALL_NAMES
-from galr.evaluate.table import chance_notes, format_lines
+from galr.evaluate.table import EXPECTED_NOTE, MR_NAMES, chance_notes, format_lines
 from galr.io.csv_io import read_csv
 from galr.targets import make_hint
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME_COLUMNS = ("dataset", "variant", "fold", "rerank")
-MR_COLUMNS = ("mr", "mr_low", "mr_high")
+MR_COLUMNS = (*MR_NAMES, "mr_low", "mr_high")
 NUMBER_COLUMNS = (
     *RECALL_NAMES,
     *MR_COLUMNS,
@@ -36,7 +36,7 @@ class VariantResult:
     Attributes:
         variant: name of the variant.
         rerank: name of the rerank, `none` without one.
-        mean: mean over folds by column; recalls, mr, mr_low and mr_high are percentages.
+        mean: mean over folds by column; recalls, mr, mr_expected, mr_low and mr_high are percentages.
         std: sample standard deviation over folds by column; NaN where there is one fold.
         folds: the values of each fold by column; folds in the order of the table.
     """
@@ -226,7 +226,8 @@ def format_table(metrics: "pd.DataFrame") -> str:
     }
     lines = format_lines(("variant", "rerank"), means, stds, chance=chance)
     note = "Percentages, mean over folds; the interval is of mR, by bootstrap over test images."
-    notes = [] if chance is None else chance_notes(means.values(), chance)
+    notes = [EXPECTED_NOTE]
+    notes += [] if chance is None else chance_notes(means.values(), chance)
     if not without_validation(results):
         chosen = chosen_result(results)
         notes.append(f"Chosen on validation: {chosen.variant}, rerank {chosen.rerank}.")

@@ -23,7 +23,10 @@ def loop_bootstrap(folds, image_of_sentence, resamples, seed):
         sentences = np.concatenate([np.flatnonzero(image_of_sentence == image) for image in drawn])
         resampled_folds = [
             RetrievalRanks(
-                fold.i2t[drawn], fold.t2i[sentences], fold.i2t_hits[drawn], fold.t2i_hits[sentences]
+                **{
+                    name: values[drawn if name.startswith("i2t") else sentences]
+                    for name, values in vars(fold).items()
+                }
             )
             for fold in folds
         ]

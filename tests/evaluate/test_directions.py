@@ -44,7 +44,14 @@ def test_ranks_without_the_reranked_matrix_are_those_of_the_matrix(
         )
         for direction in ("i2t", "t2i")
     )
-    expected = RetrievalRanks(images.i2t, sentences.t2i, images.i2t_hits, sentences.t2i_hits)
+    expected = RetrievalRanks(
+        images.i2t,
+        sentences.t2i,
+        images.i2t_hits,
+        sentences.t2i_hits,
+        images.i2t_expected_hits,
+        sentences.t2i_expected_hits,
+    )
     ranks = reranked_ranks(similarity, image_of_sentence, variant, k, 0.3, 1.1, 0.05, ties, threads)
     assert_same(ranks, expected)
     assert_same(

@@ -22,6 +22,7 @@ NUMBERS = [
     "t2i_r5",
     "t2i_r10",
     "mr",
+    "mr_expected",
     "mr_low",
     "mr_high",
     "i2t_medr",
@@ -140,7 +141,29 @@ def test_evaluate_writes_one_row_for_a_bare_matrix(saved, ties):
     expected = retrieval_metrics(compute_ranks(similarity_of(0), IMAGE_OF_SENTENCE, ties))
     assert {name: float(row[name]) for name in expected} == pytest.approx(expected, abs=1e-4)
     assert float(row["mr_low"]) < expected["mr"] < float(row["mr_high"])
+    at_random = retrieval_metrics(compute_ranks(similarity_of(0), IMAGE_OF_SENTENCE, "expected"))
+    assert float(row["mr_expected"]) == pytest.approx(at_random["mr"], abs=1e-4)
     assert (row["images"], row["sentences"], row["seed"]) == ("12", "30", "0")
+
+
+def test_both_tie_rules_stand_beside_each_other_whatever_rule_the_table_has(saved, capsys):
+    """Every sentence of an image, and of its neighbour, is the same: the rules are far apart."""
+    np.save(saved / "tied.npy", similarity_of(0)[:, IMAGE_OF_SENTENCE // 2 * 2])
+    tables, rows = {}, {}
+    for ties in ("pessimistic", "expected", "optimistic"):
+        output = saved / f"{ties}.csv"
+        flags = ["--image-of-sentence", str(saved / "I.npy"), "--rerank", "none", "reciprocal"]
+        flags += ["--k", "5", "--ties", ties, "--output", str(output)]
+        assert main(["evaluate", "--similarity", str(saved / "tied.npy"), *flags]) == 0
+        tables[ties], rows[ties] = capsys.readouterr().out, table(output)[1]
+    for pessimistic, expected, optimistic in zip(*rows.values(), strict=True):
+        assert float(pessimistic["mr"]) < float(expected["mr"]) < float(optimistic["mr"])
+        assert expected["mr"] == expected["mr_expected"]
+        assert pessimistic["mr_expected"] == expected["mr"] == optimistic["mr_expected"]
+    (line,) = (line for line in tables["pessimistic"].splitlines() if line.startswith("none"))
+    row = rows["pessimistic"][0]
+    assert line.split()[7:9] == [f"{float(row[name]):.2f}" for name in ("mr", "mr_expected")]
+    assert "The column 'expected' is mR with ties broken at random" in tables["pessimistic"]
 
 
 def test_evaluate_without_relevance_takes_equal_blocks(saved):
@@ -253,7 +276,7 @@ def test_aggregate_writes_folds_their_mean_and_their_standard_deviation(tmp_path
     argv = ["--ranks", *map(str, paths), "--resamples", "200", "--output", str(output)]
     assert main(["aggregate", *argv]) == 0
     header, rows = table(output)
-    assert header[:20] == ["dataset", "variant", "fold", "rerank", *NUMBERS]
+    assert header[:21] == ["dataset", "variant", "fold", "rerank", *NUMBERS]
     reranks = ["none", "mr-code", "mr-paper"]
     assert [(row["fold"], row["rerank"]) for row in rows] == [
         (fold, rerank) for fold in ("0", "1", "2", "mean", "std") for rerank in reranks
@@ -262,7 +285,7 @@ def test_aggregate_writes_folds_their_mean_and_their_standard_deviation(tmp_path
         own = table(tmp_path / f"metrics{fold}.csv")[1]
         for mine, theirs in zip(rows[3 * fold :], own, strict=False):
             assert {n: mine[n] for n in NUMBERS[:-1]} == {n: theirs[n] for n in NUMBERS[:-1]}
-    for column in ("mr", "t2i_r5", "i2t_meanr"):
+    for column in ("mr", "mr_expected", "t2i_r5", "i2t_meanr"):
         of_folds = [float(row[column]) for row in rows[:9:3]]
         assert float(rows[9][column]) == pytest.approx(np.mean(of_folds), abs=1e-4)
         assert float(rows[12][column]) == pytest.approx(np.std(of_folds, ddof=1), abs=2e-4)

@@ -37,7 +37,14 @@ def ranks_of_matrices(pairs, variant, k, w1, w2, xi, ties):
         )
         for direction in ("i2t", "t2i")
     )
-    return RetrievalRanks(images.i2t, sentences.t2i, images.i2t_hits, sentences.t2i_hits)
+    return RetrievalRanks(
+        images.i2t,
+        sentences.t2i,
+        images.i2t_hits,
+        sentences.t2i_hits,
+        images.i2t_expected_hits,
+        sentences.t2i_expected_hits,
+    )
 
 
 def loop_grid_search(pairs, variant, k, w1, w2, xi, ties):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.errors import ConfigError, ShapeError
-from galr.evaluate.metrics import RECALL_NAMES, recalls
+from galr.evaluate.metrics import RECALL_NAMES, expected_mr, recalls
 from galr.evaluate.ranks import (
     CUTOFFS,
     RankCounts,
@@ -50,6 +50,14 @@ def test_expected_is_the_mean_over_all_orders_of_a_tie(above, tied, own):
     np.testing.assert_allclose(
         counts.hits("expected")[0], [(drawn < cutoff).mean() for cutoff in CUTOFFS]
     )
+
+
+@given(PAIRS, st.sampled_from(["pessimistic", "expected", "optimistic"]))
+def test_ranks_of_every_tie_rule_carry_the_hits_of_ties_broken_at_random(drawn, ties):
+    ranks, expected = compute_ranks(*drawn, ties), compute_ranks(*drawn, "expected")
+    assert ranks.i2t_expected_hits.tolist() == expected.i2t_hits.tolist()
+    assert ranks.t2i_expected_hits.tolist() == expected.t2i_hits.tolist()
+    assert expected_mr(ranks) == pytest.approx(np.mean(list(recalls(expected).values())))
 
 
 @given(PAIRS)

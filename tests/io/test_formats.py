@@ -70,7 +70,14 @@ def test_tables_are_attributes(tmp_path):
         assert file.bank.image_embeddings.shape == (9, 8)
     with Ranks.open(write_example(Ranks, tmp_path / "r.h5")) as file:
         assert sorted(file.reranks) == sorted(RERANKS)
-        assert list(file.reranks["none"].arrays()) == ["i2t", "t2i", "i2t_hits", "t2i_hits"]
+        assert list(file.reranks["none"].arrays()) == [
+            "i2t",
+            "t2i",
+            "i2t_hits",
+            "t2i_hits",
+            "i2t_expected_hits",
+            "t2i_expected_hits",
+        ]
 
 
 def test_groups_may_be_absent(tmp_path):

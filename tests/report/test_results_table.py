@@ -21,7 +21,7 @@ def test_the_table_holds_the_means_in_order(draw):
     for line, (_, mean), (_, std) in zip(lines, means.iterrows(), spread.iterrows(), strict=True):
         assert line[:2] == [mean["variant"], mean["rerank"]]
         numbers = [mean[column] for column in (*RECALL_NAMES, "mr")]
-        numbers += [std["mr"], mean["mr_low"], mean["mr_high"]]
+        numbers += [std["mr"], *(mean[name] for name in ("mr_expected", "mr_low", "mr_high"))]
         chance = ["chance"] * (mean["mr_low"] <= mean["chance_mr"])
         assert [part for part in line[2:] if part != "to"] == [
             f"{number:.2f}" for number in numbers
@@ -64,7 +64,7 @@ def test_one_fold_has_a_dash_as_spread_and_chance_may_be_missing(draw):
     text = format_table(metrics)
     assert "1 fold\n" in text
     assert " -  " in text
-    assert "random" not in text
+    assert "random order" not in text
 
 
 def test_report_and_show_print_the_table_and_the_path(draw, capsys):

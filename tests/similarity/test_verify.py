@@ -79,7 +79,7 @@ def test_another_batch_size_is_reported_as_rounding(run, capsys):
     assert summary.endswith("e-06 (computed with 3 threads on cpu, now 1 thread on cpu)")
 
 
-@pytest.mark.parametrize("column", ["mr", "t2i_r5", "mr_low", "seed"])
+@pytest.mark.parametrize("column", ["mr", "mr_expected", "t2i_r5", "mr_low", "seed"])
 def test_an_edited_number_is_named_with_its_row(run, column):
     table = pd.read_csv(run / "metrics.csv", dtype=str)
     table.loc[1, column] = str(float(table.loc[1, column]) + 0.01)
@@ -114,6 +114,17 @@ def test_edited_ranks_are_found_by_ranking_again(run, tables):
         table.loc[2, [name for name in table if "medr" in name or "meanr" in name]] = "1.0"
     table.to_csv(run / "metrics.csv", index=False)
     with pytest.raises(VerifyError, match=r"row qbnorm: mR 100\.0000 is stored, and .* gives \d"):
+        verify(run)
+
+
+def test_edited_hits_of_ties_broken_at_random_are_found(run):
+    with h5py.File(run / "ranks.h5", "r+") as file:
+        for name in ("i2t_expected_hits", "t2i_expected_hits"):
+            file["qbnorm"][name][:] = 1
+    table = pd.read_csv(run / "metrics.csv", dtype=str)
+    table.loc[2, "mr_expected"] = "100.0"
+    table.to_csv(run / "metrics.csv", index=False)
+    with pytest.raises(VerifyError, match=r"row qbnorm: .* i2t_expected_hits differ"):
         verify(run)
 
 

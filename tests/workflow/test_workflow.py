@@ -31,6 +31,7 @@ COLUMNS = [
     "t2i_r5",
     "t2i_r10",
     "mr",
+    "mr_expected",
     "mr_low",
     "mr_high",
     "i2t_medr",
