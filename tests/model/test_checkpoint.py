@@ -174,3 +174,22 @@ def test_export_refuses_what_it_cannot_write_in_one_line(tmp_path, capsys):
     assert "m.safetensors cannot be written" in lines[1] and len(lines) == 2
     assert main([*arguments, str(tmp_path / "m.safetensors")]) == 0
     assert "tensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backbone", ["eva02_tiny_patch14_224", "swin_tiny_patch4_window7_224"])
+def test_tables_that_no_state_dict_has_are_computed_again(backbone):
+    """Rotary angles and the indices of windows are computed when a network is built, and are not its weights."""
+    torch.manual_seed(0)
+    architecture = SMALL_GALR | {
+        "backbone": backbone, "input_size": 224, "global_feature": "pooled", "branches": "global",
+    }  # fmt: skip
+    model = GaLR(**architecture).eval()
+    assert any(name not in model.state_dict() for name, _ in model.named_buffers())
+    again = Checkpoint(
+        architecture=architecture, state_dict=model.state_dict(), vocabulary=[], tokenizer=None,
+        max_words=9, epoch=1, mr=0.0, provenance={},
+    ).build_model()  # fmt: skip
+    pixels = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        expected = model.global_branch(*model.image_features(pixels))
+        assert torch.equal(again.global_branch(*again.image_features(pixels)), expected)

@@ -174,9 +174,12 @@ def test_a_linear_head_is_trained_from_clips_own_cosine(folder):
     call(folder, train_words("computed", f"{linear} --epochs 2", stored=False), PROMPTS)
 
 
-def test_both_towers_are_trained_where_they_are_not_frozen(folder):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_both_towers_are_trained_where_they_are_not_frozen(folder, precision):
     tuned = "--fusion midf --branches global --head none --epochs 1 --encoder-learning-rate 0.0001"
-    call(folder, train_words("tuned", tuned, stored=False), PROMPTS)
+    words = train_words("tuned", tuned, stored=False)
+    words = words.replace("--precision fp32", f"--precision {precision}")
+    call(folder, words, PROMPTS)
     call(folder, train_words("zeroshot", ZEROSHOT), PROMPTS)
     before, after = (load_checkpoint(folder / f"{name}.pt") for name in ("zeroshot", "tuned"))
     for name in (
