@@ -18,6 +18,7 @@ from galr.report.examples_view import ExampleSet
 from galr.report.provenance_view import ProvenanceView
 from galr.report.published_results import mr_range, published_results
 from galr.report.results import (
+    MR_COLUMNS,
     best_on_test,
     chosen_result,
     collect_results,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEMPLATES = Path(__file__).parent
-SHOWN_COLUMNS = (*RECALL_NAMES, "mr", "mr_low", "mr_high", "i2t_medr", "t2i_medr")
+SHOWN_COLUMNS = (*RECALL_NAMES, *MR_COLUMNS, "i2t_medr", "t2i_medr")
 UPPER_BOUND_COLUMNS = tuple(
     f"ceiling_{column}" for column in RECALL_NAMES if column.startswith("t2i")
 )

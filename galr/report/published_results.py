@@ -68,12 +68,14 @@ class PublishedResults:
         groups: one for each pretraining, in the order of `PRETRAINING`.
         ticks: values of mR; positions in percent of the width.
         ours: positions of the lower end, the mean and the upper end of our interval, percent of the width.
+        ours_expected: position of our mR with ties broken at random, percent of the width.
         height: of the chart without the labels of its axis, pixels.
     """
 
     groups: tuple[PretrainingGroup, ...]
     ticks: tuple[Tick, ...]
     ours: tuple[float, float, float]
+    ours_expected: float
     height: int
 
 
@@ -92,7 +94,8 @@ def published_results(dataset: str, ours: VariantResult) -> PublishedResults | N
     if not rows:
         return None
     mean = ours.mean
-    axis = make_axis([*(float(row["mr"]) for row in rows), mean["mr_high"]], LEFT, RIGHT)
+    values = [*(float(row["mr"]) for row in rows), mean["mr_high"], mean["mr_expected"]]
+    axis = make_axis(values, LEFT, RIGHT)
     used = [kind for kind in PRETRAINING if any(row["pretraining"] == kind for row in rows)]
     groups = tuple(
         PretrainingGroup(
@@ -111,6 +114,7 @@ def published_results(dataset: str, ours: VariantResult) -> PublishedResults | N
             axis.position(mean["mr"]),
             axis.position(mean["mr_high"]),
         ),
+        axis.position(mean["mr_expected"]),
         len(groups) * ROW_HEIGHT,
     )
 

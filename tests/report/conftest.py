@@ -211,7 +211,10 @@ def _write_run(results, dataset, variant, fold, random, noise, validation_mr):
         params={
             "none": {"validation_mr": validation_mr.get((variant, "none"), 20 + fold)},
             "mr-code": {
-                **{"k": 5, "w1": 0.3, "w2": 1.1, "xi": 0.05},
+                "k": 5,
+                "w1": 0.3,
+                "w2": 1.1,
+                "xi": 0.05,
                 "validation_mr": validation_mr.get((variant, "mr-code"), 10 + fold),
             },
         },

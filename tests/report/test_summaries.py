@@ -132,7 +132,11 @@ def test_provenance_is_listed_completely_and_once():
 
 def our_result(mr=30.0):
     return VariantResult(
-        "corrected", "none", {"mr": mr, "mr_low": mr - 2, "mr_high": mr + 2}, {}, {}
+        "corrected",
+        "none",
+        {"mr": mr, "mr_expected": mr + 6, "mr_low": mr - 2, "mr_high": mr + 2},
+        {},
+        {},
     )
 
 
@@ -154,6 +158,13 @@ def test_every_published_result_is_in_its_group(dataset):
     table = pd.read_csv(PUBLISHED_CSV)
     in_file = table[table["dataset"] == dataset]
     assert Counter(result.method for result in rows) == Counter(in_file["method"])
+
+
+def test_our_mr_is_on_the_axis_under_both_tie_rules():
+    published = published_results("ucm", our_result(mr=30.0))
+    first, last = published.ticks[0], published.ticks[-1]
+    scale = (last.position - first.position) / (float(last.label) - float(first.label))
+    assert published.ours_expected - published.ours[1] == pytest.approx(6 * scale, abs=0.03)
 
 
 def test_mr_is_the_mean_of_the_published_recalls():
