@@ -87,7 +87,10 @@ class MIDF(nn.Module):
         g = self.global_self(g)
         l = self.local_self(l, src_key_padding_mask=padding)
         l = self.local_cross(l, g, tgt_key_padding_mask=padding)
-        g = self.global_cross(g, l, memory_key_padding_mask=padding)
+        if sequences is None:
+            g = self.global_cross(g, l)
+        else:
+            g = _guide_first(self.global_cross, g, l, padding)
         g, l = g[:, 0], l[:, 0]
         candidates = torch.stack([l.sigmoid() * g, g + l], dim=1)  # (B, 2, embed_dim)
         weights = self.gate(candidates.sum(dim=1)).softmax(dim=-1)  # (B, 2)
@@ -149,11 +152,35 @@ def _self_attention(embed_dim: int, heads: int, ffn_dim: int, dropout: float) ->
     return layer
 
 
-def _guided_attention(embed_dim: int, heads: int, ffn_dim: int, dropout: float) -> nn.Module:
+def _guided_attention(
+    embed_dim: int, heads: int, ffn_dim: int, dropout: float
+) -> nn.TransformerDecoderLayer:
     """Build GA."""
     layer = nn.TransformerDecoderLayer(embed_dim, heads, ffn_dim, dropout, batch_first=True)
     _move_to_end(layer, "multihead_attn", "norm2", "linear1", "linear2", "norm3")
     return layer
+
+
+def _guide_first(
+    layer: nn.TransformerDecoderLayer, sequence: Tensor, guide: Tensor, padding: Tensor | None
+) -> Tensor:
+    """GA of a sequence, of which only the first is read: the others are not computed, a third of all work.
+
+    Args:
+        layer: GA.
+        sequence: (B, length, embed_dim) float.
+        guide: (B, n, embed_dim) float.
+        padding: (B, n) bool, True where the guide is padding.
+
+    Returns:
+        (B, 1, embed_dim) float, the first of the layer's output.
+    """
+    x, _ = layer.self_attn(sequence[:, :1], sequence, sequence, need_weights=False)
+    x = layer.norm1(sequence[:, :1] + layer.dropout1(x))
+    heard, _ = layer.multihead_attn(x, guide, guide, key_padding_mask=padding, need_weights=False)
+    x = layer.norm2(x + layer.dropout2(heard))
+    inner = layer.dropout(layer.activation(layer.linear1(x)))
+    return layer.norm3(x + layer.dropout3(layer.linear2(inner)))
 
 
 def _move_to_end(layer: nn.Module, *names: str) -> None:

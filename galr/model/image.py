@@ -204,8 +204,8 @@ class Backbone(nn.Module):
                     f"model.backbone '{name}' has no map of 1/{missing[0]} of the image, and MVSA reads maps of"
                     " 1/4, 1/8, 1/16 and 1/32; set model.global_feature to pooled, or take a network in stages"
                 )
-            self._indices, channels = zip(*(stages[step] for step in REDUCTIONS), strict=True)
-            self._indices = list(self._indices)
+            self._indices = [stages[step][0] for step in REDUCTIONS]
+            channels = tuple(stages[step][1] for step in REDUCTIONS)
             self.network.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
             self.channels: tuple[int, ...] = channels
             self.map_channels = channels[-1]
@@ -283,7 +283,7 @@ def early_layers(backbone: Backbone, reduction: int) -> list[nn.Module]:
     return [layer for _, layer in leaves[: inside[-1] + 1]]
 
 
-def build_network(name: str) -> nn.Module:
+def build_network(name: str) -> Any:  # noqa: ANN401  timm gives a network more methods than nn.Module has
     """Build a timm network with random weights and without its classifier.
 
     Raises:
@@ -303,5 +303,5 @@ def build_network(name: str) -> nn.Module:
 
 def _stages(network: nn.Module) -> list[dict[str, Any]]:
     """The network's stages, each with `reduction`, `num_chs` and `module`; none where timm does not list them."""
-    info = getattr(network, "feature_info", [])
-    return info if isinstance(info, list) else info.get_dicts()
+    info: Any = getattr(network, "feature_info", [])
+    return list(info if isinstance(info, list) else info.get_dicts())

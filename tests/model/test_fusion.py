@@ -184,6 +184,24 @@ def test_padding_regions_of_a_sequence_change_nothing(features, grad):
         torch.testing.assert_close(fusion(*features, longer), fused)
 
 
+def test_only_the_first_of_the_global_sequence_is_computed_at_last(features):
+    """PyTorch's layer over the whole sequence gives the same."""
+    fusion, (cells, regions, mask) = build_fusion(released_bug=False), random_sequences()
+    g, l = (
+        torch.cat([feature.unsqueeze(1), rows], dim=1)
+        for feature, rows in zip(features, (cells, regions), strict=True)
+    )
+    padding = torch.cat([torch.zeros(5, 1, dtype=torch.bool), ~mask], dim=1)
+    g, l = fusion.global_self(g), fusion.local_self(l, src_key_padding_mask=padding)
+    l = fusion.local_cross(l, g, tgt_key_padding_mask=padding)
+    g = fusion.global_cross(g, l, memory_key_padding_mask=padding)[:, 0]
+    l = l[:, 0]
+    weights = fusion.gate(l.sigmoid() * g + g + l).softmax(-1)
+    expected = weights[:, :1] * l.sigmoid() * g + weights[:, 1:] * (g + l)
+    fused = fusion(*features, AttentionSequences(cells, regions, mask))
+    torch.testing.assert_close(fused, expected)
+
+
 def test_attention_reads_cells_and_regions_in_any_order(features):
     fusion, sequences = build_fusion(released_bug=False), random_sequences()
     fused = fusion(*features, sequences)
