@@ -38,6 +38,7 @@ def dataset(tmp_path_factory):
 
 def test_the_same_flags_give_the_same_bytes(dataset, tmp_path):
     assert file_bytes(run_draw(tmp_path / "again")) == file_bytes(dataset)
+    assert file_bytes(run_draw(tmp_path / "by two", threads=2)) == file_bytes(dataset)
 
 
 def test_another_seed_gives_other_images(dataset, tmp_path):
@@ -112,9 +113,9 @@ def test_three_of_ten_images_are_test_images(dataset, tmp_path):
 def test_a_failed_run_leaves_the_older_dataset(tmp_path, monkeypatch):
     folder = run_draw(tmp_path / "files", images=2)
     before = file_bytes(tmp_path)
-    samples = iter([draw.render_sample(7, 0, size=64, sentences=1)])
-    monkeypatch.setattr(draw, "render_sample", lambda *_, **__: next(samples))
-    with pytest.raises((StopIteration, RuntimeError)):
+    samples = [draw.render_sample(7, 0, size=64, sentences=1)]
+    monkeypatch.setattr(draw, "render_sample", lambda *_, **__: samples.pop())
+    with pytest.raises(IndexError):
         run_draw(folder, images=3)
     assert file_bytes(tmp_path) == before
 

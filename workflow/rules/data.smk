@@ -68,12 +68,14 @@ rule draw:
         dataset=matching_names(DATASETS, is_synthetic),
     conda:
         "../../environment.yml"
+    threads: 8
     params:
         flags=draw_flags,
         code_version=CODE_VERSION["draw"],
     shell:
         "python -m galr draw"
         " --output {output.folder:q}"
+        " --threads {threads}"
         " {params.flags}"
         " 2> {log:q}"
 
