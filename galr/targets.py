@@ -13,6 +13,7 @@ from galr.errors import ConfigError, printable
 DATASET_FILES = (
     "dataset.h5",
     "data_report.csv",
+    "differences.csv",
     "folds.csv",
     "metrics.csv",
     "regions.h5",

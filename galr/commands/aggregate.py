@@ -3,9 +3,11 @@
 IN   ranks.h5 …     one for each variant and fold, as `galr evaluate` writes them
 OUT  metrics.csv    a row for each variant, fold and rerank; then the rows `mean` (with an interval of a joint
                     bootstrap) and `std` over folds. Recalls, mr and mr_expected are percentages; ranks count from 1.
+     differences.csv
+                    for each rerank and ordered pair of variants the difference of mR, with the interval of a paired
+                    bootstrap over the same test images, and the fraction of the resamples in which it is above 0
 
 mr_expected is mR with ties broken at random (its exact expectation), whatever the tie rule of the other columns is.
-
 The columns after `seed` are the parameters that validation chose and the mR there, the tie rule, the mR of a random order, the
 largest recalls that sentences shared by several images leave possible, and the confidence of the intervals.
 """
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galr.errors import StoreError
-from galr.evaluate import bootstrap, table
+from galr.evaluate import bootstrap, differences, table
 from galr.evaluate.ranks import RetrievalRanks
 from galr.io.csv_io import write_rows
 from galr.io.formats import Ranks
@@ -29,6 +31,7 @@ class Options(OptionGroup):
     resamples: int = option("bootstrap resamples of the images", default=1000)
     confidence: float = option("share of the resamples in the interval", default=0.95)
     output: Path = option("metrics.csv to write")
+    differences: Path | None = option("differences.csv to write", default=None)
 
     def __post_init__(self) -> None:
         """Check the options before any work is done.
@@ -40,9 +43,13 @@ class Options(OptionGroup):
 
 
 def run(options: Options) -> None:
-    """Read all, write one table."""
+    """Read all, write the tables."""
     runs = [read_fold_result(path) for path in options.ranks]
-    write_rows(options.output, table.build_table(runs, options.resamples, options.confidence))
+    rows = table.build_table(runs, options.resamples, options.confidence)
+    if options.differences is not None:
+        pairs = differences.build_differences(runs, options.resamples, options.confidence)
+        write_rows(options.differences, pairs, differences.DIFFERENCE_COLUMNS)
+    write_rows(options.output, rows)
 
 
 def read_fold_result(path: Path) -> table.FoldResult:

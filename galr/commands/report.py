@@ -1,6 +1,6 @@
 """Write the report of a dataset: one HTML file that needs no other.
 
-IN   metrics.csv, dataset.h5, regions.h5, data_report.csv,
+IN   metrics.csv, differences.csv, dataset.h5, regions.h5, data_report.csv,
      <variant>/graphs.h5 of every variant that has graphs,
      and <variant>/fold<k>/history.csv and similarity.h5 of every run
 OUT  report.html   results with intervals, published results, training curves, retrieved
@@ -34,6 +34,7 @@ class Options(OptionGroup):
     """
 
     metrics: Path = option("metrics.csv")
+    differences: Path | None = option("differences.csv", default=None)
     dataset: Path = option("dataset.h5")
     regions: Path = option("regions.h5")
     data_report: Path = option("data_report.csv")
@@ -60,7 +61,7 @@ def run(options: Options) -> None:
     from galr.io import formats
     from galr.io.atomic import atomic_write
     from galr.provenance import code_versions, file_sha256
-    from galr.report import curves, dataset_summary, results
+    from galr.report import curves, dataset_summary, differences_view, results
     from galr.report.drea_summary import make_drea_rows
     from galr.report.examples_view import make_example_set, select_run
     from galr.report.page import render_page
@@ -82,6 +83,9 @@ def run(options: Options) -> None:
     with formats.Dataset.open(options.dataset) as dataset:
         html = render_page(
             metrics,
+            []
+            if options.differences is None
+            else differences_view.read_differences(options.differences),
             curves.make_panels(
                 {
                     results.run_from_path(path): curves.read_history(path)

@@ -25,8 +25,15 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
         writer.writerows(rows)
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+def write_rows(
+    path: Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str] | None = None
+) -> None:
     """Write rows that have the same columns: floats to four decimals, None as an empty cell.
+
+    Args:
+        path: the file.
+        rows: the rows, at least one unless the columns are given.
+        columns: those of the rows, in order.
 
     Raises:
         OutputError: the file cannot be written.
@@ -35,7 +42,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         [round(value, 4) if isinstance(value, float) else value for value in row.values()]
         for row in rows
     )
-    write_csv(path, list(rows[0]), cells)
+    write_csv(path, list(rows[0]) if columns is None else columns, cells)
 
 
 def read_csv(

@@ -102,13 +102,18 @@ def overlap_statements(results: Sequence[VariantResult]) -> list[str]:
     Returns:
         One sentence for each other variant; none where there is one variant.
     """
-    chosen = chosen_result([r for r in results if r.rerank == "none"] or results)
+    chosen = compared_result(results)
     others = [r for r in results if r.rerank == chosen.rerank and r is not chosen]
     return [
         f"{chosen.label} {_format_interval(chosen)} and {other.label} {_format_interval(other)}:"
         f" the intervals {'overlap' if other.overlaps(chosen) else 'do not overlap'}."
         for other in others
     ]
+
+
+def compared_result(results: Sequence[VariantResult]) -> VariantResult:
+    """Choose, on validation, the result that the other variants are compared with: without a rerank if there are any."""
+    return chosen_result([r for r in results if r.rerank == "none"] or results)
 
 
 def _format_interval(result: VariantResult) -> str:

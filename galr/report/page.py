@@ -10,9 +10,10 @@ import jinja2
 from galr.evaluate.metrics import RECALL_NAMES
 from galr.evaluate.table import at_chance
 from galr.io.html import template_environment
-from galr.report.comparison import compare_results
+from galr.report.comparison import compare_results, compared_result
 from galr.report.curves import Panel
 from galr.report.dataset_summary import DroppedItems, RegionStats, SplitStats
+from galr.report.differences_view import Difference, against_chosen
 from galr.report.drea_summary import DreaRows
 from galr.report.examples_view import ExampleSet
 from galr.report.provenance_view import ProvenanceView
@@ -39,6 +40,7 @@ DASH = "\N{EN DASH}"
 
 def render_page(
     metrics: "pd.DataFrame",
+    differences: Sequence[Difference],
     panels: Sequence[Panel],
     example_set: ExampleSet,
     split_stats: Sequence[SplitStats],
@@ -51,6 +53,7 @@ def render_page(
 
     Args:
         metrics: as `galr.report.results.read_metrics` returns it.
+        differences: between variants, as in differences.csv; none where it was not given.
         panels: training curves.
         example_set: queries with their candidates.
         split_stats: counts of each split.
@@ -91,6 +94,7 @@ def render_page(
             upper_bounds=[bound for bound in upper_bounds if bound is not None],
             reranks=list(dict.fromkeys(result.rerank for result in results)),
             comparison=compare_results(results, example_set.random_mr),
+            differences=against_chosen(differences, compared_result(results)),
             published=published_results(dataset, chosen),
             mr_range=mr_range,
             panels=panels,
@@ -112,7 +116,7 @@ def render_page(
 def _templates() -> jinja2.Environment:
     """Load the templates beside this file, with the filters that format numbers."""
     templates = template_environment(TEMPLATES)
-    for format_value in (format_percent, format_count, format_cell):
+    for format_value in (format_percent, format_signed, format_count, format_cell):
         templates.filters[format_value.__name__] = format_value
     return templates
 
@@ -120,6 +124,11 @@ def _templates() -> jinja2.Environment:
 def format_percent(value: float | None, digits: int = 2) -> str:
     """Format a number with a fixed number of decimals, or a dash for None, NaN and infinities."""
     return DASH if value is None or not isfinite(value) else f"{value:.{digits}f}"
+
+
+def format_signed(value: float) -> str:
+    """Format a difference with its sign and two decimals."""
+    return f"{value:+.2f}"
 
 
 def format_count(value: float) -> str:

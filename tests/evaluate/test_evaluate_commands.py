@@ -328,6 +328,40 @@ def test_aggregate_of_one_fold_has_no_standard_deviation_and_keeps_the_order_of_
     assert rows[2]["mr"] == "" and rows[1]["mr"] == rows[0]["mr"]
 
 
+def test_aggregate_writes_paired_differences_of_the_variants(tmp_path):
+    paths = [
+        evaluate(tmp_path / variant, fold, variant=variant)
+        for variant, folds in (("z", (0, 1)), ("a", (2,)))
+        for fold in folds
+    ]
+    output, differences = tmp_path / "metrics.csv", tmp_path / "differences.csv"
+    argv = ["--ranks", *map(str, paths), "--output", str(output), "--differences", str(differences)]
+    assert main(["aggregate", *argv]) == 0
+    _, rows = table(differences)
+    assert [(row["variant"], row["against"], row["rerank"]) for row in rows] == [
+        (*pair, rerank)
+        for pair in (("z", "a"), ("a", "z"))
+        for rerank in ("none", "mr-code", "mr-paper")
+    ]
+    means = {(r["variant"], r["rerank"]): r for r in table(output)[1] if r["fold"] == "mean"}
+    for row in rows:
+        one, two = means[row["variant"], row["rerank"]], means[row["against"], row["rerank"]]
+        for name, column in (("difference", "mr"), ("difference_expected", "mr_expected")):
+            assert float(row[name]) == pytest.approx(
+                float(one[column]) - float(two[column]), abs=2e-4
+            )
+        assert float(row["low"]) < float(row["difference"]) < float(row["high"])
+        assert 0 <= float(row["above"]) <= 1
+
+
+def test_aggregate_of_one_variant_writes_a_header_without_differences(tmp_path):
+    differences = tmp_path / "differences.csv"
+    argv = ["--ranks", str(evaluate(tmp_path, 0)), "--output", str(tmp_path / "metrics.csv")]
+    assert main(["aggregate", *argv, "--differences", str(differences)]) == 0
+    header, rows = table(differences)
+    assert header[:4] == ["dataset", "variant", "against", "rerank"] and rows == []
+
+
 def test_aggregate_refuses_what_does_not_belong_together(tmp_path, capsys):
     first = evaluate(tmp_path, 0)
     output = ["--output", tmp_path / "metrics.csv"]

@@ -9,7 +9,9 @@ import pytest
 
 from galr.__main__ import main
 from galr.evaluate import table
+from galr.evaluate.differences import DIFFERENCE_COLUMNS, build_differences
 from galr.evaluate.ranks import compute_ranks
+from galr.io.csv_io import write_rows
 from galr.io.formats import Dataset, Graphs, Regions, Similarity
 
 ODD_SENTENCE = 'boats < "quais" & <script>alert(1)</script> — été 港'
@@ -42,6 +44,7 @@ class Results:
         runs = sorted(self.folder.glob("*/fold*"))
         paths = {name: self.folder / f"{name}.h5" for name in ("dataset", "regions")} | {
             "metrics": self.folder / "metrics.csv",
+            "differences": self.folder / "differences.csv",
             "data-report": self.folder / "data_report.csv",
             "output": self.folder / "report.html",
         }
@@ -86,6 +89,8 @@ def draw(tmp_path):
         ]
         rows = table.build_table(runs, resamples=50, confidence=0.95)
         pd.DataFrame(rows).to_csv(results.folder / "metrics.csv", index=False)
+        pairs = build_differences(runs, resamples=50, confidence=0.95)
+        write_rows(results.folder / "differences.csv", pairs, DIFFERENCE_COLUMNS)
         return results
 
     return draw_results

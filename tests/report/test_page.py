@@ -272,6 +272,33 @@ def test_published_results_are_shown_as_in_the_file(draw):
         assert texts[4:] == [f"{given[column]:.2f}" for column in RECALL_NAMES]
 
 
+def test_paired_differences_to_the_chosen_variant_are_shown_as_in_the_file(draw):
+    results = draw(
+        variants=("corrected", "global", "local"), validation_mr={("global", "none"): 50}
+    )
+    page = Reader(results.page())
+    table = pd.read_csv(results.folder / "differences.csv")
+    rows = table[(table["against"] == "global") & (table["rerank"] == "none")]
+    shown = list(page.rows("differences"))
+    assert [names for names, _ in shown] == [["corrected"], ["local"]]
+    for (_, cells), (_, row) in zip(shown, rows.iterrows(), strict=True):
+        assert cells == {
+            "difference": f"{row['difference']:+.2f}",
+            "interval": f"{row['low']:+.2f} to {row['high']:+.2f}",
+            "above": f"{100 * row['above']:.1f} %",
+            "difference_expected": f"{row['difference_expected']:+.2f}",
+        }
+    held = sum(row["low"] <= 0 <= row["high"] for _, row in rows.iterrows())
+    assert page.text.count("holds 0") == held
+
+
+def test_one_variant_has_no_paired_differences(draw):
+    results = draw(variants=("corrected",))
+    assert (results.folder / "differences.csv").read_text().count("\n") == 1  # the header
+    page = Reader(results.page())
+    assert "differences" not in page.tables and "paired" not in page.text
+
+
 def test_a_dataset_without_published_results_has_a_sentence_instead(draw):
     page = Reader(draw(dataset="demo").page())
     assert "peers" not in page.tables
@@ -359,6 +386,13 @@ REFUSALS = {
     "no rows": ("metrics.csv", lambda t: t.head(0), "has no rows"),
     "no mean": ("metrics.csv", lambda t: t[t["fold"] != "mean"], "lacks the mean of corrected"),
     "text as a number": ("metrics.csv", lambda t: t.assign(mr="high"), "holds text"),
+    "a difference is missing": (
+        "differences.csv",
+        lambda t: t.assign(low=None),
+        "has an empty cell in a row",
+    ),
+    "text as a difference": ("differences.csv", lambda t: t.assign(high="x"), "holds text"),
+    "no share": ("differences.csv", lambda t: t.drop(columns="above"), "lacks above"),
     "no best epoch": (
         "corrected/fold0/history.csv",
         lambda t: t.drop(columns="best"),

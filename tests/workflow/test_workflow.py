@@ -154,6 +154,10 @@ def test_every_rule_writes_its_files(small_workflow):
     assert set(measured["seed"]) == {42} and set(measured["sentences"]) == {
         5 * measured["images"].iloc[0]
     }
+    differences = pd.read_csv(results / "differences.csv")
+    assert sorted(zip(differences["variant"], differences["against"], strict=True)) == sorted(
+        5 * [("corrected", "global"), ("global", "corrected")]
+    )
     with Dataset.open(results / "dataset.h5") as dataset:
         names = dataset.names
         assert dataset.images.shape == (24, 64, 64, 3)
@@ -227,6 +231,7 @@ def test_snakemake_writes_its_own_report(small_workflow):
     page = (small_workflow / "report.html").read_text()
     exhibits = {  # each file, and the beginning of its caption
         "results/demo/metrics.csv": "Recall at 1, 5 and 10 in both directions",
+        "results/demo/differences.csv": "Differences of mR between the variants",
         "results/demo/report.html": "What was measured on demo",
         "results/demo/corrected/fold0/history.csv": "Training of corrected on fold 0 of demo",
         "results/demo/global/fold0/history.csv": "Training of global on fold 0 of demo",

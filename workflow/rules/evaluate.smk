@@ -3,7 +3,7 @@ Rank, rerank and score every fold; gather all of them into one table.
 
 IN   results/{dataset}/{variant}/fold{fold}/similarity.h5
 OUT  results/{dataset}/{variant}/fold{fold}/metrics.csv, ranks.h5
-     results/{dataset}/metrics.csv
+     results/{dataset}/metrics.csv, differences.csv
 """
 
 
@@ -46,6 +46,12 @@ rule aggregate:
             category="Retrieval",
             labels={"dataset": "{dataset}", "exhibit": "table"},
         ),
+        differences=report(
+            "results/{dataset}/differences.csv",
+            caption="../report/differences.rst",
+            category="Retrieval",
+            labels={"dataset": "{dataset}", "exhibit": "differences"},
+        ),
     log:
         "logs/aggregate/{dataset}.log",
     benchmark:
@@ -59,5 +65,6 @@ rule aggregate:
         "python -m galr aggregate"
         " --ranks {input.ranks:q}"
         " --output {output.metrics:q}"
+        " --differences {output.differences:q}"
         " {params.flags}"
         " 2> {log:q}"

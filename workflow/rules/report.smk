@@ -9,6 +9,7 @@ OUT  results/{dataset}/report.html
 rule report:
     input:
         metrics="results/{dataset}/metrics.csv",
+        differences="results/{dataset}/differences.csv",
         dataset="results/{dataset}/dataset.h5",
         data_report="results/{dataset}/data_report.csv",
         regions="results/{dataset}/regions.h5",
@@ -35,6 +36,7 @@ rule report:
     shell:
         "python -m galr report"
         " --metrics {input.metrics:q}"
+        " --differences {input.differences:q}"
         " --dataset {input.dataset:q}"
         " --data-report {input.data_report:q}"
         " --regions {input.regions:q}"
