@@ -31,18 +31,29 @@ def load_yaml(path: Path) -> Any:  # noqa: ANN401  whatever YAML holds
     Raises:
         ConfigError: the file is missing or not YAML.
     """
-    import yaml  # here and below: a command's --help reads no file
-
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}); write it or correct the name"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not YAML: it is not UTF-8 text") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, location: str) -> Any:  # noqa: ANN401  whatever YAML holds
+    """Read YAML; `location` names it in the message.
+
+    Raises:
+        ConfigError: the text is not YAML.
+    """
+    import yaml  # here and below: a command's --help reads no file
+
+    try:
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {explain_yaml_error(error)}") from error
+        raise ConfigError(f"{location} is not YAML: {explain_yaml_error(error)}") from error
 
 
 def explain_yaml_error(error: "yaml.YAMLError") -> str:

@@ -175,8 +175,9 @@ def open_source(
     """Open the folder or the dataset, with the encoder of its images."""
     from galr.io.formats import Dataset
     from galr.io.pixel_options import PixelOptions
+    from galr.search.region_detector import load_region_detector
     from galr.search.sources import DatasetSource, FolderSource
-    from galr.search.tile_encoder import TileEncoder, load_region_detector
+    from galr.search.tile_encoder import TileEncoder
     from galr.train.graph_store import GraphStore
 
     if options.folder is not None:

@@ -242,7 +242,27 @@ def read_runnable_spec(path: Path) -> DetectorSpec | ProposalSpec:
     Raises:
         ConfigError: as for `read_detector_spec`, or the detector runs elsewhere.
     """
-    spec = read_detector_spec(path)
+    return _check_runnable(read_detector_spec(path))
+
+
+def parse_runnable_spec(text: str, name: str) -> DetectorSpec | ProposalSpec:
+    """Read the text of a detector file, as an export carries it; see `read_runnable_spec`.
+
+    Args:
+        text: the whole file.
+        name: of the detector.
+    """
+    path = Path(f"{name}.yaml")
+    document = config.parse_yaml(text, str(path))
+    return _check_runnable(_parse_detector_spec(document, path))
+
+
+def _check_runnable(spec: AnyDetector) -> DetectorSpec | ProposalSpec:
+    """Return a detector that runs here.
+
+    Raises:
+        ConfigError: it runs elsewhere.
+    """
     if isinstance(spec, PrecomputedDetector):
         raise ConfigError(f"detector {spec.name} has precomputed boxes; there is no network to run")
     return spec
@@ -254,7 +274,16 @@ def read_detector_spec(path: Path) -> AnyDetector:
     Raises:
         ConfigError: it is missing, is no YAML, has a missing or an unknown key, or contradicts itself.
     """
-    document = config.read_yaml(path, config.SCHEMAS / "detector.schema.yaml")
+    return _parse_detector_spec(config.load_yaml(path), path)
+
+
+def _parse_detector_spec(document: Any, path: Path) -> AnyDetector:  # noqa: ANN401  whatever YAML held
+    """Check the content of a detector file, and turn it into a detector.
+
+    Raises:
+        ConfigError: it has a missing or an unknown key, or contradicts itself.
+    """
+    config.check_schema(document, config.SCHEMAS / "detector.schema.yaml", str(path))
     kinds = [kind for kind in SECTIONS if kind in document]
     if len(kinds) != 1:
         raise ConfigError(

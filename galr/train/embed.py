@@ -163,7 +163,8 @@ def embed_sentences(
     distinct = sorted(dict.fromkeys(map(tuple, token_ids)), key=len)
     row_of = {sentence: row for row, sentence in enumerate(distinct)}
     embeddings = []
-    for start in range(0, len(distinct), batch_size):
+    starts = range(0, len(distinct), batch_size)
+    for start in ProgressBar(starts, "encoding sentences", unit="batch", leave=False, delay=2):
         padded, lengths = pad_tokens(
             [list(sentence) for sentence in distinct[start : start + batch_size]]
         )

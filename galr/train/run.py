@@ -446,9 +446,9 @@ def write_history(path: Path, result: TrainResult) -> None:
 
 
 def _graph_provenance(graphs: Path | None) -> dict[str, Any] | None:
-    """DREA's settings and the names of the features; None without graphs."""
+    """DREA's settings, the names of the features and the detector's hashes; None without graphs."""
     if graphs is None:
         return None
     with Graphs.open(graphs) as file:
         provenance = file.provenance
-    return {key: provenance[key] for key in ("settings", "columns") if key in provenance}
+    return {key: provenance[key] for key in ("settings", "columns", "detector") if key in provenance}

@@ -13,7 +13,8 @@ from galr.errors import ConfigError, DataError, StoreError
 from galr.io.formats import Graphs
 from galr.search import sources
 from galr.search.index import IndexNames, open_index
-from galr.search.tile_encoder import TileEncoder, load_region_detector
+from galr.search.region_detector import load_region_detector
+from galr.search.tile_encoder import TileEncoder
 from galr.search.tile_table import BuildJournal
 
 from .conftest import NUM_IMAGES, galr, write_image  # isort: skip

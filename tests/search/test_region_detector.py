@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from galr.__main__ import main
 from galr.errors import ConfigError
 from galr.io.formats import Dataset, Graphs
-from galr.search.tile_encoder import load_region_detector
+from galr.search.region_detector import load_region_detector
 
 SHIPPED = Path("config/detectors/proposals.yaml")
 CPU = torch.device("cpu")

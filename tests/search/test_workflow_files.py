@@ -9,7 +9,12 @@ from galr.io.formats import Graphs
 from galr.provenance import file_sha256
 from galr.regions.detector_spec import read_network_spec
 from galr.search.index import open_index
-from galr.search.workflow_files import find_detector, find_weights, workflow_roots
+from galr.search.region_detector import (
+    DetectorFiles,
+    find_detector,
+    find_weights,
+    workflow_roots,
+)
 
 from .conftest import galr  # isort: skip
 
@@ -62,7 +67,7 @@ def test_a_detector_that_is_missing_is_named_with_the_places_and_the_way_out(
 ):
     run = workflow / "results/small/both/fold0"
     detector = expected_hashes(run.parent / "graphs.h5")
-    path, spec = find_detector([run], None, "random", detector["config_sha256"])
+    path, spec = find_detector(DetectorFiles([run]), "random", detector["config_sha256"])
     assert path == workflow / "config/detectors/random.yaml"
     (workflow / "config/detectors/random.yaml").unlink()
     message = (
@@ -70,15 +75,15 @@ def test_a_detector_that_is_missing_is_named_with_the_places_and_the_way_out(
         r"random.yaml\); the run's regions were detected with 'random': give its detector file with --detector"
     )
     with pytest.raises(ConfigError, match=message):
-        find_detector([run], None, "random", detector["config_sha256"])
+        find_detector(DetectorFiles([run]), "random", detector["config_sha256"])
     with pytest.raises(ConfigError, match=r"mine.yaml is missing; the run's regions"):
-        find_detector([run], elsewhere / "mine.yaml", "random", detector["config_sha256"])
+        find_detector(DetectorFiles([run], elsewhere / "mine.yaml"), "random", detector["config_sha256"])
     other = elsewhere / "config/detectors/random.yaml"
     other.write_text(runs.detector.read_text().replace("score: 0.0", "score: 0.5"))
     with pytest.raises(
         ConfigError, match=r"random.yaml is not the detector that found the regions"
     ):
-        find_detector([run], None, "random", detector["config_sha256"])
+        find_detector(DetectorFiles([run]), "random", detector["config_sha256"])
     assert spec.name == "random"
 
 
@@ -88,18 +93,18 @@ def test_weights_are_found_where_the_detector_file_or_the_workflow_has_them(
     run = workflow / "results/small/both/fold0"
     path = workflow / "config/detectors/random.yaml"
     spec, sha256 = read_network_spec(path), file_sha256(runs.weights)
-    assert find_weights([run], None, spec, path, sha256) == workflow / "weights/random.pth"
+    assert find_weights(DetectorFiles([run]), spec, path, sha256) == workflow / "weights/random.pth"
     (workflow / "weights/random.pth").write_bytes(b"other weights")
     with pytest.raises(
         DataError, match=r"random.pth are not the weights .*; give them with --weights"
     ):
-        find_weights([run], None, spec, path, sha256)
+        find_weights(DetectorFiles([run]), spec, path, sha256)
     (elsewhere / "weights").mkdir()
     shutil.copy(runs.weights, elsewhere / "weights/random.pth")
-    assert find_weights([run], None, spec, path, sha256) == elsewhere / "weights/random.pth"
+    assert find_weights(DetectorFiles([run]), spec, path, sha256) == elsewhere / "weights/random.pth"
     (elsewhere / "weights/random.pth").unlink()
     (workflow / "weights/random.pth").unlink()
     with pytest.raises(
         DataError, match=r"weights/random.pth is missing \(looked also for .*, the det"
     ):
-        find_weights([run], None, spec, path, sha256)
+        find_weights(DetectorFiles([run]), spec, path, sha256)
