@@ -81,7 +81,7 @@ def build_differences(
 ) -> list[dict[str, Any]]:
     """Compare every variant with every other one on the same test images.
 
-    Images are hard or easy for all variants alike, so the interval of a difference is narrower than two intervals of mR
+    Images are hard or easy for all variants alike, so the interval of a difference is usually narrower than two intervals of mR
     side by side suggest. It knows the test images only: another seed or fold may move a difference further.
 
     Args:
