@@ -14,7 +14,9 @@ MAX_TOKENS = 24
 def build_tokenizer():
     """WordPiece over letters and a few words, so that every Latin word is known."""
     letters = [*ascii_lowercase, *(f"##{letter}" for letter in ascii_lowercase)]
-    tokens = {token: number for number, token in enumerate(dict.fromkeys([*SPECIAL, *letters, *WORDS]))}
+    tokens = {
+        token: number for number, token in enumerate(dict.fromkeys([*SPECIAL, *letters, *WORDS]))
+    }
     tokenizer = Tokenizer(models.WordPiece(tokens, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -35,6 +37,10 @@ def write_bert(folder, *, seed=0, tokenizer=True, dtype=torch.float32, **changes
     BertModel(BertConfig(**config | changes)).to(dtype).save_pretrained(folder)
     if tokenizer:
         PreTrainedTokenizerFast(
-            tokenizer_object=built, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+            tokenizer_object=built,
+            unk_token="[UNK]",
+            pad_token="[PAD]",
+            cls_token="[CLS]",
+            sep_token="[SEP]",
         ).save_pretrained(folder)
     return folder

@@ -146,6 +146,8 @@ def check_features(
     if provenance["dataset_sha256"] != dataset_sha256:
         raise DataError(f"{path} is of another dataset.h5; run snakemake again")
     for key, value in settings.items():
+        if key in ("weights", "text_weights"):  # where they lay; state_sha256 says what they are
+            continue
         if (stored := provenance["settings"].get(key)) != value:
             raise StoreError(
                 f"{path} holds features with {key} {stored}, and this model has {value};"

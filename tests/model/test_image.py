@@ -108,7 +108,10 @@ def test_any_network_has_average_and_maximum_of_its_last_map(name, size):
         tokens = last[:, -((size // 16) ** 2) :]  # an image's patches; before them stands no place
     else:
         tokens = (last if last.shape[-1] == channels else last.movedim(1, -1)).flatten(1, 2)
-    assert tokens.shape[2] == channels and tokens.shape[1] == (size // (16 if last.ndim == 3 else 32)) ** 2
+    assert (
+        tokens.shape[2] == channels
+        and tokens.shape[1] == (size // (16 if last.ndim == 3 else 32)) ** 2
+    )
     torch.testing.assert_close(pooled[:, :channels], tokens.mean(1))
     torch.testing.assert_close(pooled[:, channels:], tokens.max(1).values)
 

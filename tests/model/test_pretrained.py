@@ -175,7 +175,9 @@ def test_a_transformers_feature_is_the_mean_of_its_states(folder):
     for row, ids in zip(together, rows, strict=True):
         states = library(input_ids=torch.tensor([ids])).last_hidden_state[0]
         torch.testing.assert_close(row, states.mean(0), rtol=1e-4, atol=1e-5)
-    assert read_transformer(str(folder)).config == text.config and str(folder) not in str(text.config)
+    assert read_transformer(str(folder)).config == text.config and str(folder) not in str(
+        text.config
+    )
 
 
 def test_half_precision_weights_are_computed_with_in_single_precision(tmp_path):
@@ -201,7 +203,11 @@ def test_folders_that_are_no_whole_encoder_are_one_line(tmp_path):
     for name, error, message in (
         ("mute", ConfigError, "mute has no tokenizer; put its tokenizer.json there"),
         ("torn", ConfigError, "no transformer can be read from .*torn"),
-        ("other", StoreError, "weights of another network: 1 of the 39 .*first encoder.layer.1.out"),
+        (
+            "other",
+            StoreError,
+            "weights of another network: 1 of the 39 .*first encoder.layer.1.out",
+        ),
         ("few", ConfigError, "few has 66 tokens, and its network knows 20; put the network's own"),
         ("wrong", ConfigError, "wrong has no tokenizer"),
         ("empty", ConfigError, "no transformer can be read from .*empty"),
@@ -217,7 +223,9 @@ def test_more_tokens_than_positions_are_refused(folder):
     check_max_tokens(text, MAX_TOKENS)
     with pytest.raises(ConfigError, match="max_words is 25, and the transformer reads at most 24"):
         check_max_tokens(text, MAX_TOKENS + 1)
-    text.config.update(model_type="roberta", pad_token_id=1)  # its positions begin after padding's id
+    text.config.update(
+        model_type="roberta", pad_token_id=1
+    )  # its positions begin after padding's id
     with pytest.raises(ConfigError, match="max_words is 23, and the transformer reads at most 22"):
         check_max_tokens(text, MAX_TOKENS - 1)
 

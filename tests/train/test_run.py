@@ -57,7 +57,9 @@ def options(request):
         "text_weights": "none",
     }
     sections = config["model"] | config["train"] | small
-    return VariantOptions(**sections | {"freeze": tuple(sections["freeze"])})
+    return VariantOptions(
+        **{key: tuple(each) if isinstance(each, list) else each for key, each in sections.items()}
+    )
 
 
 def load(folder, dataset, options, graphs="graphs.h5"):
