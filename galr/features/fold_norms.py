@@ -1,6 +1,7 @@
 """Fold batch normalisation into the convolutions before it, which makes a frozen network a third faster on a CPU."""
 
 import copy
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -28,7 +29,7 @@ def fold_norms(network: Network, example: torch.Tensor) -> Network:
     folded = copy.deepcopy(network)
     for module in list(folded.modules()):
         children = list(module.named_children())
-        for (_, convolution), (name, norm) in zip(children, children[1:], strict=False):
+        for (_, convolution), (name, norm) in pairwise(children):
             if (
                 isinstance(convolution, nn.Conv2d)
                 and isinstance(norm, nn.BatchNorm2d)
@@ -37,7 +38,7 @@ def fold_norms(network: Network, example: torch.Tensor) -> Network:
                 _fold(convolution, norm)
                 # timm's norms bring their activation; PyTorch's do not.
                 setattr(module, name, getattr(norm, "act", nn.Identity()))
-    folded = folded.to(memory_format=torch.channels_last)
+    folded = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for one, two in zip(network(example), folded(example), strict=True):
         if (one - two).abs().max() > TOLERANCE * one.abs().max():
             return network

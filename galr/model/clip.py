@@ -33,6 +33,7 @@ class ClipImageTower(nn.Module):
         pixel_mean: (3,) float, mean of each colour in [0, 1] that the weights expect.
         pixel_std: (3,) float, its standard deviation.
         gives_map: False: a vector is all it says.
+        map_channels: 0, for the same reason.
 
     Raises:
         ConfigError: the tower reads images of another size.
@@ -46,6 +47,7 @@ class ClipImageTower(nn.Module):
         check_input_size(name, dict(config), input_size)
         self.name = name
         self.gives_map = False
+        self.map_channels = 0
         self.network = build_image_tower(config)
         self.channels: tuple[int, ...] = (config["embed_dim"],)
         mean, std = pixel_statistics(name)
@@ -148,7 +150,8 @@ class ClipTextTower(nn.Module):
         causal = not settings.get("no_causal_mask", False)
         self._trimmed = causal and settings.get("pool_type", "argmax") == "argmax"
         self._causal = causal
-        self.network.attn_mask = None  # of one length alone, and in no state dict: made in each call
+        if causal:  # the mask is of one length alone, and in no state dict: it is made in each call
+            self.network.register_buffer("attn_mask", None, persistent=False)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Compute CLIP's feature of each sentence.

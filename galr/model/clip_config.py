@@ -52,9 +52,7 @@ def read_clip_config(backbone: str) -> dict[str, Any]:
             found = difflib.get_close_matches(backbone.lower(), folded, n=3)
             near = [folded[name] for name in found]
             hint = f"did you mean {' or '.join(near)}?" if near else f"for example {names[0]}"
-            raise ConfigError(
-                f"model.backbone: open_clip has no architecture '{backbone}'; {hint}"
-            )
+            raise ConfigError(f"model.backbone: open_clip has no architecture '{backbone}'; {hint}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         missing = [key for key in _SECTIONS if key not in config]

@@ -217,8 +217,10 @@ class GaLR(nn.Module):
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters of the pretrained encoders that are trained; all others are the heads'."""
-        encoders = [] if self.branches == "local" else [self.global_branch.backbone]
-        encoders += _pretrained_text(self.text_encoder)
+        encoders: list[nn.Module] = []
+        if self.branches != "local":
+            encoders.append(self.global_branch.backbone)
+        encoders += pretrained_text(self.text_encoder)
         return [weight for each in encoders for weight in each.parameters() if weight.requires_grad]
 
     def train(self, mode: bool = True) -> Self:
@@ -356,11 +358,11 @@ class GaLR(nn.Module):
         ):
             frozen += early_layers(self.global_branch.backbone, self.freeze_until)
         if "text" in self.freeze:
-            frozen += _pretrained_text(self.text_encoder)
+            frozen += pretrained_text(self.text_encoder)
         return frozen
 
 
-def _pretrained_text(encoder: nn.Module) -> list[nn.Module]:
+def pretrained_text(encoder: nn.Module) -> list[nn.Module]:
     """The parts of a sentence encoder that come with pretrained weights."""
     names = ("network",) if hasattr(encoder, "network") else ()
     return [getattr(encoder, name) for name in names]

@@ -14,6 +14,7 @@ from galr.evaluate.tiled_products import compute_similarity
 from galr.features.encoders import map_settings, state_sha256
 from galr.io.formats import Dataset, Features, Similarity, SplitSimilarity
 from galr.model.checkpoint import load_checkpoint
+from galr.model.galr import pretrained_text
 from galr.provenance import file_sha256
 from galr.train.embed import embed_images, embed_sentence_features, embed_sentences
 from galr.train.feature_store import (
@@ -103,7 +104,8 @@ def write_similarity(
             if isinstance(vocabulary, ClipVocabulary):
                 settings |= {"prompts": vocabulary.prompts}
             check_features(text_features, stored.provenance, file_sha256(dataset), settings)
-            _check_state(text_features, stored, model.text_encoder.network)
+            for network in pretrained_text(model.text_encoder):
+                _check_state(text_features, stored, network)
             sentence_store = SentenceFeatureStore(stored)
 
         def encode_images(split: SplitData) -> np.ndarray:

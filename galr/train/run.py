@@ -18,9 +18,10 @@ from galr.features.encoders import image_settings, text_settings
 from galr.io.csv_io import write_csv
 from galr.io.formats import Dataset, Features, Graphs
 from galr.model.checkpoint import Checkpoint
+from galr.model.clip import ClipFeature, ClipText
 from galr.model.clip_config import image_tower_config, read_clip_config, text_tower_config
 from galr.model.clip_weights import load_clip
-from galr.model.galr import GaLR
+from galr.model.galr import GaLR, pretrained_text
 from galr.model.pretrained import (
     PretrainedText,
     check_max_tokens,
@@ -29,6 +30,7 @@ from galr.model.pretrained import (
     read_transformer,
 )
 from galr.model.skipthoughts_weights import load_skipthoughts
+from galr.model.text import TransformerText
 from galr.progress import TrainingLogger
 from galr.provenance import code_versions, file_sha256
 from galr.train.batches import Augmentation, PairBatches
@@ -157,22 +159,22 @@ def build_model(inputs: TrainInputs, options: VariantOptions) -> GaLR:
         ConfigError: weights do not exist or do not fit.
     """
     model = GaLR(**model_architecture(inputs, options))
-    has_image = options.branches != "local"
+    branch, text = model.global_branch if options.branches != "local" else None, model.text_encoder
     if options.global_feature == "clip":
         load_clip(
             options.weights,
             options.backbone,
             read_clip_config(options.backbone),
-            image=model.global_branch.backbone if has_image else None,
-            text=model.text_encoder.network if options.text_encoder == "clip" else None,
+            image=branch.backbone if isinstance(branch, ClipFeature) else None,
+            text=text.network if isinstance(text, ClipText) else None,
         )
-    elif has_image:
-        load_backbone(model.global_branch.backbone, options.weights)
-    if inputs.pretrained_text is not None:
-        load_transformer(model.text_encoder.network, inputs.pretrained_text)
+    elif branch is not None and not isinstance(branch, ClipFeature):
+        load_backbone(branch.backbone, options.weights)
+    if inputs.pretrained_text is not None and isinstance(text, TransformerText):
+        load_transformer(text.network, inputs.pretrained_text)
     elif options.text_weights != "none":
         words = inputs.vocabulary.tokens
-        known = load_skipthoughts(model.text_encoder, words, Path(options.text_weights))
+        known = load_skipthoughts(text, words, Path(options.text_weights))
         print(f"skip-thoughts has vectors of {known} of the {len(words)} words", flush=True)
     return model
 
@@ -220,14 +222,15 @@ def open_features(
                 f" freeze {part}"
             )
     opened = FeatureFiles(
-        image and stack.enter_context(Features.open(image)),
-        text and stack.enter_context(Features.open(text)),
+        stack.enter_context(Features.open(image)) if image else None,
+        stack.enter_context(Features.open(text)) if text else None,
     )
     if opened.image is not None:
         settings = image_settings(options, model.global_branch.backbone)
         check_features(opened.image.path, opened.image.provenance, dataset_sha256, settings)
     if opened.text is not None:
-        settings = text_settings(options, model.text_encoder.network, options.max_words)
+        (network,) = pretrained_text(model.text_encoder)
+        settings = text_settings(options, network, options.max_words)
         check_features(opened.text.path, opened.text.provenance, dataset_sha256, settings)
     return opened
 
