@@ -1,6 +1,5 @@
 """Global branch: a timm network, and one feature of the image out of its maps (MVSA, or the pooled last map)."""
 
-import difflib
 from typing import Any
 
 import timm
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
 from galr.errors import ConfigError
+from galr.model.encoder_sources import unknown_backbone
 from galr.model.heads import ProjectionHead
 
 REDUCTIONS = (4, 8, 16, 32)  # of the four maps: side of the image over side of the map
@@ -290,9 +290,7 @@ def build_network(name: str) -> Any:  # noqa: ANN401  timm gives a network more 
         ConfigError: timm has none of that name.
     """
     if not timm.is_model(name.split(".")[0]):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
-        raise ConfigError(f"model.backbone: timm has no network '{name}'; {hint}")
+        raise unknown_backbone(name, timm.list_models())
     try:
         return timm.create_model(name, pretrained=False, num_classes=0)
     except RuntimeError as error:  # an unknown tag after the dot

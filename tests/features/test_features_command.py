@@ -346,7 +346,7 @@ def test_encoders_that_are_alike_share_a_file_and_others_do_not():
 
 
 def test_a_frozen_part_that_has_no_weights_is_refused_by_its_class(folder):
-    with pytest.raises(ConfigError, match="model.views must be from 1 to 48, got 0"):
+    with pytest.raises(ConfigError, match=r"model.views must be from 1 to 48, got 0"):
         write_image_features(
             folder / "dataset.h5",
             ImageEncoderOptions(backbone="resnet10t", input_size=32, views=0),

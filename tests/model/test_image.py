@@ -156,5 +156,5 @@ def test_a_network_that_does_not_exist_or_has_no_maps_is_one_line(name, message)
 def test_what_is_no_width_of_a_head_is_one_line():
     with pytest.raises(ConfigError, match=r"head none keeps the encoder's 1024 numbers, .*is 16"):
         PooledFeature("resnet18", 16, head="none", head_dim=24, dropout=0.0)
-    with pytest.raises(ConfigError, match="model.head 'conv' is unknown; choose from mlp, linear"):
+    with pytest.raises(ConfigError, match=r"model.head 'conv' is unknown; choose from mlp, linear"):
         PooledFeature("resnet18", 16, head="conv", head_dim=24, dropout=0.0)

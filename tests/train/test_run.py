@@ -176,6 +176,14 @@ def test_contradictions_of_a_variant_are_found_before_any_job(pytestconfig):
     config["variants"]["published"]["model"]["text_weights"] = "none"
     config["run"] = list(config["variants"])
     check_variants(load_variants(config))
+    for key, value, message in (
+        ("backbone", "resnet81", "model.backbone: timm has no network 'resnet81'; did you mean"),
+        ("weights", "gone.pth", "model.weights: no file gone.pth; give pretrained, package, none"),
+    ):
+        config["variants"]["iou"]["model"] = {key: value}
+        with pytest.raises(ConfigError, match=f"^variant iou: {message}"):
+            check_variants(load_variants(config))
+    config["variants"]["iou"]["model"] = {}
     config["variants"]["iou"]["train"] = {"weight_decay": 0.05}
     with pytest.raises(ConfigError, match=r"^variant iou: train.weight_decay is 0.05 and"):
         check_variants(load_variants(config))
