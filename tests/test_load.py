@@ -2,11 +2,14 @@
 
 import doctest
 import io
+import re
+import runpy
 import shutil
 import subprocess
 import sys
 import weakref
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -25,6 +28,7 @@ from galr.errors import ConfigError, DataError, DeviceError, ShapeError, StoreEr
 from galr.io.formats import Dataset, Graphs, Similarity
 from galr.io.images import load_resized, to_rgb
 from galr.search.index import IndexNames, open_index
+from galr.train.run import _graph_provenance
 
 from .make_run import (  # isort: skip
     CLASSES, GRAPH_OPTIONS, IMAGES, NAMES, SIZE, SPLITS, WORDS, sample_regions, write_checkpoint, write_run,
@@ -144,6 +148,17 @@ def test_deep_images_are_read_as_asked_or_as_in_training(global_encoder, tmp_pat
     )
     with pytest.raises(ConfigError, match="bands are three numbers"):
         global_encoder.encode_images([path], bands=(1, 2))
+
+
+@pytest.mark.parametrize("branches", ["both", "global"])
+def test_a_model_of_several_views_gives_what_the_pipeline_computed(tmp_path, branches):
+    run = write_run(tmp_path, branches, views=4)
+    encoder = galr.load(run, device="cpu", batch=2)
+    graphs = graphs_of(run) if branches == "both" else None
+    same(encoder.encode_images(image_paths(run), graphs), stored(run)[0])
+    if branches == "both":
+        regions = [sample_regions(number) for number in TEST]
+        same(encoder.encode_images(image_paths(run), regions=regions), stored(run)[0])
 
 
 def test_an_open_graphs_file_can_be_given(local, encoder):
@@ -527,11 +542,10 @@ def workflow(request, tmp_path_factory):
     command("regions", *words, "--output", regions)
     drea = ["--min-score", 0.0, "--max-regions", GRAPH_OPTIONS["max_regions"]]
     command("graphs", "--regions", regions, "--output", graphs, *drea)
-    provenance = Graphs.read_provenance(graphs)
     write_checkpoint(
         made.run, Vocabulary(WORDS[:8]), branches="both", max_regions=GRAPH_OPTIONS["max_regions"],
         num_classes=len(made.classes), weights_seed=8, size=SIZE, features=[None, None],
-        graphs={key: provenance[key] for key in ("settings", "columns", "detector")},
+        graphs=_graph_provenance(graphs),
     )  # fmt: skip
     return made
 
@@ -556,6 +570,36 @@ def write_images_of(made):
 
 def command(*words):
     assert main([str(word) for word in words]) == 0
+
+
+PAGE = Path(__file__).parents[1] / "docs/tutorials/python.md"
+README = PAGE.parents[2] / "README.md"
+
+
+@pytest.mark.parametrize("page", [PAGE, README], ids=["tutorial", "readme"])
+def test_the_python_of_the_pages_runs_from_top_to_bottom(page, workflow, tmp_path, monkeypatch):
+    code = "\n".join(
+        re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
+    assert code.count("galr.load(") == 1
+    (tmp_path / "my_images").mkdir()
+    for name, path in zip(("airport", "harbour", "my_images/a"), paths_of(workflow), strict=False):
+        shutil.copy(path, tmp_path / f"{name}.png")
+    (tmp_path / "results/demo/corrected").mkdir(parents=True)
+    (tmp_path / "results/demo/corrected/fold0").symlink_to(workflow.run)
+    export = tmp_path / "model.safetensors"
+    command("export", "--checkpoint", workflow.run / "checkpoint.pt", "--output", export)
+    if workflow.weights is not None:
+        shutil.copy(workflow.weights, tmp_path / "weights.pth")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.py").write_text(code)
+    names = runpy.run_path("page.py")
+    if page == README:
+        assert names["similarity"].shape == (1, 1)
+        return
+    assert names["images"].shape == (2, 16) and names["folder"].shape == (1, 16)
+    assert names["best"].shape == (2,) and set(names["names"]) <= set(workflow.classes)
+    assert np.abs(names["given"] - names["one"]).max() > 1e-4
 
 
 def paths_of(made):

@@ -300,7 +300,9 @@ def _parse_detector_spec(document: Any, path: Path) -> AnyDetector:  # noqa: ANN
     if kind == "results":
         boxes = PrecomputedBoxes(**document["results"])
         if boxes.ids == "annotations" and boxes.annotations is None:
-            raise ConfigError(f"{path}: results.ids is annotations; add annotations, or leave ids out")
+            raise ConfigError(
+                f"{path}: results.ids is annotations; add annotations, or leave ids out"
+            )
         return PrecomputedDetector(path.stem, tuple(document["classes"]), boxes)
     checkpoint = document.get("checkpoint", {})
     return DetectorSpec(

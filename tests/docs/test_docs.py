@@ -103,7 +103,7 @@ PYTHON = [pytest.param(page, id=named(page)) for page in PAGES if blocks(page, "
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
     code = "\n".join(blocks(page, "python"))
     if "galr.load(" in code:
-        pytest.skip("needs a trained model; tests/test_load.py runs the same calls")
+        pytest.skip("needs a trained model; tests/test_load.py runs it")
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -77,7 +77,9 @@ def test_a_detector_that_is_missing_is_named_with_the_places_and_the_way_out(
     with pytest.raises(ConfigError, match=message):
         find_detector(DetectorFiles([run]), "random", detector["config_sha256"])
     with pytest.raises(ConfigError, match=r"mine.yaml is missing; the run's regions"):
-        find_detector(DetectorFiles([run], elsewhere / "mine.yaml"), "random", detector["config_sha256"])
+        find_detector(
+            DetectorFiles([run], elsewhere / "mine.yaml"), "random", detector["config_sha256"]
+        )
     other = elsewhere / "config/detectors/random.yaml"
     other.write_text(runs.detector.read_text().replace("score: 0.0", "score: 0.5"))
     with pytest.raises(
@@ -101,7 +103,9 @@ def test_weights_are_found_where_the_detector_file_or_the_workflow_has_them(
         find_weights(DetectorFiles([run]), spec, path, sha256)
     (elsewhere / "weights").mkdir()
     shutil.copy(runs.weights, elsewhere / "weights/random.pth")
-    assert find_weights(DetectorFiles([run]), spec, path, sha256) == elsewhere / "weights/random.pth"
+    assert (
+        find_weights(DetectorFiles([run]), spec, path, sha256) == elsewhere / "weights/random.pth"
+    )
     (elsewhere / "weights/random.pth").unlink()
     (workflow / "weights/random.pth").unlink()
     with pytest.raises(
