@@ -204,7 +204,7 @@ def format_table(metrics: "pd.DataFrame") -> str:
         metrics: as `read_metrics` returns it.
 
     Returns:
-        ASCII text under 100 columns wide for names of usual length: a title, a line for each result, and a
+        ASCII text under 120 columns wide for names of usual length: a title, a line for each result, and a
         note on the numbers; no newline at the end.
 
     Raises:
