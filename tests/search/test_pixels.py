@@ -98,7 +98,7 @@ def test_an_index_remembers_bands_and_range_and_an_image_query_reads_alike(
     )
     stored = {"bands": [3, 2, 1], "range": [0.0, 3000.0]}
     assert read_manifest(index)["sources"][0]["pixels"] == stored
-    query = (index, "--image", folder / "small.tif", "--k", 3, "--json", "--device", "cpu")
+    query = (index, "--image", folder / "small.tif", "--json", "--device", "cpu", "--no-merge")
     alike = run_search(*query, "--html", tmp_path / "page.html")
     first = alike.documents[0]["answers"][0]
     assert first["name"] == "small.tif" and first["cosine"] == pytest.approx(1, abs=1e-5)
