@@ -16,6 +16,12 @@ LENGTHS = {
     "embed_dim": 8,
     "training_images": 9,
     "training_sentences": 10,
+    "views": 12,
+    "width": 13,
+    "c": 14,
+    "s": 15,
+    **{f"c{step}": 15 + place for place, step in enumerate((4, 8, 16, 32), start=1)},
+    **{f"s{step}": 19 + place for place, step in enumerate((4, 8, 16, 32), start=1)},
 }
 RERANKS = ("mr-paper", "none")  # HDF5 lists groups in this order
 
