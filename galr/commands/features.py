@@ -54,6 +54,11 @@ class Options(OptionGroup):
         if self.backbone is None and (self.part == "image" or self.text_encoder == "clip"):
             needs = "--part image" if self.part == "image" else "--text-encoder clip"
             raise ConfigError(f"{needs} needs --backbone; got none")
+        if self.last_map and (self.part != "image" or self.global_feature != "pooled"):
+            raise ConfigError(
+                f"--last-map stores a map beside --global-feature pooled, got --part {self.part} and"
+                f" {self.global_feature}; leave it out, mvsa has the map among its four"
+            )
 
 
 def run(options: Options) -> None:

@@ -127,10 +127,11 @@ def pool_regions(last_map: Tensor, boxes: Tensor, mask: Tensor) -> Tensor:
     centre, size = boxes.masked_fill(~mask.unsqueeze(-1), 0).mul(side).split(2, dim=-1)
     # RoIAlign samples a box as often as it is long in cells, rounded up; rounding must not add a sample.
     half = (size - ROUNDING).clamp(min=0) / 2
-    corners = torch.cat([centre - half, centre + half], dim=-1)  # (B, n, 4)
+    image = torch.arange(len(boxes), device=boxes.device).view(-1, 1, 1).expand(*mask.shape, 1)
+    corners = torch.cat([image.to(boxes.dtype), centre - half, centre + half], dim=-1).flatten(0, 1)
     # As precise as the boxes, whatever the precision of training: in bfloat16 they would be off by a cell.
     pooled = roi_align(
-        last_map.to(boxes.dtype), list(corners), output_size=1, sampling_ratio=0, aligned=True
+        last_map.to(boxes.dtype), corners, output_size=1, sampling_ratio=0, aligned=True
     )
     return pooled.flatten(1).unflatten(0, mask.shape) * mask.unsqueeze(-1)
 

@@ -197,3 +197,11 @@ def test_a_look_without_boxes_or_without_a_map_is_refused(variant, message):
     config["train"] |= {"freeze": []}
     with pytest.raises(ConfigError, match=message):
         check_variants(load_variants(config))
+
+
+def test_a_map_beside_what_has_none_or_has_it_anyway_is_refused(folder, capsys):
+    paths = f"--dataset {folder}/dataset.h5 --output {folder}/refused.h5 --last-map"
+    for flags in ("--global-feature mvsa --weights none", "--global-feature clip --weights none"):
+        assert main(["features", *FLAGS.split(), *paths.split(), *flags.split()]) == 2
+        assert "--last-map stores a map beside --global-feature pooled" in capsys.readouterr().err
+    assert not (folder / "refused.h5").exists()
