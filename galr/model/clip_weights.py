@@ -21,9 +21,13 @@ from galr.model.clip import (
 )
 from galr.model.clip_config import TAG_PREFIX, check_weights
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "module")  # keys that hold the weights of a file
-_PREFIXES = ("module.", "_orig_mod.", "model.", "clip.")  # of all names, by the library that trained the model
-_TEXT_PARTS = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection")
+# Keys that hold the weights of a file.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+# What all names begin with, by the library that trained the model.
+_PREFIXES = ("module.", "_orig_mod.", "model.", "clip.")
+_TEXT_PARTS = (
+    "transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection",
+)  # fmt: skip
 # What is in a file and not in a tower: the temperature of its loss, and constants of old releases.
 _OTHER = (
     "logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size", "attn_mask", "text.attn_mask",
@@ -135,7 +139,7 @@ def _check_names(
     Raises:
         StoreError: tensors are missing, unknown or of other shapes.
     """
-    foreign_text = "hf_model_name" in config["text_cfg"]  # not built here, so its names are not known
+    foreign_text = "hf_model_name" in config["text_cfg"]  # not built, so its names are not known
     with torch.device("meta"):
         towers = {"visual.": build_image_tower(config)}
         if not foreign_text:
@@ -147,9 +151,7 @@ def _check_names(
     }
     missing = [key for key in shapes if key not in state]
     unknown = [
-        key
-        for key in state
-        if key not in shapes and not (foreign_text and key.startswith("text."))
+        key for key in state if key not in shapes and not (foreign_text and key.startswith("text."))
     ]
     wrong = [key for key in shapes if key in state and state[key].shape != shapes[key]]
     if not (missing or unknown or wrong):
@@ -203,11 +205,11 @@ def _downloaded_state(name: str, config: Mapping[str, Any], tag: str) -> dict[st
             network = open_clip.create_model(name, pretrained=tag)
     except Exception as error:  # the hub's client raises whatever the network happens to do
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        place = source.get("hf_hub", "")
-        file = f"open_clip_model.safetensors of {place.rstrip('/')} on the hub" if place else source["url"]
+        place, _, file = source.get("hf_hub", "").rpartition("/")
+        found = f"{file or 'open_clip_model.safetensors'} of {place}" if place else source["url"]
         raise ConfigError(
             f"weights {tag} of {name} cannot be downloaded ({printable(reason)}); where there is a network,"
-            f" download {file}, put it beside the config and set model.weights to its path"
+            f" download {found}, put it beside the config and set model.weights to its path"
         ) from error
     return _standard_names(Path(tag), network.state_dict())
 
