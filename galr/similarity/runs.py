@@ -84,9 +84,9 @@ def open_trained_run(folder: Path, dataset: Path | None = None) -> TrainedRun:
     if graphs is not None:
         with Graphs.open(graphs):
             check_sha256(graphs, provenance["graphs_sha256"], path)
+    stored = [name and dataset.parent / "features" / name for name in provenance["features"]]
     image_features, text_features = (
-        path if name and (path := dataset.parent / "features" / name).is_file() else None
-        for name in provenance["features"]
+        each if each is not None and each.is_file() else None for each in stored
     )
     features = (image_features, text_features)
     return TrainedRun(checkpoint, file_sha256(path), folder, dataset, graphs, features, image_size)

@@ -50,6 +50,7 @@ def embed_images(
     embeddings = []
     for batch in bar:
         graph = graphs.batch(batch)
+        features: Iterable[ImageFeatures]
         if isinstance(images, FeatureStore):
             features = [images.batch(batch, view) for view in range(model.views)]
         else:
