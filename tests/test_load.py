@@ -24,7 +24,7 @@ import galr
 from galr.__main__ import main
 from galr.data.vocabulary import Vocabulary
 from galr.encoder import encoder as encoder_module
-from galr.errors import ConfigError, DataError, DeviceError, ShapeError, StoreError
+from galr.errors import ConfigError, DataError, DeviceError, ExtraError, ShapeError, StoreError
 from galr.io.formats import Dataset, Graphs, Similarity
 from galr.io.images import load_resized, to_rgb
 from galr.search.index import IndexNames, open_index
@@ -653,6 +653,18 @@ def test_the_detector_is_opened_once_and_again_on_another_device(workflow, monke
     assert len(opened) == 1
     encoder.to("cpu").encode_images(paths_of(workflow)[:3])
     assert len(opened) == 2
+
+
+def test_a_detector_names_a_missing_extra(workflow, monkeypatch):
+    package, extra = ("skimage", "proposals") if workflow.weights is None else ("mmdet", "detect")
+    for module in ("detect", "mmdet_imports", "proposals"):
+        monkeypatch.delitem(sys.modules, f"galr.regions.{module}", raising=False)
+    for module in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    encoder = galr.load(workflow.run, device="cpu")
+    with pytest.raises(ExtraError, match=rf"{package} is not installed; .*galr\[{extra}\]"):
+        encoder.encode_images(paths_of(workflow)[:1])
 
 
 def test_a_bad_image_is_named_where_the_detector_opens_it(workflow, tmp_path):

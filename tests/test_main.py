@@ -213,7 +213,8 @@ def test_a_missing_extra_is_one_line_that_names_it(command, package, extra, caps
 
 
 def test_load_names_a_missing_extra(monkeypatch):
-    monkeypatch.delitem(sys.modules, "galr.encoder", raising=False)
+    for module in ("galr.encoder", "galr.encoder.encoder"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ExtraError, match=r"pip install 'galr\[train\]'"):
         galr.load("model")

@@ -85,7 +85,7 @@ def open_detector(
         ConfigError: a network has no checkpoint, or its config is unknown; or proposals have one.
         DataError: the checkpoint is missing or damaged, or belongs to another network.
         DeviceError: this machine has no such device.
-        ExtraError: proposals need a package that is not installed.
+        ExtraError: the detector needs a package that is not installed.
     """
     if isinstance(spec, ProposalSpec):
         if checkpoint is not None:
@@ -97,8 +97,8 @@ def open_detector(
         return ProposalDetector(spec)
     if checkpoint is None:
         raise ConfigError(f"detector {spec.name} is a network; give its weights with --checkpoint")
-    from galr.regions.detect import NetworkDetector
-
+    with explain_missing_extra():
+        from galr.regions.detect import NetworkDetector
     return NetworkDetector(spec, checkpoint, device, threads)
 
 
