@@ -15,7 +15,7 @@ CONFIG = yaml.safe_load(
     """
 run: [small, plain]
 graphs: {max_regions: 20, salience: true}
-model: {embed_dim: 512, text_weights: none}
+model: {embed_dim: 512, text_encoder: skipthoughts, text_weights: none}
 train: {epochs: 20}
 variants:
   plain: {}
@@ -30,7 +30,7 @@ def test_a_variant_changes_its_own_keys_and_no_others():
     assert list(variants) == ["small", "plain"]
     plain = {section: CONFIG[section] for section in ("graphs", "model", "train")}
     assert variants["plain"] == plain
-    assert variants["small"] == plain | {"model": {"embed_dim": 8, "text_weights": "none"}}
+    assert variants["small"] == plain | {"model": CONFIG["model"] | {"embed_dim": 8}}
     assert CONFIG["model"]["embed_dim"] == 512
 
 
@@ -42,7 +42,7 @@ def test_an_unknown_variant_is_named():
 
 
 def test_missing_text_weights_are_named_with_the_ways_out(tmp_path):
-    model = {"embed_dim": 8, "text_weights": str(tmp_path / "skipthoughts")}
+    model = CONFIG["model"] | {"text_weights": str(tmp_path / "skipthoughts")}
     with pytest.raises(
         ConfigError, match=r"variant plain: .*no folder .*skipthoughts; put .* or set text_weights"
     ):
@@ -64,24 +64,27 @@ class Everything(OptionGroup):
     name: str = option("text")
     rate: float = option("a number")
     k: tuple[int, ...] = option("numbers")
+    parts: tuple[str, ...] = option("words, or none at all", default=())
     limit: int | None = option("a number or none")
     fast: bool = option("a switch")
     slow: bool = option("a switch")
 
 
-def test_flags_are_read_back_to_the_section_they_were_written_from():
+@pytest.mark.parametrize("parts", [[], ["image"], ["image", "text"]])
+def test_flags_are_read_back_to_the_section_they_were_written_from(parts):
     section = {
         "slow": False,
         "fast": True,
         "name": "two words; and 'quotes'",
         "rate": 2e-4,
         "k": [1, 20],
+        "parts": parts,
         "limit": None,
     }
     parser = argparse.ArgumentParser()
     Everything.add_arguments(parser)
     read = Everything.from_args(parser.parse_args(shlex.split(as_flags(section))))
-    assert vars(read) == section | {"k": (1, 20)}
+    assert vars(read) == section | {"k": (1, 20), "parts": tuple(parts)}
 
 
 def test_flags_do_not_depend_on_the_order_of_the_keys():

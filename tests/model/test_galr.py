@@ -208,3 +208,28 @@ def test_the_published_model_has_as_many_parameters_as_the_paper_says():
 def test_an_impossible_architecture_is_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         GaLR(**ARCHITECTURE | changes)
+
+
+@pytest.mark.parametrize("global_feature", ["mvsa", "pooled"])
+def test_a_frozen_encoder_has_no_gradient_and_its_statistics_stand_still(global_feature):
+    """Those of the pooled feature's own standardisation move; what is frozen is rounded as it is stored."""
+    torch.manual_seed(0)
+    changes = {"global_feature": global_feature, "freeze": ["image"], "fusion": "sum"}
+    model = GaLR(**ARCHITECTURE | changes).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    pixels, graphs, token_ids, lengths = batch()
+    model(pixels, graphs, token_ids, lengths).sum().backward()
+    frozen = {name for name in before if name.startswith("global_branch.backbone.")}
+    moved = {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
+    standardise = "global_branch.head.standardise."
+    names = ("running_mean", "running_var", "num_batches_tracked")
+    assert moved == (
+        {standardise + name for name in names} if global_feature == "pooled" else set()
+    )
+    weights = dict(model.named_parameters())
+    assert frozen & weights.keys() and all(weights[n].grad is None for n in frozen & weights.keys())
+    assert all(weight.grad is not None for name, weight in weights.items() if name not in frozen)
+    assert model.encoder_parameters() == [] and not model.global_branch.backbone.training
+    features = model.image_features(pixels)
+    assert all(torch.equal(table, table.half().float()) for table in features)
+    torch.testing.assert_close(features, model.global_branch.backbone(pixels), rtol=1e-3, atol=1e-3)
