@@ -443,13 +443,16 @@ def test_without_a_target_the_datasets_of_the_config_are_planned(tmp_path):
     """The default config plans a real dataset with a detector for real images; the demo has a file of its own."""
     folder = workflow_copy(tmp_path)
     (folder / "default.yaml").write_text("{}")
-    default, demo = plans(folder, "", ["default.yaml", "config/demo.yaml"]).values()
+    configs = ["default.yaml", "config/demo.yaml", "config/scratch.yaml"]
+    default, demo, scratch = plans(folder, "", configs).values()
     assert default == PAPER_JOBS | DETECTOR_JOBS["rtmdet-coco"] | REPORTED
     jobs = {
         rule: count for rule, count in PAPER_JOBS.items() if rule not in ("download", "extract")
     }
     jobs |= {"train": 4, "similarity": 4, "evaluate": 4}
-    assert demo == jobs | DETECTOR_JOBS["demo"] | REPORTED
+    assert scratch == jobs | DETECTOR_JOBS["demo"] | REPORTED
+    jobs |= {"draw": 1, "features": 1} | DETECTOR_JOBS["proposals"] | REPORTED
+    assert demo == {rule: count for rule, count in jobs.items() if count}
 
 
 @pytest.mark.slow
