@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import timm
 import torch
+from PIL import Image
 
+import galr
 from galr.__main__ import main
 from galr.errors import ConfigError
 from galr.features import compute
@@ -17,6 +19,8 @@ from galr.features.compute import write_image_features
 from galr.features.options import ImageEncoderOptions, features_name, frozen_encoders
 from galr.io.formats import Dataset, Features, Graphs, Similarity
 from galr.model.checkpoint import load_checkpoint
+from galr.provenance import file_sha256
+from galr.similarity.runs import open_trained_run
 from galr.train.feature_store import FeatureStore, SentenceFeatureStore, open_image_features
 
 from ..tiny_bert import write_bert  # isort: skip
@@ -318,6 +322,49 @@ def test_a_cache_of_fewer_views_than_the_model_averages_is_one_line(trained, cap
     assert encode(trained, "four", "x", BOTH) == 2
     error = capsys.readouterr().err
     assert "holds features with views 1, and this model has 4" in error
+
+
+def test_a_transformer_model_is_the_same_in_every_form(trained, capsys):
+    """checkpoint.pt, its export, `galr.load`, an index and a search; the export needs no file of the transformer."""
+    name = "results/small/frozen/fold0"
+    alone = "--branches global --graphs none"
+    assert train(trained, "global", BOTH, alone) == 0
+    flags = f"--checkpoint global/model.pt --folds folds.csv --batch 4 --device cpu {BOTH}"
+    assert run(trained, "similarity", f"{flags} --output global.h5") == 0
+    (trained / name).mkdir(parents=True)
+    (trained / name / "checkpoint.pt").write_bytes((trained / "global/model.pt").read_bytes())
+    (trained / "results/small/features").mkdir()
+    for file in ("dataset.h5", "folds.csv"):
+        (trained / "results/small" / file).write_bytes((trained / file).read_bytes())
+    for file in ("image.h5", "text.h5"):
+        (trained / "results/small/features" / file).write_bytes((trained / file).read_bytes())
+    export = trained / "model.safetensors"
+    checkpoint = trained / name / "checkpoint.pt"
+    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(export)]) == 0
+    with Dataset.open(trained / "dataset.h5") as file:
+        pixels = file.images[-3:]
+    with Similarity.open(trained / "global.h5") as file:
+        expected = file.image_embeddings[:], file.sentence_embeddings[:]
+        sentences = file.sentences
+    for form in (checkpoint, export):
+        encoder = galr.load(form, device="cpu")
+        np.testing.assert_allclose(encoder.encode_images(list(pixels)), expected[0], atol=2e-4)
+        np.testing.assert_allclose(encoder.encode_sentences(sentences), expected[1], atol=2e-4)
+        with pytest.raises(ConfigError, match="no word"):
+            encoder.encode_sentences(["корабль"])
+    opened = open_trained_run(trained / name)
+    assert opened.sha256 == file_sha256(checkpoint)
+    assert [path.name for path in opened.features] == ["image.h5", "text.h5"]
+    (trained / "images").mkdir()
+    for number, each in enumerate(pixels):
+        Image.fromarray(each).save(trained / f"images/{number}.png")
+    words = ["--run", str(trained / name), "--folder", str(trained / "images"), "--device", "cpu"]
+    assert main(["index", *words, "--output", str(trained / "index")]) == 0
+    capsys.readouterr()
+    assert main(["search", "--index", str(trained / "index"), "--json", sentences[0]]) == 0
+    hits = json.loads(capsys.readouterr().out.splitlines()[0])["answers"]
+    best = int(np.argmax(expected[0] @ expected[1][0]))
+    assert f"{best}.png" in json.dumps(hits[0])
 
 
 def test_encoders_that_are_alike_share_a_file_and_others_do_not():

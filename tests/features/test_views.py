@@ -72,7 +72,8 @@ def test_random_turns_are_turns_and_their_crops_stay_inside():
 def build(views):
     torch.manual_seed(0)
     model = GaLR(
-        **SMALL_GALR | {"backbone": "resnet10t", "views": views, "global_feature": "pooled", "node_dim": 7}
+        **SMALL_GALR
+        | {"backbone": "resnet10t", "views": views, "global_feature": "pooled", "node_dim": 7}
     )
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

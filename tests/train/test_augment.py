@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from galr.features.views import CPU_CHUNK, ViewParams, resize
 from galr.graphs.detections import Detections
 from galr.graphs.drea import build_graphs
 from galr.graphs.edges import EdgeConfig
-from galr.features.views import CPU_CHUNK, TURNS, ViewParams, fixed_views, resize, show_view
 from galr.model.galr import IMAGENET_MEAN, IMAGENET_STD, GraphBatch, PixelStatistics
 from galr.train.augment import (
     rotate_crop,
-    sample_turns,
     sample_views,
     transform_boxes,
     transform_graph,
