@@ -93,6 +93,26 @@ def frozen_encoders(variant: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
     return encoders
 
 
+def stored_encoders(
+    variants: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The encoders whose features are stored for each variant.
+
+    Args:
+        variants: the sections of each variant.
+
+    Returns:
+        For each variant `frozen_encoders`; one that needs no last map shares the features of one that does, if all else
+        is equal, so that no image is encoded twice.
+    """
+    encoders = {name: frozen_encoders(variant) for name, variant in variants.items()}
+    images = [each["image"] for each in encoders.values() if "image" in each]
+    for each in encoders.values():
+        if "image" in each and (fuller := each["image"] | {"last_map": True}) in images:
+            each["image"] = fuller
+    return encoders
+
+
 def features_name(part: str, options: Mapping[str, Any]) -> str:
     """The name of an encoder's features: the part, the network and a hash of all options."""
     network = options["backbone"] if "backbone" in options else options["text_weights"]

@@ -96,7 +96,9 @@ def write_similarity(
             }
             check_features(image_features, stored.provenance, file_sha256(dataset), settings)
             _check_state(image_features, stored, backbone)
-            images = open_image_features(stored, [], device, max_bytes=-1)
+            images = open_image_features(
+                stored, [], device, last_map=model.global_branch.backbone.gives_map, max_bytes=-1
+            )
         sentence_store: SentenceFeatureStore | None = None
         if text_features is not None:
             stored = stack.enter_context(Features.open(text_features))

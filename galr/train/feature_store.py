@@ -70,7 +70,7 @@ class FeatureStore:
 
 
 def open_image_features(
-    file: Features, rows: Rows, device: torch.device, *, max_bytes: int
+    file: Features, rows: Rows, device: torch.device, *, max_bytes: int, last_map: bool = True
 ) -> FeatureStore:
     """Open the image features of an open features.h5.
 
@@ -79,13 +79,14 @@ def open_image_features(
         rows: rows of the images that will be used.
         device: where batches go.
         max_bytes: largest memory for features.
+        last_map: whether to give the last map too, where it is stored beside what is pooled.
 
     Raises:
         StoreError: the file has none.
     """
     if file.pooled is not None:
         tables = [file.pooled.pooled]
-        if file.last_map is not None:
+        if last_map and file.last_map is not None:
             tables.append(file.last_map.map)
         return FeatureStore(tables, rows, device, max_bytes=max_bytes)
     if file.maps is None:

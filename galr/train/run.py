@@ -142,14 +142,18 @@ def model_architecture(inputs: TrainInputs, options: VariantOptions) -> dict[str
         clip = {"image_config": image_tower_config(config)}
         if options.text_encoder == "clip":
             text_config = text_tower_config(config, options.prompts)
-    return options.architecture() | clip | {
-        "vocab_size": len(inputs.vocabulary),
-        "max_regions": max_regions,
-        "node_dim": node_dim,
-        "text_config": text_config,
-        "freeze": list(options.freeze),
-        "freeze_until": options.freeze_until,
-    }
+    return (
+        options.architecture()
+        | clip
+        | {
+            "vocab_size": len(inputs.vocabulary),
+            "max_regions": max_regions,
+            "node_dim": node_dim,
+            "text_config": text_config,
+            "freeze": list(options.freeze),
+            "freeze_until": options.freeze_until,
+        }
+    )
 
 
 def build_model(inputs: TrainInputs, options: VariantOptions) -> GaLR:
@@ -241,11 +245,14 @@ def _open_images(
     rows: Rows,
     device: torch.device,
     *,
+    last_map: bool,
     max_bytes: int,
 ) -> ImageStore | FeatureStore:
-    """Open the stored features of images, or else their pixels."""
+    """Open the stored features of images, those that the model reads, or else their pixels."""
     if features.image is not None:
-        return open_image_features(features.image, rows, device, max_bytes=max_bytes)
+        return open_image_features(
+            features.image, rows, device, last_map=last_map, max_bytes=max_bytes
+        )
     return open_image_store(inputs.images, rows, device, max_bytes=max_bytes)
 
 
@@ -290,7 +297,14 @@ def run_training(
     """
     train, val = inputs.splits["train"], inputs.splits["val"]
     rows = [*(train.rows if options.epochs else ()), *val.rows]
-    images = _open_images(inputs, features, rows, fabric.device, max_bytes=cache_bytes)
+    images = _open_images(
+        inputs,
+        features,
+        rows,
+        fabric.device,
+        last_map=model.branches != "local" and model.global_branch.backbone.gives_map,
+        max_bytes=cache_bytes,
+    )
     graphs = inputs.graphs.to(fabric.device)
     val_sentences = _sentence_inputs(inputs, features, val, options.max_words)
     logger = TrainingLogger(events)
@@ -454,4 +468,6 @@ def _graph_provenance(graphs: Path | None) -> dict[str, Any] | None:
         return None
     with Graphs.open(graphs) as file:
         provenance = file.provenance
-    return {key: provenance[key] for key in ("settings", "columns", "detector") if key in provenance}
+    return {
+        key: provenance[key] for key in ("settings", "columns", "detector") if key in provenance
+    }

@@ -12,7 +12,7 @@ import yaml
 from galr.__main__ import main
 from galr.config import load_variants
 from galr.errors import ConfigError, StoreError
-from galr.features.options import features_name, frozen_encoders
+from galr.features.options import features_name, frozen_encoders, stored_encoders
 from galr.graphs.edges import EdgeConfig, adjacency_matrix
 from galr.io.formats import Dataset, Features
 from galr.model.galr import GaLR
@@ -205,3 +205,21 @@ def test_a_map_beside_what_has_none_or_has_it_anyway_is_refused(folder, capsys):
         assert main(["features", *FLAGS.split(), *paths.split(), *flags.split()]) == 2
         assert "--last-map stores a map beside --global-feature pooled" in capsys.readouterr().err
     assert not (folder / "refused.h5").exists()
+
+
+def test_a_variant_without_the_map_shares_the_features_of_one_with_it(folder, graphs):
+    """Its model reads the pooled table alone, and a variant of other views has features of its own."""
+    plain, look, other = (
+        load_variants(read_config(**changes) | {"run": ["corrected"]})["corrected"]
+        for changes in ({}, {"appearance": "roi"}, {"views": 3})
+    )
+    stored = stored_encoders({"plain": plain, "look": look, "other": other})
+    assert stored["plain"] == stored["look"] == frozen_encoders(look)
+    assert stored["other"] == frozen_encoders(other)
+    assert stored_encoders({"plain": plain}) == {"plain": frozen_encoders(plain)}
+    with Features.open(folder / "last-map.h5") as file:
+        (pooled,) = open_image_features(file, [0, 1], CPU, max_bytes=0, last_map=False).batch(
+            [0, 1], 0
+        )
+        both = open_image_features(file, [0, 1], CPU, max_bytes=0).batch([0, 1], 0)
+    assert len(both) == 2 and torch.equal(both[0], pooled)

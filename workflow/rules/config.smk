@@ -10,7 +10,7 @@ from pathlib import Path
 from galr.config import check_schema, load_variants, load_yaml
 from galr.data.dataset_spec import read_dataset_spec
 from galr.errors import ConfigError, GalrError
-from galr.features.options import features_name, frozen_encoders
+from galr.features.options import features_name, stored_encoders
 from galr.regions.detector_spec import load_detector, read_detector_spec
 from galr.targets import one_of, read_specs, unknown_target
 from galr.train.options import check_variants
@@ -76,10 +76,11 @@ except GalrError as error:
     stop(error)
 
 FOLDS = range(config["folds"]["count"])
+STORED = stored_encoders(VARIANTS)
 ENCODERS = {  # the frozen encoders of all variants, by the name of their features
     features_name(part, options): {"part": part} | options
-    for variant in VARIANTS.values()
-    for part, options in frozen_encoders(variant).items()
+    for encoders in STORED.values()
+    for part, options in encoders.items()
 }
 
 

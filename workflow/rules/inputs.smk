@@ -244,7 +244,7 @@ def features_of(part):
     """An input function: the stored features of a variant's frozen encoder of images or of text, if it is frozen."""
 
     def stored(wildcards):
-        options = frozen_encoders(VARIANTS[wildcards.variant]).get(part)
+        options = STORED[wildcards.variant].get(part)
         name = options and features_name(part, options)
         return f"results/{wildcards.dataset}/features/{name}.h5" if name else []
 
