@@ -55,7 +55,9 @@ def test_images_in_memory_are_embedded_as_stored_ones(model, images, graphs):
         model, StreamedImages(images, CPU), graphs, rows, input_size=32, batch_size=3
     )
     pixels = [images[row] for row in rows]
-    in_memory = embed_images_in_memory(model, pixels, graphs.batch(rows), input_size=32, device=CPU)
+    in_memory = embed_images_in_memory(
+        model, pixels, graphs.batch(rows), edges=None, input_size=32, device=CPU
+    )
     assert np.array_equal(in_memory, stored)
 
 
