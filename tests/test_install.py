@@ -107,6 +107,8 @@ def test_graphs_are_made_of_the_boxes_of_another_tool(galr, tmp_path):
     ],
 )  # fmt: skip
 def test_a_missing_extra_is_one_line_that_names_it(galr, tmp_path, words, extra):
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index/index.json").write_text("{}")  # a missing index is refused before that
     done = run(galr, *words, cwd=tmp_path)
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 2 and len(lines) == 1 and f"galr[{extra}]" in lines[0], done.stderr
