@@ -97,7 +97,9 @@ class Training:
         freeze: whether the network is frozen.
     """
 
-    def __init__(self, backbone: str, device: torch.device, precision: str, *, freeze: bool):
+    def __init__(
+        self, backbone: str, device: torch.device, precision: str, *, freeze: bool
+    ) -> None:
         torch.manual_seed(0)
         from transformers import BertConfig
 

@@ -138,7 +138,11 @@ def build_model(work: Workload) -> GaLR:
     torch.manual_seed(0)
     options = ModelOptions(**yaml.safe_load(CONFIG.read_text())["model"])
     sizes = {"vocab_size": VOCABULARY_SIZE, "max_regions": 20, "node_dim": NUM_CLASSES + 5}
-    return GaLR(**options.architecture() | sizes | {"input_size": work.input_size, "text_config": None, "freeze": []})
+    return GaLR(
+        **options.architecture()
+        | sizes
+        | {"input_size": work.input_size, "text_config": None, "freeze": []}
+    )
 
 
 def synchronize(device: torch.device) -> None:

@@ -46,9 +46,7 @@ def test_pairs_of_the_same_image_or_sentence_are_no_negatives(toy):
 
 
 def equal(one, other):
-    tensors = [
-        [batch.images, *batch.graph, *batch.sentences, *batch[3:]] for batch in (one, other)
-    ]
+    tensors = [[batch.images, *batch.graph, *batch.sentences, *batch[3:]] for batch in (one, other)]
     return all(torch.equal(a, b) for a, b in zip(*tensors, strict=True))
 
 
@@ -78,7 +76,9 @@ def test_two_processes_together_have_the_pairs_of_one(toy):
         assert all(torch.equal(part.positive_mask, one.positive_mask) for part in parts)
         together = torch.cat([part.images[part.image_index] for part in parts])
         assert torch.equal(together, one.images[one.image_index])
-        assert torch.equal(torch.cat([part.sentences.lengths for part in parts]), one.sentences.lengths)
+        assert torch.equal(
+            torch.cat([part.sentences.lengths for part in parts]), one.sentences.lengths
+        )
 
 
 @pytest.mark.parametrize("group_by_image", [True, False])

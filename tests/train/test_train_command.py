@@ -360,7 +360,10 @@ def test_graphs_of_another_shape_are_an_error(folder, capsys):
         ("--heads 3", "model.heads must divide model.embed_dim, got 3 and 16"),
         ("--input-size 64", "model.input_size is 64 and data.size 40; input_size is at most size"),
         ("--device cuda:7", "DeviceError: cuda:7 was asked for"),
-        ("--weights none.pth", "model.weights: no file none.pth; give pretrained, package, none or the path"),
+        (
+            "--weights none.pth",
+            "model.weights: no file none.pth; give pretrained, package, none or the path",
+        ),
         ("--batch 1", "train.batch must be at least 2"),
         ("--warmup 1.5", "train.warmup must be in [0, 1), got 1.5"),
         ("--weight-decay 0.1", "train.weight_decay is 0.1 and train.optimizer adam; set"),

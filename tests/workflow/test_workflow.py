@@ -323,7 +323,10 @@ def test_a_target_that_cannot_be_made_ends_with_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("seed: 42\n  folds: [\n", "config/config.yaml is not YAML: line 2, column 8: mapping values"),
+        (
+            "seed: 42\n  folds: [\n",
+            "config/config.yaml is not YAML: line 2, column 8: mapping values",
+        ),
         ("seed", "config/config.yaml holds no keys"),
     ],
 )
