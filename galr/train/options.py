@@ -35,6 +35,10 @@ class ModelOptions(ImageEncoderOptions, TextEncoderOptions):
     head_dim: int = option("inner width of the head mlp", default=1024)
     head_dropout: float = option("dropout of the head mlp, in [0, 1)", default=0.3)
     word_dim: int = option("width of a word's embedding")
+    word_vectors: str = option(
+        "what the words of bigru start from: none, package, or a file of GloVe or word2vec",
+        default="none",
+    )
     gru_hidden: int = option("units of the GRU in each of its directions")
     text_dropout: float = option("dropout of skipthoughts, in [0, 1); 0 with the others")
     heads: int = option("attention heads of the fusion; a divisor of embed_dim")
@@ -55,7 +59,7 @@ class ModelOptions(ImageEncoderOptions, TextEncoderOptions):
     def architecture(self) -> dict[str, Any]:
         """The arguments of the model itself, by name; initial weights are loaded separately."""
         names = [field.name for field in fields(ModelOptions)]
-        apart = ("weights", "text_weights", "prompts")
+        apart = ("weights", "text_weights", "prompts", "word_vectors")
         return {name: getattr(self, name) for name in names if name not in apart}
 
 
@@ -176,6 +180,11 @@ class VariantOptions(ModelOptions, TrainOptions):
         reads_maps = self.global_feature == "mvsa" and self.branches != "local"
         if reads_maps and self.input_size % 32:
             raise ConfigError(f"model.input_size must be a multiple of 32, got {self.input_size}")
+        if self.word_vectors != "none" and self.text_encoder != "bigru":
+            raise ConfigError(
+                f"model.word_vectors are for model.text_encoder bigru, and it is {self.text_encoder}; set"
+                " word_vectors: none"
+            )
         self._check_appearance()
         self._check_clip()
         self._check_freeze()

@@ -30,7 +30,8 @@ from galr.model.pretrained import (
     read_transformer,
 )
 from galr.model.skipthoughts_weights import load_skipthoughts
-from galr.model.text import TransformerText
+from galr.model.text import BiGRU, TransformerText
+from galr.model.word_vectors import load_word_vectors
 from galr.progress import TrainingLogger
 from galr.provenance import code_versions, file_sha256
 from galr.train.batches import Augmentation, PairBatches
@@ -180,6 +181,10 @@ def build_model(inputs: TrainInputs, options: VariantOptions) -> GaLR:
         words = inputs.vocabulary.tokens
         known = load_skipthoughts(text, words, Path(options.text_weights))
         print(f"skip-thoughts has vectors of {known} of the {len(words)} words", flush=True)
+    if options.word_vectors != "none" and isinstance(text, BiGRU):
+        words = inputs.vocabulary.tokens
+        known = load_word_vectors(text, words, options.word_vectors)
+        print(f"{options.word_vectors} has vectors of {known} of the {len(words)} words", flush=True)
     return model
 
 

@@ -212,7 +212,10 @@ def weights_of(wildcards):
     """The files and folders of the user's that a variant's encoders start from, if any."""
     model = VARIANTS[wildcards.variant]["model"]
     return own_weights(
-        own_architecture(model["backbone"]), model["weights"], model["text_weights"]
+        own_architecture(model["backbone"]),
+        model["weights"],
+        model["text_weights"],
+        model["word_vectors"],
     )
 
 
