@@ -44,7 +44,7 @@ def make_checkpoint(**changes):
     values = {
         "architecture": SMALL_GALR, "state_dict": model.state_dict(), "vocabulary": ["plane", "été"], "tokenizer": None,
         "max_words": 9, "epoch": 3, "mr": math.pi,
-        "provenance": {"fold": 0, "settings": {"grad_clip_norm": None}},
+        "provenance": {"fold": 0, "graphs": None, "settings": {"grad_clip_norm": None}},
     }  # fmt: skip
     return model.eval(), Checkpoint(**values | changes)
 

@@ -8,13 +8,21 @@ from hypothesis import strategies as st
 
 from galr.model.text import SkipThoughts, build_text_encoder, pad_tokens
 
-SIZES = {"vocab_size": 20, "word_dim": 8, "gru_hidden": 12, "embed_dim": 16}
+SIZES = {
+    "vocab_size": 20, "word_dim": 8, "gru_hidden": 12, "embed_dim": 16, "text_config": None, "head": "mlp",
+    "head_dim": 8, "head_dropout": 0.0,
+}  # fmt: skip
 SENTENCES = [[2, 3, 4, 5, 6, 7], [8, 9], [1]]
 
 
 def build(name, dropout=0.0):
     torch.manual_seed(0)
     return build_text_encoder(text_encoder=name, text_dropout=dropout, **SIZES)
+
+
+def encode(encoder, sentences):
+    """The embeddings of sentences, out of their features."""
+    return encoder(encoder.features(*pad_tokens(sentences)))
 
 
 @settings(max_examples=25, deadline=None)
@@ -24,9 +32,9 @@ def build(name, dropout=0.0):
 )
 def test_padding_changes_nothing(kind, sentences):
     encoder = build(*kind).eval()
-    together = encoder(*pad_tokens(sentences))
+    together = encode(encoder, sentences)
     for sentence, row in zip(sentences, together, strict=True):
-        torch.testing.assert_close(row, encoder(*pad_tokens([sentence]))[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(row, encode(encoder, [sentence])[0], atol=1e-5, rtol=1e-5)
 
 
 def test_bigru_averages_directions_and_words():
@@ -35,12 +43,12 @@ def test_bigru_averages_directions_and_words():
     hidden = encoder.gru(encoder.embedding(token_ids))[0]
     mean = sum((hidden[0, i, :12] + hidden[0, i, 12:]) / 2 for i in range(3)) / 3
     raw = encoder.project(mean)
-    torch.testing.assert_close(encoder(token_ids, lengths)[0], raw / raw.norm())
+    torch.testing.assert_close(encoder(encoder.features(token_ids, lengths))[0], raw / raw.norm())
 
 
 def test_skipthoughts_is_relu_of_the_projected_state_after_the_last_word():
     encoder = build("skipthoughts", 0.25).eval()
-    for row, sentence in zip(encoder(*pad_tokens(SENTENCES)), SENTENCES, strict=True):
+    for row, sentence in zip(encode(encoder, SENTENCES), SENTENCES, strict=True):
         last = encoder.gru(encoder.embedding(torch.tensor([sentence])))[0][0, -1]
         raw = encoder.project(last).clamp(min=0)
         torch.testing.assert_close(row, raw / raw.norm())
@@ -78,7 +86,7 @@ def masked_recurrence(encoder, sentence, word_masks, state_masks):
 def test_in_training_each_sentence_keeps_its_masks_from_word_to_word():
     encoder = build("skipthoughts", 0.25).train()
     torch.manual_seed(7)
-    rows = encoder(*pad_tokens(SENTENCES))
+    rows = encode(encoder, SENTENCES)
     torch.manual_seed(7)
     word_masks, state_masks = encoder.dropout_masks(3)
     for i, sentence in enumerate(SENTENCES):
@@ -99,10 +107,10 @@ def test_masks_drop_their_fraction_and_differ_between_gates_and_sentences():
 
 def test_nothing_is_dropped_in_evaluation_or_with_dropout_zero():
     encoder = build("skipthoughts", 0.25)
-    dropped, kept = encoder.train()(*pad_tokens(SENTENCES)), encoder.eval()(*pad_tokens(SENTENCES))
+    dropped, kept = encode(encoder.train(), SENTENCES), encode(encoder.eval(), SENTENCES)
     assert not torch.allclose(dropped, kept)
     undropped = build("skipthoughts", 0.0)
-    torch.testing.assert_close(undropped.train()(*pad_tokens(SENTENCES)), kept)
+    torch.testing.assert_close(encode(undropped.train(), SENTENCES), kept)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
@@ -110,7 +118,7 @@ def test_a_sentence_without_positive_values_is_zero_and_has_no_gradient(dropout)
     encoder = build("skipthoughts", dropout).train()
     with torch.no_grad():
         encoder.project.bias.fill_(-10)
-    rows = encoder(*pad_tokens(SENTENCES))
+    rows = encode(encoder, SENTENCES)
     assert not rows.any()
     (rows * torch.randn_like(rows)).sum().backward()
     assert all(not weight.grad.any() for weight in encoder.parameters() if weight.requires_grad)
@@ -121,7 +129,7 @@ def test_hidden_biases_stay_zero_in_training():
     encoder = build("skipthoughts", 0.25).train()
     adam = torch.optim.Adam(encoder.parameters(), lr=0.1)
     before = {name: weight.clone() for name, weight in encoder.named_parameters()}
-    rows = encoder(*pad_tokens(SENTENCES))
+    rows = encode(encoder, SENTENCES)
     (rows * torch.randn_like(rows)).sum().backward()
     adam.step()
     unchanged = {n for n, weight in encoder.named_parameters() if torch.equal(weight, before[n])}
