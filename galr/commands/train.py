@@ -78,6 +78,7 @@ def run(options: Options) -> None:
     from galr.model.galr import count_parameters
     from galr.train import run as training
     from galr.train.distributed import launch_fabric
+    from galr.train.inputs import load_inputs, open_features
     from galr.train.resume import ResumeState
     from galr.train.run_record import run_record, write_run_record
     from galr.train.splits import fold_seed
@@ -86,7 +87,7 @@ def run(options: Options) -> None:
     seed = fold_seed(options.seed, options.fold)
     with ExitStack() as stack:
         dataset = stack.enter_context(Dataset.open(options.dataset))
-        inputs = training.load_inputs(dataset, options.graphs, options.folds, options.fold, options)
+        inputs = load_inputs(dataset, options.graphs, options.folds, options.fold, options)
         fabric = launch_fabric(resolve_device(options.device), options.processes, options.precision)
         torch.manual_seed(seed)
         model = training.build_model(inputs, options)
@@ -103,7 +104,7 @@ def run(options: Options) -> None:
             fabric=fabric,
             threads=options.threads,
         ) | training.word_provenance(inputs)
-        features = training.open_features(
+        features = open_features(
             options.image_features,
             options.text_features,
             provenance["dataset_sha256"],

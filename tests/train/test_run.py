@@ -17,12 +17,12 @@ from galr.config import load_variants
 from galr.errors import ConfigError, DataError
 from galr.io.formats import Dataset
 from galr.provenance import file_sha256
+from galr.train.inputs import load_inputs
 from galr.train.loop import TrainResult
 from galr.train.options import ModelOptions, TrainOptions, VariantOptions, check_variants
 from galr.train.run import (
     build_checkpoint,
     build_model,
-    load_inputs,
     model_architecture,
     run_provenance,
     write_history,
