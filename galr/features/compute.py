@@ -81,7 +81,8 @@ def write_image_features(
             "batch": batch_size,
             "versions": code_versions(),
         }
-        example = torch.randn(2, 3, options.input_size, options.input_size, device=device)
+        shape = (2, 3, options.input_size, options.input_size)
+        example = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
         folded = fold_norms(encoder, example)
         with Features.create(output, provenance) as file:
             file.write(names=names)

@@ -14,6 +14,8 @@ from galr.io.formats import Features
 from galr.model.galr import ImageFeatures
 from galr.train.image_store import Rows
 
+BLOCK_ROWS = 512  # images whose features are read at a time
+
 
 class FeatureStore:
     """What a frozen image encoder says of the images of a dataset under each of its fixed views.
@@ -41,7 +43,7 @@ class FeatureStore:
         if size <= max_bytes:
             self._index = np.full(tables[0].shape[0], -1, np.int64)
             self._index[kept] = np.arange(len(kept))
-            self._kept = [torch.from_numpy(table[kept]).to(device) for table in tables]
+            self._kept = [torch.from_numpy(_read_rows(table, kept)).to(device) for table in tables]
 
     def batch(self, rows: Rows, views: np.ndarray | int) -> ImageFeatures:
         """The features of some images.
@@ -67,6 +69,24 @@ class FeatureStore:
             .float()
             for table in self._tables
         )
+
+
+def _read_rows(table: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """Read rows of a table, block by block: picking them one by one takes h5py minutes for thousands.
+
+    Args:
+        table: (images, views, …) float16.
+        rows: (kept,) int64, ascending.
+
+    Returns:
+        (kept, views, …) float16.
+    """
+    kept = np.empty((len(rows), *table.shape[1:]), table.dtype)
+    for start in range(0, table.shape[0], BLOCK_ROWS):
+        first, last = np.searchsorted(rows, (start, start + BLOCK_ROWS))
+        if first < last:
+            kept[first:last] = table[start : start + BLOCK_ROWS][rows[first:last] - start]
+    return kept
 
 
 def open_image_features(
