@@ -10,7 +10,9 @@ from galr.train.options import check_variants
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-BELOW = {"finetune.yaml": ["quick.yaml"]}  # what a recipe is laid over, beside config.yaml
+BELOW = {  # what a recipe is laid over, beside config.yaml
+    name: ["quick.yaml"] for name in ("finetune.yaml", "ablations.yaml", "extensions.yaml")
+}
 RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.yaml"))
 
 

@@ -82,7 +82,7 @@ def frozen_encoders(variant: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
     """
     model, train = variant["model"], variant["train"]
     encoders = {}
-    if "image" in train["freeze"]:
+    if "image" in train["freeze"] and model["branches"] != "local":
         names = [field.name for field in fields(ImageEncoderOptions)]
         encoders["image"] = {name: model[name] for name in names}
         if needs_last_map(model):

@@ -96,7 +96,9 @@ def _read_binary(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         try:
             count, width = (int(part) for part in file.readline().split())
         except ValueError as error:
-            raise StoreError(f"{path} does not begin with two counts; give word2vec's file") from error
+            raise StoreError(
+                f"{path} does not begin with two counts; give word2vec's file"
+            ) from error
         for _ in range(count):
             word = bytearray()
             while (char := file.read(1)) not in (b" ", b""):

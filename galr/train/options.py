@@ -262,10 +262,11 @@ class VariantOptions(ModelOptions, TrainOptions):
         Raises:
             ConfigError: it has none.
         """
-        if "image" in self.freeze and (self.weights == "none" or self.branches == "local"):
+        # A variant without a global branch has no image encoder, so the key means nothing to it.
+        if "image" in self.freeze and self.weights == "none" and self.branches != "local":
             raise ConfigError(
-                "train.freeze has image, and the model has no pretrained image encoder (model.weights"
-                f" {self.weights}, model.branches {self.branches}); set model.weights, or leave image out"
+                "train.freeze has image, and the model has no pretrained image encoder (model.weights none); set"
+                " model.weights, or leave image out"
             )
         if "text" in self.freeze and self.text_encoder not in ("transformer", "clip"):
             raise ConfigError(
