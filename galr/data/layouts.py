@@ -151,10 +151,7 @@ def _read_karpathy(
     Raises:
         DataError: the file is not JSON of this layout, or a split is missing or not assigned.
     """
-    try:
-        document = json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file} is not JSON ({error}); download it again") from error
+    document = read_json(file)
     entries = require(document, "images", list, str(file))
     locations = [f"{file.name} image {number}" for number in range(1, len(entries) + 1)]
     sources = [
@@ -296,6 +293,18 @@ def read_text(file: Path) -> str:
         raise DataError(f"{file} is not UTF-8 text ({error}); convert it") from error
     check_storable(text, str(file))
     return text
+
+
+def read_json(file: Path) -> Any:  # noqa: ANN401  whatever JSON holds
+    """Read a JSON file, with or without a byte order mark.
+
+    Raises:
+        DataError: the bytes are not UTF-8, or not JSON.
+    """
+    try:
+        return json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file} is not JSON ({error}); download it again") from error
 
 
 def check_storable(text: str, location: str) -> None:

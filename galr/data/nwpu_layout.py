@@ -14,7 +14,7 @@ from galr.data.layouts import (
     ImageEntry,
     UnmatchedSentence,
     check_splits,
-    read_text,
+    read_json,
     require,
 )
 from galr.errors import DataError, printable
@@ -30,10 +30,7 @@ def read_nwpu(
     Raises:
         DataError: the file is not JSON of this layout, or a split is missing or not assigned.
     """
-    try:
-        document = json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file} is not JSON ({error}); download it again") from error
+    document = read_json(file)
     if not isinstance(document, dict) or not all(isinstance(v, list) for v in document.values()):
         raise DataError(
             f"{file}: expected classes, each a list of images, found {printable(json.dumps(document), 60)};"

@@ -85,19 +85,19 @@ def write_similarity(
             file.image_of_sentence[:],
         )
         graph_store = graph_store.to(device)
-        images: StreamedImages | FeatureStore = StreamedImages(
-            file.images, device
-        )  # each is used once
+        # Each image is used once.
+        images: StreamedImages | FeatureStore = StreamedImages(file.images, device)
+        dataset_sha256 = file_sha256(dataset) if any(features) else ""
         if image_features is not None:
             stored = stack.enter_context(Features.open(image_features))
             backbone = model.global_branch.backbone
             settings = map_settings(backbone) | {
                 key: trained.architecture[key] for key in ("input_size", "views", "global_feature")
             }
-            check_features(image_features, stored.provenance, file_sha256(dataset), settings)
+            check_features(image_features, stored.provenance, dataset_sha256, settings)
             _check_state(image_features, stored, backbone)
             images = open_image_features(
-                stored, [], device, last_map=model.global_branch.backbone.gives_map, max_bytes=-1
+                stored, [], device, last_map=backbone.gives_map, max_bytes=-1
             )
         sentence_store: SentenceFeatureStore | None = None
         if text_features is not None:
@@ -105,7 +105,7 @@ def write_similarity(
             settings = {"max_words": trained.max_words}
             if isinstance(vocabulary, ClipVocabulary):
                 settings |= {"prompts": vocabulary.prompts}
-            check_features(text_features, stored.provenance, file_sha256(dataset), settings)
+            check_features(text_features, stored.provenance, dataset_sha256, settings)
             for network in pretrained_text(model.text_encoder):
                 _check_state(text_features, stored, network)
             sentence_store = SentenceFeatureStore(stored)

@@ -122,7 +122,7 @@ class FeatureFiles:
     """
 
     image: Features | None = None
-    text: Features | None = None
+    text: SentenceFeatureStore | None = None
 
 
 def open_features(
@@ -154,18 +154,16 @@ def open_features(
                 f"stored features of {part} were given, and train.freeze does not have {part}; leave them out, or"
                 f" freeze {part}"
             )
-    opened = FeatureFiles(
-        stack.enter_context(Features.open(image)) if image else None,
-        stack.enter_context(Features.open(text)) if text else None,
-    )
-    if opened.image is not None:
+    image_file = stack.enter_context(Features.open(image)) if image else None
+    text_file = stack.enter_context(Features.open(text)) if text else None
+    if image_file is not None:
         settings = image_settings(options, model.global_branch.backbone)
-        check_features(opened.image.path, opened.image.provenance, dataset_sha256, settings)
-    if opened.text is not None:
+        check_features(image_file.path, image_file.provenance, dataset_sha256, settings)
+    if text_file is not None:
         (network,) = pretrained_text(model.text_encoder)
         settings = text_settings(options, network, options.max_words)
-        check_features(opened.text.path, opened.text.provenance, dataset_sha256, settings)
-    return opened
+        check_features(text_file.path, text_file.provenance, dataset_sha256, settings)
+    return FeatureFiles(image_file, SentenceFeatureStore(text_file) if text_file else None)
 
 
 def open_images(
@@ -190,5 +188,5 @@ def sentence_inputs(
 ) -> list[list[int]] | Tensor:
     """The stored features of a split's sentences, or else their token ids."""
     if features.text is not None:
-        return SentenceFeatureStore(features.text).features(split.sentences)
+        return features.text.features(split.sentences)
     return inputs.vocabulary.encode(split.sentences, max_words)
